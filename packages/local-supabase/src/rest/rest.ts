@@ -1,0 +1,35 @@
+import type { Credential } from "../keys/credential.ts";
+
+/** One HTTP request to `/rest/v1`, already authenticated. Plain data: it crosses a thread boundary. */
+export interface RestRequest {
+  readonly method: string;
+  /** What follows `/rest/v1`, still percent-encoded: `/todos`, `/rpc/add`. */
+  readonly path: string;
+  /** The query string without its question mark, still percent-encoded. */
+  readonly query: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  readonly credential: Credential;
+}
+
+/** Plain data as well. `body` is JSON text or empty. */
+export interface RestResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface RestOptions {
+  /** The most rows one answer holds; hosted: 1000. */
+  readonly maxRows: number;
+  /** Schemas a client may name in Accept-Profile and Content-Profile, the first is the default. */
+  readonly schemas: readonly string[];
+  /** Hosted: 8000 ms for `authenticated`. Native Postgres enforces it; see database/ for the embedded one. */
+  readonly statementTimeoutMs: number;
+}
+
+export interface Rest {
+  /** Never rejects: whatever goes wrong is a response. */
+  answer(request: RestRequest): Promise<RestResponse>;
+}

@@ -1,0 +1,34 @@
+import { defineConfig } from "vitest/config";
+
+// Tests read the packages' source. The condition is needed in all three places, the last one for the global set-up file.
+const conditions = ["@agent-federation/source"];
+const source = {
+  resolve: { conditions },
+  environments: { ssr: { resolve: { conditions } }, __vitest__: { resolve: { conditions } } },
+};
+
+export default defineConfig({
+  ...source,
+  test: {
+    projects: [
+      {
+        ...source,
+        test: {
+          name: "unit",
+          include: ["packages/*/src/**/*.test.ts", "examples/**/*.test.ts", "test-support/**/*.test.ts"],
+          exclude: ["**/*.stack.test.ts", "**/node_modules/**"],
+        },
+      },
+      {
+        ...source,
+        test: {
+          name: "stack",
+          include: ["packages/*/src/**/*.stack.test.ts", "examples/**/*.stack.test.ts", "test-support/**/*.stack.test.ts"],
+          exclude: ["**/node_modules/**"],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
