@@ -1,0 +1,56 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Node options that run our TypeScript from source, without a build. */
+export const fromSource = ["--import", "tsx", "--conditions=@agent-federation/source"];
+
+/**
+ * Runs a program in the repository's root with our terminal and waits for it. SIGINT and SIGTERM go on to it and end
+ * us only through its end, so that it can tidy up. Resolves to its exit code, 128 + n where signal n ended it.
+ *
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {{ env?: NodeJS.ProcessEnv }} [options]
+ * @returns {Promise<number>}
+ */
+export function run(program, args, { env = process.env } = {}) {
+  const child = spawn(program, args, { cwd: root, env, stdio: "inherit" });
+  // A terminal sends SIGINT to all in the foreground, and npm sends it to us once more: one is enough for the child.
+  const onInterrupt = () => {
+    if (!process.stdin.isTTY) child.kill("SIGINT");
+    process.off("SIGINT", onInterrupt).on("SIGINT", () => undefined);
+  };
+  const onTerminate = () => child.kill("SIGTERM");
+  process.on("SIGINT", onInterrupt);
+  process.on("SIGTERM", onTerminate);
+  return new Promise((resolve, reject) => {
+    child.once("error", (cause) => reject(new Error(`${program}: cannot be started`, { cause })));
+    child.once("close", (code, signal) => {
+      process.off("SIGINT", onInterrupt);
+      process.off("SIGTERM", onTerminate);
+      resolve(code ?? 128 + (signalNumbers[signal ?? ""] ?? 0));
+    });
+  });
+}
+
+/** @type {Readonly<Record<string, number>>} */
+const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGTERM: 15 };
+
+/** Runs one of our TypeScript files. @type {(file: string, args: readonly string[], options?: { env?: NodeJS.ProcessEnv }) => Promise<number>} */
+export function runSource(file, args, options) {
+  return run(process.execPath, [...fromSource, file, ...args], options);
+}
+
+const commands = {
+  vitest: "vitest/vitest.mjs",
+  tsc: "typescript/bin/tsc",
+  oxlint: "oxlint/bin/oxlint",
+  oxfmt: "oxfmt/bin/oxfmt",
+};
+
+/** Runs an installed command with this node. @type {(name: keyof typeof commands, args: readonly string[], options?: { env?: NodeJS.ProcessEnv }) => Promise<number>} */
+export function runCommand(name, args, options) {
+  return run(process.execPath, [`${root}node_modules/${commands[name]}`, ...args], options);
+}
