@@ -41,6 +41,8 @@ export class DatabaseError extends Error {
   readonly detail: string | null;
   readonly hint: string | null;
   readonly constraint: string | null;
+  /** Where in the statement, in characters from 1; null where Postgres did not say. */
+  readonly position: number | null;
 
   constructor(facts: DatabaseErrorData) {
     super(facts.message);
@@ -48,11 +50,12 @@ export class DatabaseError extends Error {
     this.detail = facts.detail;
     this.hint = facts.hint;
     this.constraint = facts.constraint;
+    this.position = facts.position ?? null;
   }
 
   toData(): DatabaseErrorData {
-    const { message, code, detail, hint, constraint } = this;
-    return { message, code, detail, hint, constraint };
+    const { message, code, detail, hint, constraint, position } = this;
+    return { message, code, detail, hint, constraint, position };
   }
 }
 
@@ -62,4 +65,5 @@ export interface DatabaseErrorData {
   readonly detail: string | null;
   readonly hint: string | null;
   readonly constraint: string | null;
+  readonly position?: number | null;
 }

@@ -1,0 +1,71 @@
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { bootstrap } from "./bootstrap/bootstrap.ts";
+import type { Database } from "./database.ts";
+import { clearAbandonedFolders, makeOwnedFolder } from "./owned-folders.ts";
+import { startPglite, superuser } from "./pglite.ts";
+import { PgliteDatabase } from "./pglite-database.ts";
+import { fillFromPrepared } from "./prepared-folder.ts";
+
+export interface PgliteOptions {
+  /** The folder of the database cluster, made where it is missing. Without it: a private one that close() removes. */
+  readonly dataDir?: string | undefined;
+  /** Called when this start has to prepare the snapshot first and will take some seconds. */
+  readonly onSlow?: (() => void) | undefined;
+}
+
+/** A bootstrapped embedded database in this thread. A slow statement blocks the thread; see backend/ for the worker. */
+export async function openPglite(options: PgliteOptions = {}): Promise<Database> {
+  if (options.dataDir !== undefined) return await openFolder(options.dataDir, options.onSlow);
+  const folder = makePrivateFolder();
+  try {
+    const database = await openFolder(join(folder, "db"), options.onSlow);
+    return removingAtClose(database, folder);
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+const privatePrefix = "supabase-local";
+
+/** A folder in the system's temporary folder for a stack that keeps nothing. Clears what dead processes left there. */
+export function makePrivateFolder(): string {
+  clearAbandonedFolders(tmpdir(), privatePrefix);
+  return makeOwnedFolder(tmpdir(), privatePrefix);
+}
+
+async function openFolder(folder: string, onSlow: (() => void) | undefined): Promise<Database> {
+  if (!existsSync(join(folder, "PG_VERSION"))) {
+    mkdirSync(dirname(folder), { recursive: true });
+    await fillFromPrepared(folder, onSlow);
+  }
+  const database = new PgliteDatabase(await startPglite(folder));
+  try {
+    // In single-user mode nothing sets the session's user at the start, so that "set local session authorization" would
+    // not go back at the end of its transaction.
+    await database.exec(`set session authorization ${superuser}`);
+    await bootstrap(database);
+    return database;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+function removingAtClose(database: Database, folder: string): Database {
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await database.close();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return {
+    kind: database.kind,
+    query: (sql, params) => database.query(sql, params),
+    transaction: (run) => database.transaction(run),
+    exec: (sql) => database.exec(sql),
+    listen: (channel, onPayload) => database.listen(channel, onPayload),
+    close: () => (closing ??= close()),
+  };
+}

@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Database } from "./database.ts";
+import { openPglite } from "./open-pglite.ts";
+
+let database: Database;
+beforeAll(async () => {
+  database = await openPglite();
+});
+afterAll(() => database.close());
+
+test("values cross as Postgres prints and reads them", async () => {
+  const values = [
+    "9007199254740993",
+    "1.10",
+    '{"a": 1e400, "b": "x"}',
+    '"scalar"',
+    "\\x00ff",
+    "{1,NULL,3}",
+    '{"not":"json"}',
+  ];
+  const types = ["bigint", "numeric", "jsonb", "jsonb", "bytea", "int[]", "text"];
+  const columns = types.map((type, i) => `$${i + 1}::${type}`).join(", ");
+  const { rows } = await database.query(`select ${columns}, null::text`, values);
+  expect(rows[0]?.slice(3)).toEqual(['"scalar"', "\\x00ff", "{1,NULL,3}", '{"not":"json"}', null]);
+  expect(rows[0]?.slice(0, 2)).toEqual(["9007199254740993", "1.10"]);
+});
+
+test("a transaction whose function rejects leaves nothing behind", async () => {
+  await database.exec("create table public.kept (n int)");
+  const failing = database.transaction(async (session) => {
+    await session.query("insert into public.kept values ($1)", ["1"]);
+    throw new Error("changed my mind");
+  });
+  await expect(failing).rejects.toThrow("changed my mind");
+  expect((await database.query("select * from public.kept")).rows).toEqual([]);
+});
+
+test("a transaction in which a failure was swallowed does not resolve as committed", async () => {
+  const swallowing = database.transaction(async (session) => {
+    await session.query("select 1/0").catch(() => undefined);
+  });
+  await expect(swallowing).rejects.toMatchObject({ code: "25P02" });
+});
+
+test("a statement of another caller waits for the end of a transaction", async () => {
+  await database.exec("create table public.counted (n int)");
+  const order: string[] = [];
+  const long = database.transaction(async (session) => {
+    await session.query("insert into public.counted values (1)");
+    await session.query("select 1");
+    order.push("transaction");
+  });
+  const other = database.query("select count(*) from public.counted").then((result) => {
+    order.push("query");
+    return result.rows[0]?.[0];
+  });
+  await long;
+  expect(await other).toBe("1");
+  expect(order).toEqual(["transaction", "query"]);
+});
+
+test("a transaction begun by hand does not outlive its statement", async () => {
+  await database.exec("create table public.by_hand (n int)");
+  await database.exec("begin; insert into public.by_hand values (1)");
+  expect((await database.query("select * from public.by_hand")).rows).toEqual([]);
+});
+
+test("an error carries code, constraint, detail and position", async () => {
+  await database.exec("create table public.unique_once (n int constraint only_once unique)");
+  await database.query("insert into public.unique_once values (1)");
+  await expect(database.query("insert into public.unique_once values (1)")).rejects.toMatchObject({
+    code: "23505",
+    constraint: "only_once",
+    detail: "Key (n)=(1) already exists.",
+  });
+  await expect(database.query("select nothing")).rejects.toMatchObject({ code: "42703", position: 8 });
+});
+
+test("notifications arrive at commit and not after a rollback", async () => {
+  const heard: string[] = [];
+  const stop = await database.listen("Odd channel", (payload) => heard.push(payload));
+  await database.query(`select pg_notify('Odd channel', 'one')`);
+  await database
+    .transaction(async (session) => {
+      await session.query(`select pg_notify('Odd channel', 'never')`);
+      throw new Error("rolled back");
+    })
+    .catch(() => undefined);
+  await database.query(`select pg_notify('Odd channel', 'two')`);
+  expect(heard).toEqual(["one", "two"]);
+  await stop();
+  await database.query(`select pg_notify('Odd channel', 'three')`);
+  expect(heard).toEqual(["one", "two"]);
+});

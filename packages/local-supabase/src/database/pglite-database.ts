@@ -1,0 +1,149 @@
+import { protocol, type PGlite } from "@electric-sql/pglite";
+import { closedError, swallowedFailure } from "./database-errors.ts";
+import { DatabaseError, type Database, type QueryResult, type Session, type SqlText } from "./database.ts";
+import { quoteIdentifier } from "./quote.ts";
+import { SerialQueue } from "./serial-queue.ts";
+
+const { serialize, messages } = protocol;
+type BackendMessage = Awaited<ReturnType<PGlite["execProtocolStream"]>>[number];
+
+/**
+ * PGlite behind the Database interface. It speaks the wire protocol itself instead of `PGlite.query`, which would
+ * interpret values by their type. One connection: whatever comes while a transaction runs waits for its end.
+ */
+export class PgliteDatabase implements Database {
+  readonly kind = "embedded";
+  readonly #pg: PGlite;
+  readonly #queue = new SerialQueue();
+  readonly #listeners = new Map<string, Set<(payload: string) => void>>();
+  readonly #session: Session;
+  #closing: Promise<void> | undefined;
+
+  constructor(pg: PGlite) {
+    this.#pg = pg;
+    this.#session = { query: (sql, params) => this.#extended(sql, params ?? []) };
+    pg.onNotification((channel, payload) => {
+      for (const onPayload of this.#listeners.get(channel) ?? []) onPayload(payload);
+    });
+  }
+
+  query(sql: string, params: readonly SqlText[] = []): Promise<QueryResult> {
+    return this.#run(async () => {
+      try {
+        return await this.#extended(sql, params);
+      } finally {
+        await this.#endTransaction();
+      }
+    });
+  }
+
+  exec(sql: string): Promise<void> {
+    return this.#run(async () => {
+      try {
+        await this.#simple(sql);
+      } finally {
+        await this.#endTransaction();
+      }
+    });
+  }
+
+  transaction<T>(run: (session: Session) => Promise<T>): Promise<T> {
+    return this.#run(async () => {
+      await this.#simple("begin");
+      try {
+        const result = await run(this.#session);
+        // COMMIT of a transaction in which a statement failed is a rollback that reports no error.
+        if ((await this.#simple("commit")) === "ROLLBACK") throw swallowedFailure();
+        return result;
+      } finally {
+        await this.#endTransaction();
+      }
+    });
+  }
+
+  async listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
+    await this.#run(async () => {
+      await this.#simple(`listen ${quoteIdentifier(channel)}`);
+      const listeners = this.#listeners.get(channel) ?? new Set();
+      this.#listeners.set(channel, listeners.add(onPayload));
+    });
+    return async () => {
+      const listeners = this.#listeners.get(channel);
+      if (listeners?.delete(onPayload) !== true || listeners.size > 0) return;
+      this.#listeners.delete(channel);
+      if (this.#closing === undefined) await this.exec(`unlisten ${quoteIdentifier(channel)}`);
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#queue.run(() => this.#pg.close());
+    return this.#closing;
+  }
+
+  /** Nothing that was begun here may hold what the next caller writes. */
+  async #endTransaction(): Promise<void> {
+    if (this.#pg.isInTransaction()) await this.#simple("rollback");
+  }
+
+  #run<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) return Promise.reject(closedError());
+    return this.#queue.run(task);
+  }
+
+  /** One round: parse, bind, describe, execute, sync. All values as text, parameter types left to Postgres. */
+  async #extended(sql: string, params: readonly SqlText[]): Promise<QueryResult> {
+    return resultOf(
+      await this.#send(
+        serialize.parse({ text: sql }),
+        serialize.bind({ values: [...params] }),
+        serialize.describe({ type: "P" }),
+        serialize.execute({}),
+        serialize.sync(),
+      ),
+    );
+  }
+
+  /** The tag of the last command. */
+  async #simple(sql: string): Promise<string> {
+    let tag = "";
+    for (const message of await this.#send(serialize.query(sql))) {
+      if (message instanceof messages.CommandCompleteMessage) tag = message.text;
+    }
+    return tag;
+  }
+
+  async #send(...parts: Uint8Array[]): Promise<BackendMessage[]> {
+    try {
+      return await this.#pg.execProtocolStream(Buffer.concat(parts));
+    } catch (error) {
+      if (!(error instanceof messages.DatabaseError)) throw error;
+      throw new DatabaseError({
+        message: error.message,
+        code: error.code ?? "XX000",
+        detail: error.detail ?? null,
+        hint: error.hint ?? null,
+        constraint: error.constraint ?? null,
+        position: error.position === undefined ? null : Number(error.position),
+      });
+    }
+  }
+}
+
+function resultOf(received: readonly BackendMessage[]): QueryResult {
+  let columns: readonly string[] = [];
+  const rows: (readonly SqlText[])[] = [];
+  let affectedRows = 0;
+  for (const message of received) {
+    if (message instanceof messages.DataRowMessage) rows.push(message.fields);
+    else if (message instanceof messages.RowDescriptionMessage)
+      columns = message.fields.map((field) => field.name);
+    else if (message instanceof messages.CommandCompleteMessage) affectedRows = rowsOfTag(message.text);
+  }
+  return { columns, rows, affectedRows };
+}
+
+/** "INSERT 0 3" and "SELECT 3" end with their number of rows, "CREATE TABLE" with none. */
+function rowsOfTag(tag: string): number {
+  const last = Number(tag.slice(tag.lastIndexOf(" ") + 1));
+  return Number.isInteger(last) ? last : 0;
+}
