@@ -8,13 +8,17 @@ const cosine = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0);
 
 test("every text, whatever it holds, has one vector of length 1 in the dimensions that were asked for", async () => {
-  const cases = fc.asyncProperty(fc.string({ unit: "binary" }), fc.integer({ min: 16, max: 4096 }), async (text, dimensions) => {
-    const sized = createHashingEmbedder({ dimensions });
-    const [first = [], second] = await sized([text, text]);
-    expect(first).toHaveLength(dimensions);
-    expect(Math.hypot(...first)).toBeCloseTo(1, 10);
-    expect(second).toEqual(first);
-  });
+  const cases = fc.asyncProperty(
+    fc.string({ unit: "binary" }),
+    fc.integer({ min: 16, max: 4096 }),
+    async (text, dimensions) => {
+      const sized = createHashingEmbedder({ dimensions });
+      const [first = [], second] = await sized([text, text]);
+      expect(first).toHaveLength(dimensions);
+      expect(Math.hypot(...first)).toBeCloseTo(1, 10);
+      expect(second).toEqual(first);
+    },
+  );
   await fc.assert(cases, { numRuns: 50 });
 });
 

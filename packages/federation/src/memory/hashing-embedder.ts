@@ -12,13 +12,15 @@ export interface HashingEmbedderOptions {
  */
 export function createHashingEmbedder({ dimensions = 384 }: HashingEmbedderOptions = {}): Embed {
   if (!Number.isInteger(dimensions) || dimensions < 16 || dimensions > 4096) {
-    throw new RangeError(`createHashingEmbedder: expected dimensions to be an integer from 16 to 4096, got ${dimensions}`);
+    throw new RangeError(
+      `createHashingEmbedder: expected dimensions to be an integer from 16 to 4096, got ${dimensions}`,
+    );
   }
   return async (texts) => texts.map((text) => hashText(text, dimensions));
 }
 
 function hashText(text: string, dimensions: number): number[] {
-  const vector = new Array<number>(dimensions).fill(0);
+  const vector = Array.from({ length: dimensions }, () => 0);
   for (const [feature, weight] of featuresOf(text)) {
     const hash = fnv1a(feature);
     // The lowest bit is the sign: two features that meet in one dimension cancel as often as they add up.
@@ -34,11 +36,13 @@ function hashText(text: string, dimensions: number): number[] {
 /** Feature to weight. Short words ("the", "of") say little; triples let "report" be near "reporting". */
 function featuresOf(text: string): Map<string, number> {
   const counts = new Map<string, number>();
-  const add = (feature: string, weight: number): void => void counts.set(feature, (counts.get(feature) ?? 0) + weight);
+  const add = (feature: string, weight: number): void =>
+    void counts.set(feature, (counts.get(feature) ?? 0) + weight);
   for (const word of text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []) {
     const weight = word.length < 4 ? 0.2 : 1;
     add(`word ${word}`, weight);
-    for (let at = 0; at + 3 <= word.length; at++) add(`triple ${word.slice(at, at + 3)}`, weight / word.length);
+    for (let at = 0; at + 3 <= word.length; at++)
+      add(`triple ${word.slice(at, at + 3)}`, weight / word.length);
   }
   // A word that comes ten times is not ten times as important.
   return new Map([...counts].map(([feature, weight]) => [feature, Math.sqrt(weight)]));
@@ -47,7 +51,8 @@ function featuresOf(text: string): Map<string, number> {
 /** 32 bits, FNV-1a over UTF-16 code units, with a final mixing step: the low bits decide sign and place. */
 function fnv1a(text: string): number {
   let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  for (let index = 0; index < text.length; index++)
+    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 16), 0x45d9f3b);
   return (hash ^ (hash >>> 15)) >>> 0;
 }
