@@ -1,0 +1,130 @@
+import { requireId } from "../config/ids.ts";
+import { FederationError } from "../runtime/errors.ts";
+import { isRecord, toJson } from "../runtime/json.ts";
+import type { AgentMemory } from "./memory.ts";
+
+export const maxIdBytes = 255;
+export const maxContentBytes = 1024 * 1024;
+export const maxDimensions = 4096;
+
+/** A memory as it is sent: checked, complete, plain JSON. Keys that were not given are absent, so that the database's defaults hold. */
+export type MemoryToStore = Readonly<Record<string, unknown>> & {
+  readonly tenant_id: string;
+  readonly agent_id: string;
+};
+
+/** Throws FederationError "invalid_argument" or "too_large" that names the field, what was expected and what was found. */
+export function checkMemory(memory: AgentMemory): MemoryToStore {
+  if (!isRecord(memory)) throw invalid("storeMemory", "a memory object", memory);
+  const { id, content, session_id, embedding, embedding_model, metadata, source, scope } = memory;
+  return withoutUndefined({
+    id: checkText(id, "storeMemory id", maxIdBytes, 1),
+    tenant_id: requireId(memory.tenant_id, "storeMemory tenant_id"),
+    agent_id: requireId(memory.agent_id, "storeMemory agent_id"),
+    session_id:
+      session_id == null ? undefined : checkText(session_id, "storeMemory session_id", maxIdBytes, 1),
+    content: checkText(content, "storeMemory content", maxContentBytes, 0),
+    embedding: embedding == null ? undefined : checkEmbedding(embedding, "storeMemory embedding"),
+    embedding_model:
+      embedding_model == null
+        ? undefined
+        : checkText(embedding_model, "storeMemory embedding_model", maxIdBytes, 1),
+    metadata: metadata == null ? undefined : checkMetadata(metadata),
+    source: source == null ? undefined : checkJson(source, "storeMemory source"),
+    scope: scope === undefined ? undefined : checkScope(scope),
+    created_at:
+      memory.created_at == null ? undefined : checkTime(memory.created_at, "storeMemory created_at"),
+    expires_at:
+      memory.expires_at == null ? undefined : checkTime(memory.expires_at, "storeMemory expires_at"),
+  });
+}
+
+/** The numbers as an array of their own; accepts Float32Array and the like. */
+export function checkEmbedding(embedding: ArrayLike<number>, what: string): number[] {
+  const isList = Array.isArray(embedding) || (ArrayBuffer.isView(embedding) && "length" in embedding);
+  if (!isList) throw invalid(what, "an array of numbers", embedding);
+  const numbers = Array.from(embedding);
+  if (numbers.length < 1 || numbers.length > maxDimensions) {
+    throw invalid(what, `1 to ${maxDimensions} numbers`, numbers.length);
+  }
+  const wrong = numbers.findIndex(
+    (value) => typeof value !== "number" || !Number.isFinite(Math.fround(value)),
+  );
+  if (wrong !== -1) throw invalid(what, `finite numbers that fit 32 bits, at place ${wrong}`, numbers[wrong]);
+  // Postgres keeps 32 bits: what is zero there has no direction, and no distance to anything.
+  if (numbers.every((value) => Math.fround(value) === 0))
+    throw invalid(what, "a number that is not zero", "only zeros");
+  return numbers;
+}
+
+/** A whole number from 1 up. */
+export function checkLimit(limit: number, what: string): number {
+  if (!Number.isSafeInteger(limit) || limit < 1) throw invalid(what, "a whole number above 0", limit);
+  return limit;
+}
+
+/** Text that Postgres can hold, of a limited size as UTF-8. */
+export function checkText(value: unknown, what: string, maxBytes: number, minLength: number): string {
+  if (typeof value !== "string") throw invalid(what, "text", value);
+  if (value.length < minLength) throw invalid(what, "text that is not empty", value);
+  refuseUnstorable(value, what);
+  const sizeBytes = new TextEncoder().encode(value).length;
+  if (sizeBytes > maxBytes) {
+    throw new FederationError("too_large", `${what}: expected at most ${maxBytes} bytes, got ${sizeBytes}`);
+  }
+  return value;
+}
+
+function checkMetadata(metadata: unknown): unknown {
+  if (!isRecord(metadata)) throw invalid("storeMemory metadata", "an object", metadata);
+  return checkJson(metadata, "storeMemory metadata");
+}
+
+function checkJson(given: unknown, what: string): unknown {
+  const { value } = toJson(given, what);
+  refuseUnstorableWithin(value, what);
+  return value;
+}
+
+function refuseUnstorableWithin(value: unknown, what: string): void {
+  if (typeof value === "string") refuseUnstorable(value, what);
+  else if (Array.isArray(value)) for (const each of value) refuseUnstorableWithin(each, what);
+  else if (isRecord(value)) {
+    for (const [key, each] of Object.entries(value)) {
+      refuseUnstorable(key, what);
+      refuseUnstorableWithin(each, what);
+    }
+  }
+}
+
+/** Postgres' text and jsonb hold neither U+0000 nor half a surrogate pair. */
+function refuseUnstorable(value: string, what: string): void {
+  if (value.includes("\u0000"))
+    throw invalid(what, "text without U+0000, which the database cannot hold", "one");
+  if (/\p{Surrogate}/u.test(value)) throw invalid(what, "well-formed Unicode", "half a surrogate pair");
+}
+
+function checkScope(scope: unknown): string {
+  if (scope === "agent" || scope === "session" || scope === "tenant") return scope;
+  throw invalid("storeMemory scope", "agent, session or tenant", scope);
+}
+
+/** ISO 8601 with a zone, as `Date.prototype.toISOString` makes it and as Postgres returns it; a Date is taken as well. */
+function checkTime(value: unknown, what: string): string {
+  if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString();
+  const isTime = typeof value === "string" && isoTime.test(value) && !Number.isNaN(Date.parse(value));
+  if (!isTime) throw invalid(what, "a time such as 2026-01-31T12:00:00Z", value);
+  return value;
+}
+
+const isoTime = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)$/;
+
+function withoutUndefined<T extends object>(fields: T): T {
+  // Leaving out undefined keys changes no type that JSON can see.
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+}
+
+function invalid(what: string, expected: string, found: unknown): FederationError {
+  const shown = typeof found === "string" ? JSON.stringify(found.slice(0, 60)) : String(found);
+  return new FederationError("invalid_argument", `${what}: expected ${expected}, got ${shown}`);
+}
