@@ -1,0 +1,170 @@
+import type { SupabaseClient } from "@supabase/supabase-js";
+import type { Clock } from "../runtime/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { FederationError } from "../runtime/errors.ts";
+import { newId } from "../runtime/ids.ts";
+import { silentLog, type Log } from "../runtime/log.ts";
+import { resolveAccess, type Access, type AccessOptions } from "./access.ts";
+import { accessOfClient } from "./client-access.ts";
+import type { Environment } from "./environment.ts";
+import { requireId } from "./ids.ts";
+
+/** What a caller may pass. Everything may be left out; what is missing comes from the environment or has a default. */
+export interface HubOptions extends AccessOptions {
+  /** Instead of url, keys and token: the URL, key and token of this client. The hub opens a connection of its own and leaves the client alone. */
+  readonly client?: SupabaseClient | undefined;
+  /** Milliseconds between two heartbeats of the session. Default: FEDERATION_HEARTBEAT_INTERVAL, else 30000. */
+  readonly presenceHeartbeat?: number | undefined;
+  /** Whether memory events arrive. Default: FEDERATION_MEMORY_SYNC, else true. */
+  readonly memorySync?: boolean | undefined;
+  /** `low` sends each broadcast at once, `high` collects them for a moment. Default: FEDERATION_BROADCAST_LATENCY, else `low`. */
+  readonly broadcastLatency?: "low" | "high" | undefined;
+  /** Milliseconds that `initialize()` may take. Default 15000. */
+  readonly initializeTimeoutMs?: number | undefined;
+  /** Milliseconds that a call may take, retries included. Default 10000. */
+  readonly requestTimeoutMs?: number | undefined;
+  /** Milliseconds for which an agent that drops is not yet gone. Default 1500. */
+  readonly presenceGraceMs?: number | undefined;
+  /** From this many agents on, the list of agents comes from the sessions in the database, not from presence. Default 100. */
+  readonly rosterThreshold?: number | undefined;
+  /** The largest broadcast over the socket, in bytes of JSON. Default 256000, the limit of the Free plan. */
+  readonly maxBroadcastBytes?: number | undefined;
+  /** Milliseconds between two heartbeats of the socket. Default 25000. */
+  readonly socketHeartbeatMs?: number | undefined;
+  /** What this agent can do, for others to see. */
+  readonly capabilities?: readonly string[] | undefined;
+  /** Anything JSON about this agent, for others to see. */
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  /** Stops the hub like `shutdown()`. */
+  readonly signal?: AbortSignal | undefined;
+  readonly log?: Log | undefined;
+  /** Makes the REST requests. Default: the global fetch. */
+  readonly fetch?: typeof fetch | undefined;
+  readonly clock?: Clock | undefined;
+  /** From 0 up to 1, for jitter. Default: Math.random. */
+  readonly random?: (() => number) | undefined;
+}
+
+/** The options under the name that the class constructor has always taken. */
+export interface RealtimeConfig extends HubOptions {
+  readonly url: string;
+}
+
+/** Complete and read-only. */
+export interface ResolvedHubOptions {
+  readonly agentId: string;
+  readonly tenantId: string;
+  /** Which process of the agent this is. */
+  readonly instanceId: string;
+  readonly sessionId: string;
+  readonly access: Access;
+  readonly heartbeatMs: number;
+  readonly sessionTimeoutSeconds: number;
+  readonly memorySync: boolean;
+  readonly broadcastLatency: "low" | "high";
+  readonly initializeTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly presenceGraceMs: number;
+  readonly rosterThreshold: number;
+  readonly maxBroadcastBytes: number;
+  readonly socketHeartbeatMs: number;
+  readonly capabilities: readonly string[];
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly signal: AbortSignal | undefined;
+  readonly log: Log;
+  readonly fetch: typeof fetch | undefined;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+export interface HubIdentity {
+  readonly agentId: string;
+  readonly tenantId: string;
+}
+
+/** Checks and completes the options. Pure, apart from the two ids it makes. Throws FederationError. */
+export function resolveHubOptions(
+  identity: HubIdentity,
+  options: HubOptions,
+  surroundings: { readonly environment: Environment; readonly inBrowser: boolean },
+): ResolvedHubOptions {
+  const { environment, inBrowser } = surroundings;
+  const taken = options.client === undefined ? undefined : accessOfClient(options.client);
+  const heartbeatMs = milliseconds(
+    options.presenceHeartbeat ?? numberFrom(environment, "FEDERATION_HEARTBEAT_INTERVAL") ?? 30_000,
+    "presenceHeartbeat",
+  );
+  const instanceId = newId();
+  return {
+    agentId: requireId(identity.agentId, "agentId"),
+    tenantId: requireId(identity.tenantId, "tenantId"),
+    instanceId,
+    sessionId: instanceId,
+    access: resolveAccess({ ...taken?.options, ...withoutUndefined(options) }, environment, inBrowser),
+    heartbeatMs,
+    // Three missed heartbeats end a session, never sooner than the schema's own default.
+    sessionTimeoutSeconds: Math.max(90, Math.ceil((heartbeatMs * 3) / 1000)),
+    memorySync: options.memorySync ?? booleanFrom(environment, "FEDERATION_MEMORY_SYNC") ?? true,
+    broadcastLatency: latency(
+      options.broadcastLatency ?? environment["FEDERATION_BROADCAST_LATENCY"] ?? "low",
+    ),
+    initializeTimeoutMs: milliseconds(options.initializeTimeoutMs ?? 15_000, "initializeTimeoutMs"),
+    requestTimeoutMs: milliseconds(options.requestTimeoutMs ?? 10_000, "requestTimeoutMs"),
+    presenceGraceMs: milliseconds(options.presenceGraceMs ?? 1_500, "presenceGraceMs"),
+    rosterThreshold: positive(options.rosterThreshold ?? 100, "rosterThreshold"),
+    maxBroadcastBytes: positive(options.maxBroadcastBytes ?? 256_000, "maxBroadcastBytes"),
+    socketHeartbeatMs: milliseconds(options.socketHeartbeatMs ?? 25_000, "socketHeartbeatMs"),
+    capabilities: [...(options.capabilities ?? [])],
+    metadata: { ...options.metadata },
+    signal: options.signal,
+    log: options.log ?? silentLog,
+    fetch: options.fetch ?? taken?.fetch,
+    clock: options.clock ?? systemClock,
+    random: options.random ?? Math.random,
+  };
+}
+
+function withoutUndefined(options: HubOptions): AccessOptions {
+  const { url, anonKey, serviceRoleKey, jwtSecret, accessToken } = options;
+  const entries = Object.entries({ url, anonKey, serviceRoleKey, jwtSecret, accessToken });
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+}
+
+function milliseconds(value: number, name: string): number {
+  if (Number.isFinite(value) && value >= 1 && value <= 86_400_000) return value;
+  throw new FederationError("invalid_argument", `${name}: expected 1 to 86400000 ms, got ${value}`);
+}
+
+function positive(value: number, name: string): number {
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new FederationError("invalid_argument", `${name}: expected a whole number above 0, got ${value}`);
+}
+
+function latency(value: string): "low" | "high" {
+  if (value === "low" || value === "high") return value;
+  throw new FederationError(
+    "invalid_argument",
+    `broadcastLatency: expected low or high, got ${JSON.stringify(value)}`,
+  );
+}
+
+function numberFrom(environment: Environment, name: string): number | undefined {
+  const text = environment[name];
+  if (text === undefined) return undefined;
+  if (/^\d+$/.test(text)) return Number(text);
+  throw new FederationError(
+    "invalid_argument",
+    `${name}: expected milliseconds as a whole number, got ${JSON.stringify(text)}`,
+  );
+}
+
+function booleanFrom(environment: Environment, name: string): boolean | undefined {
+  const text = environment[name]?.toLowerCase();
+  if (text === undefined) return undefined;
+  if (text === "true" || text === "1") return true;
+  if (text === "false" || text === "0") return false;
+  throw new FederationError(
+    "invalid_argument",
+    `${name}: expected true or false, got ${JSON.stringify(text)}`,
+  );
+}

@@ -1,0 +1,113 @@
+/** What a listener returns is ignored, except that a promise is waited for and its rejection reported. */
+export type Listener<T> = (event: T) => unknown;
+
+export interface ListenOptions {
+  /** Removes the listener when it aborts. */
+  readonly signal?: AbortSignal;
+}
+
+/** What became of one `emit`. */
+export interface Emission {
+  /** How many listeners were called. */
+  readonly listeners: number;
+  /** Resolves when all of them, promises included, have ended; to what they threw. Never rejects. */
+  readonly finished: Promise<readonly unknown[]>;
+}
+
+export type ReportListenerError = (error: unknown, event: string) => void;
+
+const nobody: Emission = { listeners: 0, finished: Promise.resolve([]) };
+
+/** Typed events. Listeners are called synchronously, in the order they were added; one that fails is reported and ends nothing. */
+export class Emitter<Events extends object> {
+  readonly #listeners = new Map<keyof Events, Set<Entry>>();
+  readonly #report: ReportListenerError;
+
+  constructor(report: ReportListenerError) {
+    this.#report = report;
+  }
+
+  /** Returns the function that removes the listener. Adding one twice means being called twice. */
+  on<K extends keyof Events>(
+    event: K,
+    listener: Listener<Events[K]>,
+    options: ListenOptions = {},
+  ): () => void {
+    const { signal } = options;
+    if (signal?.aborted) return () => {};
+    const entry: Entry = { listener: listener as Listener<unknown>, once: false }; // only ever called with Events[K]
+    return this.#add(event, entry, signal);
+  }
+
+  /** Like `on`, for one event. */
+  once<K extends keyof Events>(
+    event: K,
+    listener: Listener<Events[K]>,
+    options: ListenOptions = {},
+  ): () => void {
+    const { signal } = options;
+    if (signal?.aborted) return () => {};
+    const entry: Entry = { listener: listener as Listener<unknown>, once: true }; // only ever called with Events[K]
+    return this.#add(event, entry, signal);
+  }
+
+  /** Removes every registration of this listener. */
+  off<K extends keyof Events>(event: K, listener: Listener<Events[K]>): void {
+    const entries = this.#listeners.get(event);
+    for (const entry of entries ?? []) if (entry.listener === listener) this.#remove(event, entry);
+  }
+
+  listenerCount(event: keyof Events): number {
+    return this.#listeners.get(event)?.size ?? 0;
+  }
+
+  emit<K extends keyof Events>(event: K, value: Events[K]): Emission {
+    const entries = this.#listeners.get(event);
+    if (entries === undefined || entries.size === 0) return nobody;
+    const pending: Promise<unknown>[] = [];
+    const errors: unknown[] = [];
+    const fail = (error: unknown): void => {
+      errors.push(error);
+      this.#report(error, String(event));
+    };
+    const called = [...entries]; // a listener may add or remove others
+    for (const entry of called) {
+      if (entry.once) this.#remove(event, entry);
+      try {
+        const returned = entry.listener(value);
+        if (isThenable(returned)) pending.push(Promise.resolve(returned).catch(fail));
+      } catch (error) {
+        fail(error);
+      }
+    }
+    const finished = pending.length === 0 ? Promise.resolve(errors) : Promise.all(pending).then(() => errors);
+    return { listeners: called.length, finished };
+  }
+
+  #add(event: keyof Events, entry: Entry, signal: AbortSignal | undefined): () => void {
+    let entries = this.#listeners.get(event);
+    if (entries === undefined) this.#listeners.set(event, (entries = new Set()));
+    entries.add(entry);
+    const onAbort = (): void => this.#remove(event, entry);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    return () => {
+      signal?.removeEventListener("abort", onAbort);
+      this.#remove(event, entry);
+    };
+  }
+
+  #remove(event: keyof Events, entry: Entry): void {
+    const entries = this.#listeners.get(event);
+    entries?.delete(entry);
+    if (entries?.size === 0) this.#listeners.delete(event);
+  }
+}
+
+interface Entry {
+  readonly listener: Listener<unknown>;
+  readonly once: boolean;
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
