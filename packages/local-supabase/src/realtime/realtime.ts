@@ -2,13 +2,20 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Database } from "../database/database.ts";
 import type { Keyring } from "../keys/credential.ts";
+import type { RealtimeSettings } from "./settings.ts";
 
 export interface RealtimeParts {
   readonly database: Database;
   readonly keyring: Keyring;
-  readonly log: (level: "error" | "info" | "debug", message: string, fields?: Record<string, unknown>) => void;
+  readonly log: (
+    level: "error" | "info" | "debug",
+    message: string,
+    fields?: Record<string, unknown>,
+  ) => void;
   /** Milliseconds since 1970 and cancellable waits; tests hand in one they move by hand. */
   readonly clock: RealtimeClock;
+  /** What differs from the defaults in settings.ts. */
+  readonly settings?: Partial<RealtimeSettings>;
 }
 
 export interface RealtimeClock {

@@ -1,0 +1,261 @@
+import { randomBytes } from "node:crypto";
+import type { Credential } from "../../keys/credential.ts";
+import type { Asker, ReadRights, Verdict } from "../authorization/authorization.ts";
+import { isJsonBytes } from "../codec/binary.ts";
+import type { Codec } from "../codec/codec.ts";
+import { isObject, type Broadcast, type Push, type Scalar, type TextPush } from "../codec/message.ts";
+import type { WireFrame } from "../codec/wire-frame.ts";
+import { countCall, type CallWindow } from "../presence/call-limit.ts";
+import { stateJson, track, untrack } from "../presence/presence.ts";
+import type { Member, Room } from "../rooms.ts";
+import type { ServerParts } from "../server-parts.ts";
+import { maxPayloadBytes } from "../settings.ts";
+import type { JoinParameters } from "./join-parameters.ts";
+import { closeTexts } from "./texts.ts";
+import { TokenWatch } from "./token-watch.ts";
+
+/** The socket a channel lives on. */
+export interface ChannelSocket {
+  readonly codec: Codec;
+  readonly headers: Readonly<Record<string, string>>;
+  deliver(frame: WireFrame): void;
+  send(message: { joinRef: Scalar; ref: Scalar; topic: Scalar; event: string; payloadJson: string }): void;
+  /** Does `task` in the order of the channel's pushes. */
+  enqueue(channel: Channel, task: () => Promise<void>): void;
+  /** The channel closed itself. */
+  forget(channel: Channel): void;
+}
+
+export interface ChannelFacts {
+  readonly topic: string;
+  readonly subTopic: string;
+  readonly joinRef: Scalar;
+  readonly parameters: JoinParameters;
+  readonly presenceKey: string;
+  readonly token: string;
+  readonly credential: Credential;
+  /** What row level security lets it read; everything on a public channel. */
+  readonly rights: ReadRights;
+}
+
+/*  joining ──ok──▶ joined ──leave, rejoin, socket gone──▶ closed
+ *                  joined ──token ended, limit, right lost──▶ closed, after `system` and `phx_close` */
+
+/** One joined topic on one socket. */
+export class Channel implements Member {
+  readonly topic: string;
+  readonly joinRef: Scalar;
+  readonly codec: Codec;
+  readonly #facts: ChannelFacts;
+  readonly #socket: ChannelSocket;
+  readonly #server: ServerParts;
+  readonly #room: Room;
+  readonly #tokenWatch: TokenWatch;
+  #credential: Credential;
+  #rights: ReadRights;
+  #mayBroadcast: Verdict | undefined;
+  #mayTrack: Verdict | undefined;
+  #wantsPresence: boolean;
+  #presenceWindow: CallWindow | undefined;
+  #isClosed = false;
+
+  /** Joins its room at once. */
+  constructor(facts: ChannelFacts, socket: ChannelSocket, server: ServerParts) {
+    this.topic = facts.topic;
+    this.joinRef = facts.joinRef;
+    this.codec = socket.codec;
+    this.#facts = facts;
+    this.#socket = socket;
+    this.#server = server;
+    this.#credential = facts.credential;
+    this.#rights = facts.rights;
+    this.#wantsPresence = facts.parameters.presence.enabled;
+    this.#room = server.rooms.enter(facts.topic, facts.parameters.isPrivate, this);
+    this.#tokenWatch = new TokenWatch(facts, server, {
+      expired: (secondsAgo) => this.#closeWith(closeTexts.expired(secondsAgo)),
+      apply: (run) => socket.enqueue(this, run),
+      refused: (text) => this.#closeWith(text),
+      accepted: (credential) => this.#changeCredential(credential),
+    });
+  }
+
+  get receivesBroadcasts(): boolean {
+    return this.#rights.broadcast;
+  }
+
+  get receivesPresence(): boolean {
+    return this.#wantsPresence && this.#rights.presence;
+  }
+
+  deliver(frame: WireFrame): void {
+    this.#socket.deliver(frame);
+  }
+
+  /** What a joined channel is told first, after its reply. */
+  greet(): void {
+    if (this.receivesPresence) this.#say("presence_state", stateJson(this.#room.presence));
+  }
+
+  /** Returns a promise only where it has to wait. Events that mean nothing here are ignored. */
+  receive(push: Push): void | Promise<void> {
+    if (this.#isClosed) return;
+    if (push.kind === "binary" || push.event === "broadcast") return this.#broadcast(push);
+    if (push.event === "presence") return this.#presence(push);
+    if (push.event === "access_token") return this.#tokenWatch.offer(push.payload);
+  }
+
+  /** Without a word to the client: it left, or its socket is gone. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#tokenWatch.stop();
+    this.#server.rooms.leave(this.#room, this.#facts.parameters.isPrivate, this);
+  }
+
+  reply(ref: Scalar, status: "ok" | "error", responseJson = "{}"): void {
+    const payloadJson = `{"status":"${status}","response":${responseJson}}`;
+    this.#socket.send({ joinRef: this.joinRef, ref, topic: this.topic, event: "phx_reply", payloadJson });
+  }
+
+  saySystem(extension: "system" | "postgres_changes", status: "ok" | "error", message: string): void {
+    this.#say("system", JSON.stringify({ message, status, extension, channel: this.#facts.subTopic }));
+  }
+
+  sayClosed(): void {
+    const { joinRef, topic } = this;
+    this.#socket.send({ joinRef, ref: joinRef, topic, event: "phx_close", payloadJson: "{}" });
+  }
+
+  #say(event: string, payloadJson: string): void {
+    this.#socket.send({ joinRef: this.joinRef, ref: null, topic: this.topic, event, payloadJson });
+  }
+
+  /** Final for the official client, which does not come back by itself after `phx_close`. */
+  #closeWith(text: string): void {
+    if (this.#isClosed) return;
+    this.close();
+    this.saySystem("system", "error", text);
+    this.sayClosed();
+    this.#socket.forget(this);
+  }
+
+  #broadcast(push: Push): void | Promise<void> {
+    const broadcast = this.#readBroadcast(push);
+    if (typeof broadcast === "string") return this.#refuseBroadcast(push, broadcast);
+    if (!this.#facts.parameters.isPrivate || this.#mayBroadcast === "allowed")
+      return this.#fanOut(push, broadcast);
+    if (this.#mayBroadcast === "denied") return this.#refuseBroadcast(push, "unauthorized");
+    return this.#askAndBroadcast(push, broadcast);
+  }
+
+  async #askAndBroadcast(push: Push, broadcast: Broadcast): Promise<void> {
+    const verdict = await this.#server.authorization.mayWrite(this.#asker(), "broadcast");
+    if (this.#isClosed) return;
+    if (verdict !== "failed") this.#mayBroadcast = verdict;
+    if (verdict === "allowed") this.#fanOut(push, broadcast);
+    else this.#refuseBroadcast(push, verdict === "denied" ? "unauthorized" : "rls_policy_error");
+  }
+
+  #fanOut(push: Push, broadcast: Broadcast): void {
+    const { ack, self } = this.#facts.parameters.broadcast;
+    this.#room.broadcast(broadcast, self ? undefined : this);
+    if (ack) this.reply(push.ref, "ok");
+  }
+
+  /** The broadcast, or the `error` that an acknowledged push is answered with. */
+  #readBroadcast(push: Push): Broadcast | string {
+    const largest = maxPayloadBytes(this.#server.settings);
+    if (push.kind === "binary") {
+      if (push.payload.length > largest) return "payload_size_exceeded";
+      if (!push.isJson) return { form: "bytes", event: push.userEvent, payload: push.payload, metaJson: "" };
+      if (!isJsonBytes(push.payload)) return "invalid_payload";
+      return { form: "json", event: push.userEvent, payload: push.payload, metaJson: "" };
+    }
+    if (!isHarmless(push.payload)) return "invalid_payload";
+    const payloadJson = this.codec.payloadText(push);
+    return Buffer.byteLength(payloadJson) > largest ? "payload_size_exceeded" : { form: "text", payloadJson };
+  }
+
+  #refuseBroadcast(push: Push, error: string): void {
+    if (this.#facts.parameters.broadcast.ack) this.reply(push.ref, "error", JSON.stringify({ error }));
+  }
+
+  #presence(push: TextPush): void | Promise<void> {
+    const call = isObject(push.payload) ? push.payload : {};
+    if (call["event"] === undefined) return this.reply(push.ref, "ok");
+    const name = typeof call["event"] === "string" ? call["event"].toLowerCase() : undefined;
+    if (name !== "track" && name !== "untrack") return this.reply(push.ref, "error");
+
+    const { settings, clock } = this.#server;
+    this.#presenceWindow = countCall(this.#presenceWindow, clock.now(), settings.presenceCalls);
+    if (this.#presenceWindow === undefined) return this.#closeWith(closeTexts.presenceRate);
+
+    const run = (): void =>
+      name === "track" ? this.#track(push.ref, call["payload"]) : this.#untrack(push.ref);
+    if (!this.#facts.parameters.isPrivate || this.#mayTrack === "allowed") return run();
+    if (this.#mayTrack === "denied") return this.reply(push.ref, "error");
+    return this.#askAndRun(push.ref, run);
+  }
+
+  async #askAndRun(ref: Scalar, run: () => void): Promise<void> {
+    const verdict = await this.#server.authorization.mayWrite(this.#asker(), "presence");
+    if (this.#isClosed) return;
+    if (verdict !== "failed") this.#mayTrack = verdict;
+    if (verdict === "allowed") run();
+    else this.reply(ref, "error");
+  }
+
+  #track(ref: Scalar, payload: unknown = {}): void {
+    if (!isObject(payload)) {
+      return this.reply(ref, "error", JSON.stringify({ reason: "Presence track payload must be a map" }));
+    }
+    if (Buffer.byteLength(JSON.stringify(payload)) > maxPayloadBytes(this.#server.settings)) {
+      return this.#closeWith(closeTexts.presenceSize);
+    }
+    this.reply(ref, "ok");
+    if (!this.#wantsPresence) {
+      this.#wantsPresence = true; // who shows itself wants to see the others
+      this.greet();
+    }
+    const said = { key: this.#facts.presenceKey, ref: randomBytes(12).toString("base64url"), payload };
+    const change = track(this.#room.presence, this, said);
+    if (change !== undefined) this.#room.changePresence(change);
+  }
+
+  #untrack(ref: Scalar): void {
+    this.reply(ref, "ok");
+    const change = untrack(this.#room.presence, this);
+    if (change !== undefined) this.#room.changePresence(change);
+  }
+
+  /** Undefined, or the text to close with. Rights to write are asked for again when they are needed. */
+  async #changeCredential(credential: Credential): Promise<string | undefined> {
+    this.#credential = credential;
+    this.#mayBroadcast = undefined;
+    this.#mayTrack = undefined;
+    if (!this.#facts.parameters.isPrivate) return undefined;
+    const rights = await this.#server.authorization.mayRead(this.#asker());
+    if (rights === undefined) return closeTexts.policiesUnreadable;
+    if (!mayJoin(rights, this.#wantsPresence)) return closeTexts.noReadRight(this.#facts.subTopic);
+    this.#rights = rights;
+    return undefined;
+  }
+
+  #asker(): Asker {
+    return { subTopic: this.#facts.subTopic, credential: this.#credential, headers: this.#socket.headers };
+  }
+}
+
+/** The right to read presence counts only where presence is wanted. */
+export function mayJoin(rights: ReadRights, wantsPresence: boolean): boolean {
+  return rights.broadcast || (wantsPresence && rights.presence);
+}
+
+/**
+ * The official client throws inside its message handler, and stays deaf, on a broadcast that is no object, whose
+ * `event` is no text, or that has `ids` (which makes it look for row changes).
+ */
+function isHarmless(payload: unknown): boolean {
+  if (!isObject(payload) || Object.hasOwn(payload, "ids")) return false;
+  return payload["event"] == null || typeof payload["event"] === "string";
+}

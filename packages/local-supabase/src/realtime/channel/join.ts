@@ -1,0 +1,80 @@
+import { randomUUID } from "node:crypto";
+import type { ReadRights } from "../authorization/authorization.ts";
+import type { Scalar } from "../codec/message.ts";
+import type { ServerParts } from "../server-parts.ts";
+import { Channel, mayJoin, type ChannelSocket } from "./channel.ts";
+import { parseJoin, type JoinParameters } from "./join-parameters.ts";
+import { postgresChangesId } from "./postgres-changes-id.ts";
+import { joinProblem, joinReasons, systemTexts } from "./texts.ts";
+
+export interface JoinRequest {
+  readonly topic: string;
+  readonly joinRef: Scalar;
+  readonly payload: unknown;
+  /** The key of the socket, which speaks where the join brings no token. */
+  readonly socketToken: string;
+}
+
+/** `enter` makes the channel; it is the caller's to decide whether the socket still wants it. */
+export type JoinOutcome =
+  | { readonly refusal: string }
+  | { readonly responseJson: string; readonly enter: () => Channel; readonly parameters: JoinParameters };
+
+export const TOPIC_PREFIX = "realtime:";
+
+/** The checks of a join, in the order in which the first that fails answers. Never rejects. */
+export async function checkJoin(
+  request: JoinRequest,
+  socket: ChannelSocket,
+  server: ServerParts,
+): Promise<JoinOutcome> {
+  const { topic, joinRef } = request;
+  const subTopic = topic.slice(TOPIC_PREFIX.length);
+  if (subTopic === "") return { refusal: joinReasons.topicNameRequired };
+  const parsed = parseJoin(subTopic, request.payload);
+  if ("refusal" in parsed) return parsed;
+  const { parameters } = parsed;
+
+  const token = parameters.token ?? request.socketToken;
+  const verified = await server.keyring.verify(token);
+  if ("problem" in verified) return { refusal: joinProblem(verified.problem) };
+  const { credential } = verified;
+
+  let rights: ReadRights | undefined = { broadcast: true, presence: true };
+  if (parameters.isPrivate) {
+    rights = await server.authorization.mayRead({ subTopic, credential, headers: socket.headers });
+    if (rights === undefined) return { refusal: joinReasons.policiesUnreadable };
+    if (!mayJoin(rights, parameters.presence.enabled)) return { refusal: joinReasons.unauthorized(subTopic) };
+  }
+  const replayRefusal = refuseReplay(parameters);
+  if (replayRefusal !== undefined) return { refusal: replayRefusal };
+
+  const presenceKey = parameters.presence.key ?? randomUUID();
+  const facts = { topic, subTopic, joinRef, parameters, presenceKey, token, credential, rights };
+  return {
+    responseJson: joinResponse(parameters),
+    parameters,
+    enter: () => new Channel(facts, socket, server),
+  };
+}
+
+/** What follows the reply to a join, in this order. */
+export function greetJoined(channel: Channel, parameters: JoinParameters): void {
+  channel.greet();
+  if (parameters.broadcast.replicationReady) channel.saySystem("system", "ok", systemTexts.replicationReady);
+  if (parameters.postgresChanges.length > 0) {
+    channel.saySystem("postgres_changes", "error", systemTexts.noPostgresChanges);
+  }
+}
+
+function joinResponse({ postgresChanges }: JoinParameters): string {
+  const entries = postgresChanges.map((entry) => ({ ...entry, id: postgresChangesId(entry) }));
+  return JSON.stringify({ postgres_changes: entries });
+}
+
+/** Replay is for private channels, and not there yet: refused, so that nobody waits for messages that never come. */
+function refuseReplay({ replay, isPrivate }: JoinParameters): string | undefined {
+  if (replay === undefined) return undefined;
+  if (!isPrivate) return joinReasons.replayOnPublic;
+  return replay.kind === "invalid" ? joinReasons.replayParameters : joinReasons.replayUnavailable;
+}
