@@ -18,8 +18,8 @@ export type CredentialProblem =
   | { readonly kind: "signer"; readonly keyId: string | undefined }
   | { readonly kind: "expired"; readonly secondsAgo: number }
   | { readonly kind: "not-yet-valid" }
-  /** `role` or `exp` is missing. */
-  | { readonly kind: "claims" }
+  /** `role` or `exp` is missing or no string or number. The signature is right: PostgREST takes a token without either. */
+  | { readonly kind: "claims"; readonly claims?: Readonly<Record<string, unknown>> }
   | { readonly kind: "unknown-key" };
 
 export type Verified = { readonly credential: Credential } | { readonly problem: CredentialProblem };
