@@ -23,7 +23,11 @@ export default defineConfig({
         ...source,
         test: {
           name: "stack",
-          include: ["packages/*/src/**/*.stack.test.ts", "examples/**/*.stack.test.ts", "test-support/**/*.stack.test.ts"],
+          include: [
+            "packages/*/src/**/*.stack.test.ts",
+            "examples/**/*.stack.test.ts",
+            "test-support/**/*.stack.test.ts",
+          ],
           exclude: ["**/node_modules/**"],
           testTimeout: 30_000,
           hookTimeout: 60_000,

@@ -1,6 +1,6 @@
 // Adds to package-lock.json the optional packages for other platforms that npm left out.
 //
-// npm writes only those it could look up. Behind a mirror that keeps the packages of one platform, the others are
+// npm writes only those it could look up. Where only the packages of some platforms can be had, the others are
 // silently missing, and then `npm ci` refuses the file on every machine. What an entry needs is in the name:
 // @oxlint/binding-linux-x64-musl. Run it after `npm install`; `npm run check` says when it is due.
 import { readFileSync, writeFileSync } from "node:fs";

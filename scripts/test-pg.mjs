@@ -1,5 +1,5 @@
 // npm run test:pg: the stack tests against a native Postgres, started for them and removed afterwards.
-import { runCommand } from "./lib/child.mjs";
+import { runTests } from "./lib/counts.mjs";
 import { ensureInstalled } from "./lib/installed.mjs";
 import { withPostgres } from "./lib/postgres.mjs";
 import { helpIfAsked, step } from "./lib/terminal.mjs";
@@ -14,6 +14,8 @@ is installed first (Debian, as root). The server runs as an unprivileged user in
 await ensureInstalled();
 process.exitCode = await withPostgres({}, async (url, version) => {
   step(`stack tests on ${version}`);
-  const env = { ...process.env, TEST_DATABASE_URL: url };
-  return await runCommand("vitest", ["run", "--project", "stack", ...process.argv.slice(2)], { env });
+  return await runTests(["--project", "stack", ...process.argv.slice(2)], {
+    ...process.env,
+    TEST_DATABASE_URL: url,
+  });
 });

@@ -1,11 +1,12 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { canInstallPackages, installPackages, updatePackageLists } from "../debian/install-packages.ts";
+import { runQuietly, type Progress } from "../debian/run-quietly.ts";
 import { findPostgres, oldestMajor, type PostgresInstallation } from "./find.ts";
 import { buildVectorExtension } from "./pgvector.ts";
-import { runQuietly, type Progress } from "./run-quietly.ts";
 
 const byHand =
   `Install PostgreSQL ${oldestMajor} or newer with pgvector yourself (on macOS: brew install postgresql@17 pgvector), ` +
-  "or run this as root on Debian 12 or newer, where it installs itself.";
+  "or run this as root on Debian 12 or newer.";
 
 /**
  * A server with pgvector, installed first where it is missing: Debian's packages, and pgvector from Debian's source
@@ -15,11 +16,10 @@ export async function ensurePostgres(progress: Progress): Promise<PostgresInstal
   const [best] = await findPostgres();
   if (best?.hasVector === true) return best;
   const found = best === undefined ? "no PostgreSQL server" : `${best.version} without pgvector`;
-  if (!existsSync("/usr/bin/apt-get")) {
-    throw new Error(`native Postgres: found ${found}, and there is no apt-get to install it with. ${byHand}`);
-  }
-  if (process.getuid?.() !== 0) {
-    throw new Error(`native Postgres: found ${found}, and installing it takes root. ${byHand}`);
+  if (!canInstallPackages()) {
+    throw new Error(
+      `native Postgres: found ${found}, and it installs itself only as root on Debian. ${byHand}`,
+    );
   }
   progress(`found ${found}; installing what is missing`);
   await installWithApt(best?.major, progress);
@@ -32,23 +32,19 @@ export async function ensurePostgres(progress: Progress): Promise<PostgresInstal
 
 async function installWithApt(installedMajor: number | undefined, progress: Progress): Promise<void> {
   progress("apt-get update");
-  await runQuietly("apt-get", ["update"]);
+  await updatePackageLists();
   const packaged = (await runQuietly("apt-cache", ["search", "--names-only", "^postgresql-[0-9]+-pgvector$"]))
     .split("\n")
     .map((line) => Number(/^postgresql-(\d+)-/.exec(line)?.[1] ?? 0))
     .filter((major) => major >= oldestMajor)
     .sort((a, b) => b - a);
-  const major = packaged.includes(installedMajor ?? 0) ? installedMajor : (installedMajor ?? packaged[0]);
-  if (major !== undefined && packaged.includes(major)) {
-    await installPackages([`postgresql-${major}`, `postgresql-${major}-pgvector`], progress);
+  const major = installedMajor ?? packaged[0] ?? (await distributionMajor());
+  if (packaged.includes(major)) {
+    await installServer([`postgresql-${major}`, `postgresql-${major}-pgvector`], progress);
     return;
   }
-  const server = major ?? (await distributionMajor());
-  await installPackages(
-    [`postgresql-${server}`, `postgresql-server-dev-${server}`, "build-essential"],
-    progress,
-  );
-  await buildVectorExtension(`/usr/lib/postgresql/${server}/bin/pg_config`, progress);
+  await installServer([`postgresql-${major}`, `postgresql-server-dev-${major}`, "build-essential"], progress);
+  await buildVectorExtension(`/usr/lib/postgresql/${major}/bin/pg_config`, progress);
 }
 
 /** What the meta package `postgresql` stands for in this release. */
@@ -60,21 +56,16 @@ async function distributionMajor(): Promise<number> {
 }
 
 /** Without the cluster that Debian's package would otherwise create and start beside ours. */
-async function installPackages(packages: readonly string[], progress: Progress): Promise<void> {
+async function installServer(packages: readonly string[], progress: Progress): Promise<void> {
   const settings = "/etc/postgresql-common/createcluster.conf";
   progress(`apt-get install ${packages.join(" ")}`);
   const isNew = !existsSync(settings);
-  await aptInstall(["postgresql-common"]);
+  await installPackages(["postgresql-common"]);
   const before = readFileSync(settings, "utf8");
   if (isNew) writeFileSync(settings, `create_main_cluster = false\n`);
   try {
-    await aptInstall(packages);
+    await installPackages(packages);
   } finally {
     if (isNew) writeFileSync(settings, before);
   }
-}
-
-async function aptInstall(packages: readonly string[]): Promise<void> {
-  const options = ["-o", "DPkg::Lock::Timeout=300", "-y", "--no-install-recommends"];
-  await runQuietly("apt-get", ["install", ...options, ...packages]);
 }

@@ -9,7 +9,7 @@ import {
 } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { runQuietly, type Progress } from "./run-quietly.ts";
+import { runQuietly, type Progress } from "../debian/run-quietly.ts";
 
 /** The Debian release whose source package of pgvector (0.8.0) builds against the servers of older releases too. */
 const sourceRelease = "trixie";

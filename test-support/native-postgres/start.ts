@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
 import { ensurePostgres } from "./install.ts";
-import type { Progress } from "./run-quietly.ts";
+import type { Progress } from "../debian/run-quietly.ts";
 
 export interface NativePostgresOptions {
   /** Keep Postgres' promise that a committed row survives a power cut. Tests need not wait for the disk: default false. */
