@@ -42,3 +42,17 @@ export function extractFindings(document: Document, topic: string, most = 8): Fi
   const claims = findings.filter((each) => each.score > 0);
   return claims.toSorted((a, b) => b.score - a.score || a.position - b.position).slice(0, most);
 }
+
+/** Reads the metadata of a memory; undefined where it is not a finding. */
+export function parseFinding(value: unknown): Finding | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { id, file, title, position, text, score } = value as Partial<Record<keyof Finding, unknown>>; // each is checked below
+  const isFinding =
+    typeof id === "string" &&
+    typeof file === "string" &&
+    typeof title === "string" &&
+    typeof position === "number" &&
+    typeof text === "string" &&
+    typeof score === "number";
+  return isFinding ? { id, file, title, position, text, score } : undefined;
+}

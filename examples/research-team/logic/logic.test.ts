@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { extractFindings, type Finding } from "./findings.ts";
+import { extractFindings, parseFinding, type Finding } from "./findings.ts";
 import { composeReport, sourcesOf } from "./report.ts";
 import { parseDocument, sentencesOf, stem, termsOf } from "./text.ts";
-import { findThemes } from "./themes.ts";
+import { findThemes, parseTheme } from "./themes.ts";
 
 const folder = new URL("../documents/", import.meta.url);
 const documents = readdirSync(folder)
@@ -85,15 +85,16 @@ test("documents that share nothing have no theme", () => {
 });
 
 test("a report cites a listed source for everything it quotes", () => {
-  const themes = findThemes(findings);
-  const related = new Map([[themes[0]?.name ?? "", findings.slice(0, 2)]]);
+  const themes = findThemes(findings).map((theme) => ({ ...theme, related: findings.slice(0, 2) }));
+  const passage = "Before. The claim itself. After.";
   const report = composeReport({
     topic: "AI safety",
     themes,
-    related,
+    passage,
     documents: documents.length,
     findings: findings.length,
   });
+  expect(report).toContain(passage);
   const sources = sourcesOf(report);
   expect(sources.length).toBeGreaterThanOrEqual(5);
   for (const source of sources) expect(documents.map((each) => each.file)).toContain(source);
@@ -102,5 +103,15 @@ test("a report cites a listed source for everything it quotes", () => {
   for (const [, text, number] of quotes) {
     const file = sources[Number(number) - 1];
     expect(findings.find((each) => each.text === text)?.file).toBe(file);
+  }
+});
+
+test("findings and themes survive being a memory's metadata, and nothing else passes for one", () => {
+  const [theme] = findThemes(findings).map((each) => ({ ...each, related: [] }));
+  expect(parseTheme(JSON.parse(JSON.stringify(theme)))).toEqual(theme);
+  expect(parseFinding(JSON.parse(JSON.stringify(findings[0])))).toEqual(findings[0]);
+  for (const value of [null, "x", {}, { name: "x" }]) {
+    expect(parseTheme(value)).toBeUndefined();
+    expect(parseFinding(value)).toBeUndefined();
   }
 });

@@ -1,29 +1,36 @@
 import type { Finding } from "./findings.ts";
-import type { Theme } from "./themes.ts";
+import type { SharedTheme } from "./themes.ts";
 
 export interface ReportParts {
   readonly topic: string;
-  readonly themes: readonly Theme[];
-  /** By theme name: what a search by meaning found in other documents than the theme's own findings. */
-  readonly related: ReadonlyMap<string, readonly Finding[]>;
+  /** Best first. */
+  readonly themes: readonly SharedTheme[];
+  /** The strongest claim with the sentences around it. */
+  readonly passage: string;
   /** How many documents were read and how many findings they gave. */
   readonly documents: number;
   readonly findings: number;
 }
 
 /** Markdown with a numbered source for every sentence it quotes; sources in the order of their first use. */
-export function composeReport({ topic, themes, related, documents, findings }: ReportParts): string {
+export function composeReport({ topic, themes, passage, documents, findings }: ReportParts): string {
   const sources = new Map<string, { number: number; title: string }>();
   const cite = ({ file, title }: Finding): string => {
     const source = sources.get(file) ?? { number: sources.size + 1, title };
     sources.set(file, source);
     return `[${source.number}]`;
   };
-  const sections = themes.map((theme) => section(theme, related.get(theme.name) ?? [], cite));
+  const lead = themes[0]?.findings[0];
+  const opening =
+    lead === undefined || passage === ""
+      ? []
+      : ["The strongest claim, where it stands:", `> ${passage} ${cite(lead)}`];
+  const sections = themes.map((theme) => section(theme, cite));
   const list = [...sources].map(([file, { number, title }]) => `${number}. ${title} (${file})`);
   return [
     `# ${topic}: what ${documents} documents agree on`,
     summary(themes, findings),
+    ...opening,
     ...sections,
     "## Sources",
     list.join("\n"),
@@ -39,20 +46,20 @@ export function sourcesOf(report: string): string[] {
   return [...list.matchAll(/^\d+\. .+ \((.+)\)$/gm)].map((match) => match[1] ?? "");
 }
 
-function summary(themes: readonly Theme[], findings: number): string {
+function summary(themes: readonly SharedTheme[], findings: number): string {
   const names = themes.map((theme) => `${theme.name} (${theme.documents})`).join(", ");
   return `${findings} claims were found; ${themes.length} themes stand in more than one document. In order, with the number of documents: ${names}.`;
 }
 
 /** A theme's strongest claim of each document, at most four, then what else is near. */
-function section(theme: Theme, related: readonly Finding[], cite: (finding: Finding) => string): string {
+function section(theme: SharedTheme, cite: (finding: Finding) => string): string {
   const spoken = new Set<string>();
   const strongest = theme.findings
     .filter((each) => !spoken.has(each.file) && spoken.add(each.file))
     .slice(0, 4);
   const quotes = strongest.map((each) => `- ${each.text} ${cite(each)}`);
   const beside = theme.beside.length === 0 ? "" : ` Named beside it: ${theme.beside.join(", ")}.`;
-  const near = related.slice(0, 2).map((each) => `- ${each.text} ${cite(each)}`);
+  const near = theme.related.slice(0, 2).map((each) => `- ${each.text} ${cite(each)}`);
   return [
     `## ${theme.name[0]?.toUpperCase() ?? ""}${theme.name.slice(1)}`,
     `In ${theme.documents} documents, ${theme.findings.length} claims.${beside}`,

@@ -1,4 +1,4 @@
-import type { Finding } from "./findings.ts";
+import { parseFinding, type Finding } from "./findings.ts";
 import { surfaceOf, termsOf } from "./text.ts";
 
 /** Findings of several documents that speak of the same thing. */
@@ -13,6 +13,30 @@ export interface Theme {
   readonly documents: number;
   /** Sum over documents of the strongest finding's score, weighed by how telling the word is. */
   readonly weight: number;
+}
+
+/** A theme as the analyst shares it, with what a search by meaning found near it in other documents. */
+export interface SharedTheme extends Theme {
+  readonly related: readonly Finding[];
+}
+
+/** Reads the metadata of a memory; undefined where it is not a theme. */
+export function parseTheme(value: unknown): SharedTheme | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { name, beside, findings, documents, weight, related } = value as Partial<
+    Record<keyof SharedTheme, unknown>
+  >; // checked below
+  if (typeof name !== "string" || typeof documents !== "number" || typeof weight !== "number")
+    return undefined;
+  if (!Array.isArray(beside) || !Array.isArray(findings) || !Array.isArray(related)) return undefined;
+  return {
+    name,
+    documents,
+    weight,
+    beside: beside.filter((each) => typeof each === "string"),
+    findings: findings.flatMap((each) => parseFinding(each) ?? []),
+    related: related.flatMap((each) => parseFinding(each) ?? []),
+  };
 }
 
 interface Indexed {

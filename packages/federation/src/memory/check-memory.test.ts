@@ -63,6 +63,7 @@ test("content of 1 MiB as UTF-8 passes, one byte more does not, none at all does
   expect(codeOf({ content: "é".repeat(512 * 1024) })).toBeUndefined();
   expect(codeOf({ content: `${"é".repeat(512 * 1024)}.` })).toBe("too_large");
   expect(codeOf({ content: "" })).toBeUndefined();
+  expect(codeOf({ metadata: { text: "x".repeat(1024 * 1024) } })).toBe("too_large");
 });
 
 test.each([

@@ -81,7 +81,13 @@ function checkMetadata(metadata: unknown): unknown {
 }
 
 function checkJson(given: unknown, what: string): unknown {
-  const { value } = toJson(given, what);
+  const { value, sizeBytes } = toJson(given, what);
+  if (sizeBytes > maxContentBytes) {
+    throw new FederationError(
+      "too_large",
+      `${what}: expected at most ${maxContentBytes} bytes of JSON, got ${sizeBytes}`,
+    );
+  }
   refuseUnstorableWithin(value, what);
   return value;
 }

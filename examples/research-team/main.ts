@@ -1,0 +1,28 @@
+/** `npx tsx examples/research-team/main.ts`: the team against the Supabase of the environment, or against a local one. */
+import { randomUUID } from "node:crypto";
+import { resolve } from "node:path";
+import { openProject } from "../support/project.ts";
+import { runTeam } from "./team.ts";
+import { openTimeline, wantsColour } from "./timeline.ts";
+
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+
+const project = await openProject();
+const timeline = openTimeline({ colour: wantsColour(process.stdout, process.env), startedAtMs: Date.now() });
+const print = (lines: readonly string[]): void => lines.forEach((line) => console.log(line));
+try {
+  const { reportFile, missing } = await runTeam({
+    environment: project.environment,
+    tenantId: `research-team-${randomUUID().slice(0, 8)}`,
+    reportFile: resolve(".agent-federation/research-team/report.md"),
+    signal: stop.signal,
+    onEvent: (event) => print(timeline.add(event, Date.now())),
+  });
+  print(timeline.flush());
+  for (const each of missing) console.error(`missing: ${each}`);
+  if (missing.length === 0) console.log(`The report: ${reportFile}`);
+  else process.exitCode = 1;
+} finally {
+  await project.close();
+}
