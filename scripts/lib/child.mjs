@@ -7,8 +7,8 @@ export const root = fileURLToPath(new URL("../../", import.meta.url));
 export const fromSource = ["--import", "tsx", "--conditions=@agent-federation/source"];
 
 /**
- * Runs a program in the repository's root with our terminal and waits for it. SIGINT and SIGTERM go on to it and end
- * us only through its end, so that it can tidy up. Resolves to its exit code, 128 + n where signal n ended it.
+ * Runs a program in the repository's root with our terminal and waits for it. Signals that would end us go on to it and
+ * end us only through its end, so that it can tidy up. Resolves to its exit code, 128 + n where signal n ended it.
  *
  * @param {string} program
  * @param {readonly string[]} args
@@ -17,22 +17,42 @@ export const fromSource = ["--import", "tsx", "--conditions=@agent-federation/so
  */
 export function run(program, args, { env = process.env } = {}) {
   const child = spawn(program, args, { cwd: root, env, stdio: "inherit" });
-  // A terminal sends SIGINT to all in the foreground, and npm sends it to us once more: one is enough for the child.
-  const onInterrupt = () => {
-    if (!process.stdin.isTTY) child.kill("SIGINT");
-    process.off("SIGINT", onInterrupt).on("SIGINT", () => undefined);
-  };
-  const onTerminate = () => child.kill("SIGTERM");
-  process.on("SIGINT", onInterrupt);
-  process.on("SIGTERM", onTerminate);
+  let interrupted = false;
+  const release = onSignal((signal) => {
+    // A terminal sends SIGINT to all in the foreground, and npm sends it to us once more: one is enough for the child.
+    if (signal === "SIGINT" && (process.stdin.isTTY || interrupted)) return;
+    interrupted ||= signal === "SIGINT";
+    child.kill(signal);
+  });
   return new Promise((resolve, reject) => {
-    child.once("error", (cause) => reject(new Error(`${program}: cannot be started`, { cause })));
+    child.once("error", (cause) => {
+      release();
+      reject(new Error(`${program}: cannot be started`, { cause }));
+    });
     child.once("close", (code, signal) => {
-      process.off("SIGINT", onInterrupt);
-      process.off("SIGTERM", onTerminate);
-      resolve(code ?? 128 + (signalNumbers[signal ?? ""] ?? 0));
+      release();
+      resolve(code ?? exitCode(signal));
     });
   });
+}
+
+/**
+ * Calls `react` instead of ending by a signal, until the returned function is called.
+ *
+ * @param {(signal: NodeJS.Signals) => void} react
+ */
+export function onSignal(react) {
+  /** @type {readonly NodeJS.Signals[]} */
+  const ending = ["SIGINT", "SIGTERM", "SIGHUP"];
+  for (const signal of ending) process.on(signal, react);
+  return () => {
+    for (const signal of ending) process.off(signal, react);
+  };
+}
+
+/** What a shell reports for a program that a signal ended. @param {NodeJS.Signals | null} signal */
+export function exitCode(signal) {
+  return 128 + (signalNumbers[signal ?? ""] ?? 0);
 }
 
 /** @type {Readonly<Record<string, number>>} */

@@ -1,3 +1,4 @@
+import { exitCode, onSignal } from "./child.mjs";
 import { bad, step } from "./terminal.mjs";
 
 /**
@@ -14,17 +15,21 @@ export async function withPostgres(options, use) {
     "../../test-support/native-postgres/start.ts",
     import.meta.url,
   );
-  /** @type {{ url: string, version: string, stop(): Promise<void> }} */
-  let server;
+  /** @type {NodeJS.Signals | undefined} */
+  let ended;
+  const release = onSignal((signal) => (ended ??= signal));
   try {
-    server = await startNativePostgres({ ...options, progress: step });
+    /** @type {{ url: string, version: string, stop(): Promise<void> }} */
+    const server = await startNativePostgres({ ...options, progress: step });
+    try {
+      return ended === undefined ? await use(server.url, server.version) : exitCode(ended);
+    } finally {
+      await server.stop();
+    }
   } catch (error) {
     bad(error instanceof Error ? error.message : String(error));
-    return 1;
-  }
-  try {
-    return await use(server.url, server.version);
+    return ended === undefined ? 1 : exitCode(ended);
   } finally {
-    await server.stop();
+    release();
   }
 }

@@ -1,6 +1,6 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,7 +29,8 @@ export async function startNativePostgres(options: NativePostgresOptions = {}): 
   const { durable = false, progress = () => undefined } = options;
   const { binDir, version } = await ensurePostgres(progress);
   const user = unprivilegedUser();
-  const folder = mkdtempSync(join(tmpdir(), "agent-federation-postgres-"));
+  removeAbandoned();
+  const folder = mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`));
   try {
     const password = randomBytes(18).toString("base64url");
     await initialize(binDir, folder, password, user);
@@ -43,6 +44,24 @@ export async function startNativePostgres(options: NativePostgresOptions = {}): 
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
+  }
+}
+
+const prefix = "agent-federation-postgres-";
+
+/** Folders whose owner was killed and could remove nothing. Their server ended with it. */
+function removeAbandoned(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const owner = Number(new RegExp(`^${prefix}(\\d+)-`).exec(name)?.[1] ?? 0);
+    if (owner > 0 && !isRunning(owner)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"; // kill throws nothing else; EPERM: somebody else's
   }
 }
 
