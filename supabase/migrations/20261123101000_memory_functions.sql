@@ -1,0 +1,317 @@
+-- Memories: stored, read, searched, deleted. All but the clean-up run as the caller, under the caller's policies.
+
+-- What store_memories() cannot leave to the table's constraints, with a message that names the memory.
+create or replace function federation.check_memory(memory jsonb, place bigint, tenant text, agent text)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  named text;
+begin
+  if jsonb_typeof(memory) <> 'object' then
+    raise exception 'memory %: expected an object, got %', place, jsonb_typeof(memory) using errcode = '22023';
+  end if;
+  perform federation.check_text(format('memory %s: id', place), memory ->> 'id', 255);
+  named := 'memory ' || quote_literal(memory ->> 'id');
+  perform federation.check_text(named || ': content', coalesce(memory ->> 'content', ''), 1048576, false),
+    federation.check_text(named || ': session_id', memory ->> 'session_id', 255, false),
+    federation.check_text(named || ': embedding_model', memory ->> 'embedding_model', 255, false),
+    federation.check_text(named || ': supersedes', memory ->> 'supersedes', 255, false),
+    federation.check_json(named || ': metadata', memory -> 'metadata'),
+    federation.check_json(named || ': source', memory -> 'source'),
+    federation.check_agent(named || ': agent_id', memory ->> 'agent_id');
+  if memory ->> 'content' is null then
+    raise exception '%: content: expected a text, got nothing', named using errcode = '22023';
+  end if;
+  if coalesce(memory ->> 'scope', 'tenant') not in ('agent', 'session', 'tenant') then
+    raise exception '%: scope: expected agent, session or tenant, got %', named, quote_literal(memory ->> 'scope') using errcode = '22023';
+  end if;
+  if coalesce(memory ->> 'agent_id', agent) is null then
+    raise exception '%: no agent: expected agent_id, or as_agent for all of them', named using errcode = '42501';
+  end if;
+  if memory ->> 'agent_id' <> agent or memory ->> 'tenant_id' <> tenant then
+    raise exception '%: agent % of tenant % cannot store for agent % of tenant %', named, agent, tenant,
+      coalesce(memory ->> 'agent_id', agent), coalesce(memory ->> 'tenant_id', tenant) using errcode = '42501';
+  end if;
+end
+$$;
+
+-- One statement, so one announcement, however many memories. Of two with the same id the later one counts. A memory is
+-- replaced as a whole: what is left out is empty afterwards.
+create or replace function public.store_memories(memories jsonb, as_agent text default null, as_tenant text default null)
+returns setof jsonb
+language plpgsql
+as $$
+declare
+  who record;
+  taken text;
+begin
+  -- A service that names no agent says in each memory whose it is.
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  if memories is null or jsonb_typeof(memories) <> 'array' then
+    raise exception 'memories: expected an array of objects, got %', coalesce(jsonb_typeof(memories), 'nothing') using errcode = '22023';
+  end if;
+  perform federation.check_memory(m.value, m.ordinality, who.tenant, who.agent)
+  from jsonb_array_elements(memories) with ordinality m;
+
+  insert into public.agent_memories as k (
+    tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes,
+    valid_from, valid_to, traceparent, correlation_id, instance_id, created_at, expires_at)
+  select who.tenant, w.id, coalesce(w.agent_id, who.agent), w.session_id, w.content, (g.value ->> 'embedding')::vector,
+    w.embedding_model, coalesce(w.metadata, '{}'), w.source, coalesce(w.scope, 'tenant'), w.supersedes, w.valid_from,
+    w.valid_to, w.traceparent, w.correlation_id, w.instance_id, coalesce(w.created_at, now()), w.expires_at
+  from (
+    select distinct on (m.value ->> 'id') m.value, m.ordinality as place from jsonb_array_elements(memories) with ordinality m
+    order by m.value ->> 'id', m.ordinality desc) g,
+    jsonb_to_record(g.value) as w (
+      id text, agent_id text, session_id text, content text, embedding_model text, metadata jsonb, source jsonb, scope text,
+      supersedes text, valid_from timestamptz, valid_to timestamptz, traceparent text, correlation_id text, instance_id text,
+      created_at timestamptz, expires_at timestamptz)
+  order by g.place
+  on conflict (tenant_id, id) do update set
+    session_id = excluded.session_id, content = excluded.content, embedding = excluded.embedding,
+    embedding_model = excluded.embedding_model, metadata = excluded.metadata, source = excluded.source,
+    scope = excluded.scope, supersedes = excluded.supersedes, valid_from = excluded.valid_from, valid_to = excluded.valid_to,
+    traceparent = excluded.traceparent, correlation_id = excluded.correlation_id, instance_id = excluded.instance_id,
+    created_at = excluded.created_at, expires_at = excluded.expires_at, deleted_at = null,
+    superseded_by = case when k.deleted_at is null then k.superseded_by end
+  where k.agent_id = excluded.agent_id and (
+    k.deleted_at is not null
+    or (k.session_id, k.content, k.embedding, k.embedding_model, k.metadata, k.source, k.scope, k.supersedes, k.valid_from,
+        k.valid_to, k.expires_at) is distinct from
+       (excluded.session_id, excluded.content, excluded.embedding, excluded.embedding_model, excluded.metadata,
+        excluded.source, excluded.scope, excluded.supersedes, excluded.valid_from, excluded.valid_to, excluded.expires_at));
+
+  -- Another agent's memory was left as it is, whether or not the caller may see it.
+  select m.value ->> 'id' into taken from jsonb_array_elements(memories) m
+  left join public.agent_memories k on k.tenant_id = who.tenant and k.id = m.value ->> 'id'
+  where k.agent_id is distinct from coalesce(m.value ->> 'agent_id', who.agent) limit 1;
+  if found then
+    raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
+  end if;
+  if exists (select from jsonb_array_elements(memories) m where m.value ->> 'supersedes' is not null) then
+    update public.agent_memories k set superseded_by = m.value ->> 'id'
+    from jsonb_array_elements(memories) m
+    where k.tenant_id = who.tenant and k.id = m.value ->> 'supersedes' and k.id <> m.value ->> 'id'
+      and k.agent_id = coalesce(m.value ->> 'agent_id', who.agent) and k.deleted_at is null
+      and k.superseded_by is distinct from m.value ->> 'id';
+  end if;
+
+  return query
+    select federation.memory_json(k) from jsonb_array_elements(memories) with ordinality m
+    join public.agent_memories k on k.tenant_id = who.tenant and k.id = m.value ->> 'id'
+    order by m.ordinality;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$$;
+comment on function public.store_memories is 'Inserts or replaces memories by id; the same content again changes nothing.';
+
+create or replace function public.store_memory(memory jsonb, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if memory is null or jsonb_typeof(memory) <> 'object' then
+    raise exception 'memory: expected an object, got %', coalesce(jsonb_typeof(memory), 'nothing') using errcode = '22023';
+  end if;
+  return (select s from public.store_memories(jsonb_build_array(memory), as_agent, as_tenant) s);
+end
+$$;
+comment on function public.store_memory is 'Inserts or replaces a memory by id; answers the row.';
+
+create or replace function public.query_memories(
+  agent text default null, max_rows integer default 100, as_agent text default null, as_tenant text default null)
+returns setof jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  perform federation.check_agent('agent', query_memories.agent);
+  return query
+    select federation.memory_json(k) from public.agent_memories k
+    where k.tenant_id = who.tenant and (query_memories.agent is null or k.agent_id = query_memories.agent)
+      and k.deleted_at is null and k.superseded_by is null and (k.expires_at is null or k.expires_at > now())
+      and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent)
+    order by k.created_at desc, k.seq desc
+    limit federation.check_rows(max_rows);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$$;
+comment on function public.query_memories is 'Memories that the caller may read, newest first.';
+
+create or replace function public.get_memory(id text, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  memory jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select federation.memory_json(k) into memory from public.agent_memories k
+  where k.tenant_id = who.tenant and k.id = get_memory.id
+    and k.deleted_at is null and k.superseded_by is null and (k.expires_at is null or k.expires_at > now())
+    and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return memory;
+end
+$$;
+comment on function public.get_memory is 'A memory that the caller may read, or null.';
+
+create or replace function public.delete_memory(id text, as_agent text default null, as_tenant text default null)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  owner text;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select k.agent_id into owner from public.agent_memories k
+  where k.tenant_id = who.tenant and k.id = delete_memory.id and k.deleted_at is null
+    and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent);
+  if owner <> who.agent then
+    raise exception 'memory % belongs to another agent', quote_literal(delete_memory.id) using errcode = '42501';
+  end if;
+  if owner is not null then
+    update public.agent_memories k set deleted_at = now()
+    where k.tenant_id = who.tenant and k.id = delete_memory.id and k.agent_id = owner and k.deleted_at is null;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return owner is not null;
+end
+$$;
+comment on function public.delete_memory is 'Leaves a tombstone; false when there was nothing to delete.';
+
+-- Expired memories are gone for every reader already, so any member may have the tenant's removed for good.
+create or replace function federation.remove_expired_memories(tenant text)
+returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  removed integer;
+begin
+  delete from public.agent_memories k where k.tenant_id = tenant and k.expires_at <= now();
+  get diagnostics removed = row_count;
+  return removed;
+end
+$$;
+
+create or replace function public.cleanup_expired_memories(as_agent text default null, as_tenant text default null)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  removed integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
+  if who.tenant is not null then
+    removed := federation.remove_expired_memories(who.tenant);
+  else
+    -- A service that names no tenant cleans up all of them; anybody else is stopped by the grants.
+    delete from public.agent_memories k where k.expires_at <= now();
+    get diagnostics removed = row_count;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return removed;
+end
+$$;
+comment on function public.cleanup_expired_memories is 'Removes expired memories for good; answers how many.';
+
+create or replace function public.memory_index_statement(dimensions integer)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  home text := (select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+  kind text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
+begin
+  if dimensions is null or dimensions not between 1 and 4000 then
+    raise exception 'dimensions: expected 1 to 4000, got %', coalesce(dimensions::text, 'nothing') using errcode = '22023',
+      hint = 'Above 4000 dimensions pgvector has no HNSW index; searches stay exact.';
+  end if;
+  return format(
+    'create index if not exists agent_memories_hnsw_%1$s on public.agent_memories using hnsw '
+    '((embedding::%2$s.%3$s(%1$s)) %2$s.%3$s_cosine_ops) where %2$s.vector_dims(embedding) = %1$s',
+    dimensions, home, kind);
+end
+$$;
+comment on function public.memory_index_statement is 'The statement that makes an HNSW index for one dimension; it makes none itself.';
+
+-- What names pgvector's type or operators is made with its schema on the path, and keeps exactly that path.
+do $$
+declare
+  home text := (select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+  before text := current_setting('search_path');
+begin
+  perform set_config('search_path', format('pg_catalog, %I, pg_temp', home), true);
+  execute $create$
+    create or replace function public.search_memories(
+      embedding vector, max_rows integer default 10, as_agent text default null, as_tenant text default null)
+    returns setof jsonb
+    language plpgsql
+    as $body$
+    declare
+      who record;
+      dimensions integer := vector_dims(embedding);
+      kind text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
+      near text := 'k.embedding <=> $1';
+      version integer[];
+    begin
+      select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+      if embedding is null or vector_norm(embedding) = 0 then
+        raise exception 'embedding: expected a vector that is not all zeros, got %', case when embedding is null then 'nothing' else 'zeros' end
+          using errcode = '22023';
+      end if;
+      if to_regclass('public.agent_memories_hnsw_' || dimensions) is not null then
+        near := format('k.embedding::%1$s(%2$s) <=> $1::%1$s(%2$s)', kind, dimensions);
+        -- Without it the tenant's filter starves what the index finds. pgvector has it since 0.8.
+        version := (select string_to_array(extversion, '.')::integer[] from pg_extension where extname = 'vector');
+        if version >= array[0, 8] then
+          perform set_config('hnsw.iterative_scan', 'strict_order', true);
+        end if;
+      end if;
+      return query execute format(
+        'select federation.memory_json(k) || jsonb_build_object(''similarity'', 1 - (%1$s)) from public.agent_memories k '
+        'where k.tenant_id = $2 and vector_dims(k.embedding) = %2$s and k.deleted_at is null and k.superseded_by is null '
+        'and (k.expires_at is null or k.expires_at > now()) and (k.scope <> ''agent'' or $3 is null or k.agent_id = $3) '
+        'order by %1$s limit $4', near, dimensions)
+        using embedding, who.tenant, who.agent, federation.check_rows(max_rows);
+      perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+    end
+    $body$
+  $create$;
+  execute format('alter function public.search_memories set search_path = pg_catalog, %I, pg_temp', home);
+  execute format('alter function public.store_memories set search_path = pg_catalog, %I, pg_temp', home);
+  perform set_config('search_path', before, true);
+end
+$$;
+comment on function public.search_memories is 'The memories nearest in meaning, best first, of the same dimension only.';
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role'];
+begin
+  perform federation.hand_out('federation.check_memory', members);
+  perform federation.hand_out('federation.remove_expired_memories', members, true);
+  perform federation.hand_out('public.store_memories', members);
+  perform federation.hand_out('public.store_memory', members);
+  perform federation.hand_out('public.query_memories', members);
+  perform federation.hand_out('public.search_memories', members);
+  perform federation.hand_out('public.get_memory', members);
+  perform federation.hand_out('public.delete_memory', members);
+  perform federation.hand_out('public.cleanup_expired_memories', members);
+  perform federation.hand_out('public.memory_index_statement', members);
+end
+$$;
