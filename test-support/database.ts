@@ -3,6 +3,7 @@ import pg from "pg";
 import type { Database } from "../packages/local-supabase/src/database/database.ts";
 import { openNative } from "../packages/local-supabase/src/database/open-native.ts";
 import { openPglite } from "../packages/local-supabase/src/database/open-pglite.ts";
+import { withCleanup } from "../packages/local-supabase/src/database/with-cleanup.ts";
 
 /** A superuser's URL of a native cluster; without it tests use the embedded database. */
 export const nativeUrl: string | undefined = process.env["TEST_DATABASE_URL"] || undefined;
@@ -12,7 +13,7 @@ export async function openTestDatabase(): Promise<Database> {
   if (nativeUrl === undefined) return await openPglite();
   const fresh = await createFreshDatabase(nativeUrl);
   try {
-    return closingToo(await openNative(fresh.url), fresh.drop);
+    return withCleanup(await openNative(fresh.url), () => fresh.drop());
   } catch (error) {
     await fresh.drop();
     throw error;
@@ -41,16 +42,4 @@ async function asAdmin(clusterUrl: string, sql: string): Promise<void> {
   } finally {
     await client.end();
   }
-}
-
-function closingToo(database: Database, afterwards: () => Promise<void>): Database {
-  let closing: Promise<void> | undefined;
-  return {
-    kind: database.kind,
-    query: (sql, params) => database.query(sql, params),
-    transaction: (run) => database.transaction(run),
-    exec: (sql) => database.exec(sql),
-    listen: (channel, onPayload) => database.listen(channel, onPayload),
-    close: () => (closing ??= database.close().finally(afterwards)),
-  };
 }

@@ -7,21 +7,24 @@ import { clearAbandonedFolders, makeOwnedFolder } from "./owned-folders.ts";
 import { startPglite, superuser } from "./pglite.ts";
 import { PgliteDatabase } from "./pglite-database.ts";
 import { fillFromPrepared } from "./prepared-folder.ts";
+import { withCleanup } from "./with-cleanup.ts";
 
 export interface PgliteOptions {
   /** The folder of the database cluster, made where it is missing. Without it: a private one that close() removes. */
   readonly dataDir?: string | undefined;
   /** Called when this start has to prepare the snapshot first and will take some seconds. */
   readonly onSlow?: (() => void) | undefined;
+  /** Called whenever Postgres is about to be entered and when it has returned; it cannot be interrupted in between. */
+  readonly onStep?: (() => void) | undefined;
 }
 
 /** A bootstrapped embedded database in this thread. A slow statement blocks the thread; see backend/ for the worker. */
 export async function openPglite(options: PgliteOptions = {}): Promise<Database> {
-  if (options.dataDir !== undefined) return await openFolder(options.dataDir, options.onSlow);
+  if (options.dataDir !== undefined) return await openFolder(options.dataDir, options);
   const folder = makePrivateFolder();
   try {
-    const database = await openFolder(join(folder, "db"), options.onSlow);
-    return removingAtClose(database, folder);
+    const database = await openFolder(join(folder, "db"), options);
+    return withCleanup(database, () => rmSync(folder, { recursive: true, force: true }));
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
@@ -36,12 +39,12 @@ export function makePrivateFolder(): string {
   return makeOwnedFolder(tmpdir(), privatePrefix);
 }
 
-async function openFolder(folder: string, onSlow: (() => void) | undefined): Promise<Database> {
+async function openFolder(folder: string, { onSlow, onStep }: PgliteOptions): Promise<Database> {
   if (!existsSync(join(folder, "PG_VERSION"))) {
     mkdirSync(dirname(folder), { recursive: true });
     await fillFromPrepared(folder, onSlow);
   }
-  const database = new PgliteDatabase(await startPglite(folder));
+  const database = new PgliteDatabase(await startPglite(folder), onStep);
   try {
     // In single-user mode nothing sets the session's user at the start, so that "set local session authorization" would
     // not go back at the end of its transaction.
@@ -52,20 +55,4 @@ async function openFolder(folder: string, onSlow: (() => void) | undefined): Pro
     await database.close();
     throw error;
   }
-}
-
-function removingAtClose(database: Database, folder: string): Database {
-  let closing: Promise<void> | undefined;
-  const close = async (): Promise<void> => {
-    await database.close();
-    rmSync(folder, { recursive: true, force: true });
-  };
-  return {
-    kind: database.kind,
-    query: (sql, params) => database.query(sql, params),
-    transaction: (run) => database.transaction(run),
-    exec: (sql) => database.exec(sql),
-    listen: (channel, onPayload) => database.listen(channel, onPayload),
-    close: () => (closing ??= close()),
-  };
 }

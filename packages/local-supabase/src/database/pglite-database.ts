@@ -14,13 +14,15 @@ type BackendMessage = Awaited<ReturnType<PGlite["execProtocolStream"]>>[number];
 export class PgliteDatabase implements Database {
   readonly kind = "embedded";
   readonly #pg: PGlite;
+  readonly #onStep: () => void;
   readonly #queue = new SerialQueue();
   readonly #listeners = new Map<string, Set<(payload: string) => void>>();
   readonly #session: Session;
   #closing: Promise<void> | undefined;
 
-  constructor(pg: PGlite) {
+  constructor(pg: PGlite, onStep: () => void = () => undefined) {
     this.#pg = pg;
+    this.#onStep = onStep;
     this.#session = { query: (sql, params) => this.#extended(sql, params ?? []) };
     pg.onNotification((channel, payload) => {
       for (const onPayload of this.#listeners.get(channel) ?? []) onPayload(payload);
@@ -113,6 +115,7 @@ export class PgliteDatabase implements Database {
   }
 
   async #send(...parts: Uint8Array[]): Promise<BackendMessage[]> {
+    this.#onStep();
     try {
       return await this.#pg.execProtocolStream(Buffer.concat(parts));
     } catch (error) {
@@ -125,6 +128,8 @@ export class PgliteDatabase implements Database {
         constraint: error.constraint ?? null,
         position: error.position === undefined ? null : Number(error.position),
       });
+    } finally {
+      this.#onStep();
     }
   }
 }

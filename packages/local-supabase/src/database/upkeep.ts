@@ -1,0 +1,35 @@
+import type { Database } from "./database.ts";
+
+export interface Upkeep {
+  stop(): void;
+}
+
+type Log = (level: "error" | "info" | "debug", message: string, fields?: Record<string, unknown>) => void;
+
+const everyMs = 60_000;
+const maxWalBytes = 64 * 1024 * 1024;
+
+/**
+ * What a server's background processes would do, once a minute: partitions of realtime.messages for the coming days;
+ * on the embedded database, where nothing else ever does it, a checkpoint once 64 MB were written, so that the log
+ * stays small and a start after a crash quick.
+ */
+export function startUpkeep(database: Database, log: Log): Upkeep {
+  const timer = setInterval(() => {
+    void keepUp(database).catch((error: unknown) =>
+      log("error", "upkeep of the database failed", { error: String(error) }),
+    );
+  }, everyMs);
+  timer.unref();
+  return { stop: () => clearInterval(timer) };
+}
+
+export async function keepUp(database: Database): Promise<void> {
+  await database.query("select realtime.keep_partitions()");
+  if (database.kind !== "embedded") return;
+  const { rows } = await database.query(
+    "select pg_wal_lsn_diff(pg_current_wal_lsn(), redo_lsn) > $1::numeric from pg_control_checkpoint()",
+    [String(maxWalBytes)],
+  );
+  if (rows[0]?.[0] === "t") await database.exec("checkpoint");
+}
