@@ -5,6 +5,7 @@ import { databaseAuthorization } from "./authorization/database-authorization.ts
 import { TOPIC_PREFIX } from "./channel/join.ts";
 import { startDatabaseFeed } from "./database-feed/database-feed.ts";
 import type { Realtime, RealtimeParts } from "./realtime.ts";
+import { answerRest } from "./rest/realtime-rest.ts";
 import { Rooms } from "./rooms.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { defaultSettings } from "./settings.ts";
@@ -65,8 +66,8 @@ class RealtimeServer implements Realtime {
     });
   }
 
-  async answer(_request: IncomingMessage, response: ServerResponse, _path: string): Promise<void> {
-    response.writeHead(404, { "content-type": "text/html; charset=utf-8" }).end("Not Found");
+  async answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+    await answerRest(request, response, path, this.#server);
   }
 
   close(): Promise<void> {

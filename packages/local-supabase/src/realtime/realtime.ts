@@ -28,7 +28,7 @@ export interface RealtimeClock {
 export interface Realtime {
   /** An upgrade of `/realtime/v1/websocket`. Answers refusals itself. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  /** A request below `/realtime/v1/api`: broadcast and ping. CORS headers and OPTIONS are done by the caller. */
+  /** A request below `/realtime/v1/api`, `path` being what follows (`/broadcast`, `/ping`), without the query. CORS headers and OPTIONS are done by the caller. */
   answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<void>;
   /** Tells every channel, closes every socket (1012), stops listening to the database. */
   close(): Promise<void>;

@@ -53,7 +53,7 @@ export function joinProblem(problem: CredentialProblem): string {
     case "not-yet-valid":
       return "InvalidJWTToken: Token is not valid yet";
     case "claims":
-      return `InvalidJWTToken: ${noClaims}`;
+      return `InvalidJWTToken: ${hasBadExpiry(problem.claims) ? "Token expiration time is invalid" : noClaims}`;
   }
 }
 
@@ -96,6 +96,12 @@ export function upgradeProblem(problem: CredentialProblem): string {
     case "claims":
       return noClaims;
   }
+}
+
+function hasBadExpiry(claims: Readonly<Record<string, unknown>> = {}): boolean {
+  return (
+    typeof claims["role"] === "string" && claims["exp"] !== undefined && typeof claims["exp"] !== "number"
+  );
 }
 
 function noReadRight(subTopic: string): string {

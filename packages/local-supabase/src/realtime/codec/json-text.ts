@@ -13,6 +13,19 @@ export function arrayElementText(text: string, index: number): string {
   return text.slice(at, valueEnd(text, at));
 }
 
+/** The texts of all elements of the array that `text` holds. */
+export function arrayElementTexts(text: string): string[] {
+  const elements: string[] = [];
+  let at = skipSpace(text, skipSpace(text, 0) + 1);
+  while (at < text.length && text.charCodeAt(at) !== CLOSE_ARRAY) {
+    const end = valueEnd(text, at);
+    elements.push(text.slice(at, end));
+    at = skipSpace(text, end);
+    if (text.charCodeAt(at) === COMMA) at = skipSpace(text, at + 1);
+  }
+  return elements;
+}
+
 /** The text of the member `name` of the object that `text` holds; of several the last, as `JSON.parse` has it. */
 export function objectMemberText(text: string, name: string): string | undefined {
   let found: string | undefined;

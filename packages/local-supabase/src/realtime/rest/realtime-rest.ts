@@ -1,0 +1,140 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Credential } from "../../keys/credential.ts";
+import { TOPIC_PREFIX } from "../channel/join.ts";
+import type { Broadcast } from "../codec/message.ts";
+import type { ServerParts } from "../server-parts.ts";
+import { maxPayloadBytes } from "../settings.ts";
+import { accepted, answerWith, forbidden, notFound, tooLarge, unauthorized, type Answer } from "./answer.ts";
+import { parseBatch } from "./parse-batch.ts";
+import { isSingleContentType, parseSingle, parseSinglePath, type SingleAddress } from "./parse-single.ts";
+
+/** A batch may hold several payloads of the largest size; real servers read at most this much. */
+const MAX_BODY_BYTES = 8_000_000;
+
+/** Answers a request below `/realtime/v1/api`; `path` is what follows that. Nobody is answered who is gone. */
+export async function answerRest(
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+  server: ServerParts,
+): Promise<void> {
+  const { status, contentType, body } = await findAnswer(request, path, server);
+  if (response.destroyed) return;
+  const type = contentType === undefined ? {} : { "content-type": contentType };
+  // Whoever sends more than is read cannot use the connection for another request.
+  const connection = request.complete ? {} : { connection: "close" };
+  response.writeHead(status, { ...type, ...connection, "content-length": Buffer.byteLength(body) }).end(body);
+}
+
+async function findAnswer(request: IncomingMessage, path: string, server: ServerParts): Promise<Answer> {
+  const single = request.method === "POST" ? parseSinglePath(path) : undefined;
+  const isBatch = request.method === "POST" && path === "/broadcast";
+  const isPing = request.method === "GET" && path === "/ping";
+  if (single === undefined && !isBatch && !isPing) return notFound;
+  if (single !== undefined && !isSingleContentType(contentTypeOf(request))) {
+    const error = "Unsupported Media Type. Use application/json or application/octet-stream";
+    return answerWith(415, { error });
+  }
+  const token = tokenOf(request);
+  const verified = token === undefined ? undefined : await server.keyring.verify(token);
+  if (verified === undefined || "problem" in verified) return unauthorized;
+  if (isPing) return answerWith(200, { message: "Success" });
+
+  const body = await readBody(request);
+  if (body === undefined) return tooLarge;
+  const caller = new Caller(request, verified.credential, server);
+  return single === undefined
+    ? await sendBatch(
+        contentTypeOf(request) === "application/json" ? body.toString("utf8") : "",
+        caller,
+        server,
+      )
+    : await sendSingle(single, request, body, caller, server);
+}
+
+/** Messages that the caller may not send are left out, and the answer does not tell. */
+async function sendBatch(body: string, caller: Caller, server: ServerParts): Promise<Answer> {
+  const parsed = parseBatch(body, maxPayloadBytes(server.settings));
+  if ("refusal" in parsed) return parsed.refusal;
+  for (const { subTopic, isPrivate, payloadJson } of parsed.messages) {
+    if (isPrivate && (await caller.mayBroadcast(subTopic)) !== "allowed") continue;
+    send(server, subTopic, isPrivate, { form: "text", payloadJson });
+  }
+  return accepted;
+}
+
+async function sendSingle(
+  { subTopic, event }: SingleAddress,
+  request: IncomingMessage,
+  body: Buffer,
+  caller: Caller,
+  server: ServerParts,
+): Promise<Answer> {
+  const query = new URL(request.url ?? "/", "http://localhost").searchParams;
+  if ([...query.keys()].some((name) => name === "persist" || name.startsWith("persist["))) {
+    return answerWith(422, { message: "Persistence is not available in this version" });
+  }
+  const parsed = parseSingle(event, contentTypeOf(request), body, maxPayloadBytes(server.settings));
+  if ("refusal" in parsed) return parsed.refusal;
+  const isPrivate = query.get("private") === "true";
+  const verdict = isPrivate ? await caller.mayBroadcast(subTopic) : "allowed";
+  if (verdict === "denied") return forbidden;
+  if (verdict === "failed") return answerWith(422, { message: "RLS policy error" });
+  send(server, subTopic, isPrivate, parsed.broadcast);
+  return accepted;
+}
+
+function send(server: ServerParts, subTopic: string, isPrivate: boolean, broadcast: Broadcast): void {
+  server.rooms.find(TOPIC_PREFIX + subTopic, isPrivate)?.broadcast(broadcast);
+}
+
+/** Who sends; a right is asked for once per topic of a request. */
+class Caller {
+  readonly #credential: Credential;
+  readonly #headers: Record<string, string>;
+  readonly #server: ServerParts;
+  readonly #verdicts = new Map<string, Promise<"allowed" | "denied" | "failed">>();
+
+  constructor(request: IncomingMessage, credential: Credential, server: ServerParts) {
+    this.#credential = credential;
+    this.#headers = Object.fromEntries(
+      Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
+    );
+    this.#server = server;
+  }
+
+  mayBroadcast(subTopic: string): Promise<"allowed" | "denied" | "failed"> {
+    const asker = { subTopic, credential: this.#credential, headers: this.#headers };
+    const verdict = this.#verdicts.get(subTopic) ?? this.#server.authorization.mayWrite(asker, "broadcast");
+    this.#verdicts.set(subTopic, verdict);
+    return verdict;
+  }
+}
+
+/** `Authorization: Bearer …` or, where there is no such header, `apikey`. */
+function tokenOf(request: IncomingMessage): string | undefined {
+  const { authorization, apikey } = request.headers;
+  if (authorization === undefined) return typeof apikey === "string" ? apikey : undefined;
+  return /^bearer\s+(.+)$/i.exec(authorization)?.[1];
+}
+
+function contentTypeOf(request: IncomingMessage): string {
+  return (request.headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+}
+
+/** Undefined where it is longer than anybody may send, or the client went away. */
+async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    // Kept open when we stop early: the refusal still has to go out. Chunks are buffers, since no encoding was set.
+    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > MAX_BODY_BYTES) return undefined;
+      chunks.push(chunk);
+    }
+  } catch {
+    return undefined;
+  }
+  return Buffer.concat(chunks, size);
+}
