@@ -15,7 +15,12 @@ export default defineConfig({
         ...source,
         test: {
           name: "unit",
-          include: ["packages/*/src/**/*.test.ts", "examples/**/*.test.ts", "test-support/**/*.test.ts"],
+          include: [
+            "packages/*/src/**/*.test.ts",
+            "examples/**/*.test.ts",
+            "bench/**/*.test.ts",
+            "test-support/**/*.test.ts",
+          ],
           exclude: ["**/*.stack.test.ts", "**/node_modules/**"],
         },
       },

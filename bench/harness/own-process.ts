@@ -1,0 +1,34 @@
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+
+/** Runs a file of ours from source in a process of its own and resolves to the one message it sends. */
+export async function askOwnProcess(file: URL, question: unknown): Promise<unknown> {
+  const child = startOwnProcess(file, question);
+  const answer = await firstMessage(child, file);
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  return answer;
+}
+
+/** The first argument of the new process is `question` as JSON. It ends when `disconnect` is called or we end. */
+export function startOwnProcess(file: URL, question: unknown): ChildProcess {
+  return fork(file, [JSON.stringify(question)], {
+    execArgv: ["--import", "tsx", "--conditions=@agent-federation/source"],
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+}
+
+/** Rejects when the process ends without having said anything. */
+export async function firstMessage(child: ChildProcess, file: URL): Promise<unknown> {
+  return await new Promise((resolve, reject) => {
+    child.once("message", resolve);
+    child.once("error", reject);
+    child.once("exit", (code, signal) =>
+      reject(new Error(`${file.pathname}: ended with ${signal ?? code}, saying nothing`)),
+    );
+  });
+}
+
+/** What `startOwnProcess` was given. The caller knows its type: both files are ours and change together. */
+export function ownQuestion<T>(): T {
+  return JSON.parse(process.argv[2] ?? "null") as T;
+}
