@@ -48,9 +48,9 @@ begin
 end
 $$;
 
-create index if not exists agent_memories_newest on public.agent_memories (tenant_id, created_at desc)
+create index if not exists agent_memories_newest on public.agent_memories (tenant_id, created_at desc, seq desc)
   where deleted_at is null and superseded_by is null;
-create index if not exists agent_memories_agent on public.agent_memories (tenant_id, agent_id, created_at desc);
+create index if not exists agent_memories_agent on public.agent_memories (tenant_id, agent_id, created_at desc, seq desc);
 create index if not exists agent_memories_cursor on public.agent_memories (tenant_id, tx, seq);
 create index if not exists agent_memories_feed on public.agent_memories (tenant_id, seq) where scope <> 'agent';
 create index if not exists agent_memories_expiry on public.agent_memories (tenant_id, expires_at) where expires_at is not null;

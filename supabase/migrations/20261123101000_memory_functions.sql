@@ -37,6 +37,19 @@ begin
 end
 $$;
 
+-- Which of `ids` is another agent's memory. Asked beforehand, because the writer may not be able to see that memory.
+create or replace function federation.taken_memory(tenant text, ids text[], owners text[])
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select k.id from unnest(ids, owners) as wanted (id, owner)
+  cross join lateral (
+    select m.id, m.agent_id from public.agent_memories m where m.tenant_id = tenant and m.id = wanted.id offset 0) k
+  where k.agent_id <> wanted.owner
+  limit 1
+$$;
+
 -- One statement, so one announcement, however many memories. Of two with the same id the later one counts. A memory is
 -- replaced as a whole: what is left out is empty afterwards.
 create or replace function public.store_memories(memories jsonb, as_agent text default null, as_tenant text default null)
@@ -45,6 +58,7 @@ language plpgsql
 as $$
 declare
   who record;
+  ids text[];
   taken text;
 begin
   -- A service that names no agent says in each memory whose it is.
@@ -54,6 +68,12 @@ begin
   end if;
   perform federation.check_memory(m.value, m.ordinality, who.tenant, who.agent)
   from jsonb_array_elements(memories) with ordinality m;
+  ids := array(select m.value ->> 'id' from jsonb_array_elements(memories) with ordinality m order by m.ordinality);
+  taken := federation.taken_memory(who.tenant, ids, array(
+    select coalesce(m.value ->> 'agent_id', who.agent) from jsonb_array_elements(memories) with ordinality m order by m.ordinality));
+  if taken is not null then
+    raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
+  end if;
 
   insert into public.agent_memories as k (
     tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes,
@@ -83,13 +103,6 @@ begin
        (excluded.session_id, excluded.content, excluded.embedding, excluded.embedding_model, excluded.metadata,
         excluded.source, excluded.scope, excluded.supersedes, excluded.valid_from, excluded.valid_to, excluded.expires_at));
 
-  -- Another agent's memory was left as it is, whether or not the caller may see it.
-  select m.value ->> 'id' into taken from jsonb_array_elements(memories) m
-  left join public.agent_memories k on k.tenant_id = who.tenant and k.id = m.value ->> 'id'
-  where k.agent_id is distinct from coalesce(m.value ->> 'agent_id', who.agent) limit 1;
-  if found then
-    raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
-  end if;
   if exists (select from jsonb_array_elements(memories) m where m.value ->> 'supersedes' is not null) then
     update public.agent_memories k set superseded_by = m.value ->> 'id'
     from jsonb_array_elements(memories) m
@@ -98,10 +111,12 @@ begin
       and k.superseded_by is distinct from m.value ->> 'id';
   end if;
 
+  -- One look-up a memory, whatever the planner thinks of an array's length.
   return query
-    select federation.memory_json(k) from jsonb_array_elements(memories) with ordinality m
-    join public.agent_memories k on k.tenant_id = who.tenant and k.id = m.value ->> 'id'
-    order by m.ordinality;
+    select federation.memory_json(k.memory) from unnest(ids) with ordinality as wanted (id, place)
+    cross join lateral (
+      select m as memory from public.agent_memories m where m.tenant_id = who.tenant and m.id = wanted.id offset 0) k
+    order by wanted.place;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
 end
 $$;
@@ -304,6 +319,7 @@ declare
   members text[] := array['authenticated', 'service_role'];
 begin
   perform federation.hand_out('federation.check_memory', members);
+  perform federation.hand_out('federation.taken_memory', members, true);
   perform federation.hand_out('federation.remove_expired_memories', members, true);
   perform federation.hand_out('public.store_memories', members);
   perform federation.hand_out('public.store_memory', members);
