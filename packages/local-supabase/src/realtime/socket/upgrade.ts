@@ -36,7 +36,7 @@ export async function checkUpgrade(request: IncomingMessage, keyring: Keyring): 
   const version = request.headers["sec-websocket-version"];
   if (version !== "13") {
     const body = `'sec-websocket-version' header must equal '13', got ${JSON.stringify(version === undefined ? [] : [version])}`;
-    return { refusal: { status: 400, contentType: "text/plain; charset=utf-8", body, isDelayed: false } };
+    return { refusal: { status: 400, contentType: undefined, body, isDelayed: false } };
   }
   return { codec, token };
 }
