@@ -36,7 +36,7 @@ export async function startPglite(folder: string): Promise<PGlite> {
   return await PGlite.create({
     dataDir: folder,
     extensions,
-    initDbStartParams: [`--username=${superuser}`],
+    initDbStartParams: [`--username=${superuser}`, "--wal-segsize=1"],
     // PGlite's own, without -O (it opens the system tables to superusers). -F: no fsync; -j: statements end at the message.
     startParams: [
       "--single",

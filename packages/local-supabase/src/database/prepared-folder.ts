@@ -29,8 +29,11 @@ export async function fillFromPrepared(target: string, onSlow: () => void = () =
   }
 }
 
+/** Changes with what `initialize` does beside the bootstrap. */
+const layout = "2";
+
 export function preparedName(): string {
-  const hash = createHash("sha256").update(`${pgliteVersions()} ${bootstrapVersion}`).digest("hex");
+  const hash = createHash("sha256").update(`${layout} ${pgliteVersions()} ${bootstrapVersion}`).digest("hex");
   return `prepared-${hash.slice(0, 16)}`;
 }
 
@@ -59,6 +62,10 @@ async function initialize(folder: string): Promise<void> {
   const database = new PgliteDatabase(await startPglite(folder));
   try {
     await bootstrap(database);
+    // Nobody makes databases in here: without the templates a copy is 330 files and 10 MB instead of 1,000 and 25.
+    await database.exec("update pg_database set datistemplate = false where datname like 'template_'");
+    await database.exec("drop database template0");
+    await database.exec("drop database template1");
     await database.exec("vacuum analyze");
   } finally {
     await database.close();

@@ -124,7 +124,9 @@ function migrationFailed(migration: Migration, statement: Statement, error: unkn
 
 /** "line:column". Postgres counts characters from the beginning of the statement. */
 function placeOf(script: string, statement: Statement, position: number | null): string {
-  const before = Array.from(statement.text).slice(0, (position ?? 1) - 1).join("").length;
+  const before = Array.from(statement.text)
+    .slice(0, (position ?? 1) - 1)
+    .join("").length;
   const lines = script.slice(0, statement.start + before).split("\n");
   return `${lines.length}:${(lines.at(-1)?.length ?? 0) + 1}`;
 }

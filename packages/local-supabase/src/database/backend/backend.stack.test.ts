@@ -1,0 +1,108 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { createFreshDatabase, nativeUrl, type FreshDatabase } from "../../../../../test-support/database.ts";
+import { makePrivateFolder } from "../open-pglite.ts";
+import { Backend } from "./backend.ts";
+
+const endless = "select count(*) from generate_series(1, 1000000000000)";
+let backend: Backend;
+let folder: string | undefined;
+let fresh: FreshDatabase | undefined;
+
+beforeEach(async () => {
+  fresh = nativeUrl === undefined ? undefined : await createFreshDatabase(nativeUrl);
+  folder = fresh === undefined ? makePrivateFolder() : undefined;
+  ({ backend } = await Backend.open({
+    source:
+      fresh === undefined
+        ? { kind: "embedded", folder: join(folder ?? "", "db") }
+        : { kind: "native", databaseUrl: fresh.url },
+    rest: { maxRows: 1000, schemas: ["public"], statementTimeoutMs: 1_000 },
+    migrationsDir: undefined,
+    log: () => undefined,
+    onProgress: () => undefined,
+  }));
+});
+afterEach(async () => {
+  await backend.close();
+  await fresh?.drop();
+  if (folder !== undefined) rmSync(folder, { recursive: true });
+});
+
+test("queries, transactions and errors cross the thread", async () => {
+  const { database } = backend;
+  await database.exec("create table public.t (n bigint unique)");
+  const inserted = await database.transaction(async (session) => {
+    await session.query("insert into public.t values ($1)", ["9007199254740993"]);
+    return await session.query("select n from public.t");
+  });
+  expect(inserted.rows).toEqual([["9007199254740993"]]);
+  await expect(
+    database.transaction(async (session) => {
+      await session.query("delete from public.t");
+      await session.query("insert into public.t values (1), (1)");
+    }),
+  ).rejects.toMatchObject({ name: "DatabaseError", code: "23505", detail: "Key (n)=(1) already exists." });
+  expect((await database.query("select n from public.t")).rows).toEqual([["9007199254740993"]]);
+});
+
+test("a session cannot be used after its transaction", async () => {
+  const session = await backend.database.transaction((open) => Promise.resolve(open));
+  await expect(session.query("select 1")).rejects.toMatchObject({ code: "25P01" });
+});
+
+test("a statement that overruns its time gets 57014, everything else goes on as if nothing had happened", async () => {
+  const { database } = backend;
+  await database.exec("create table public.kept (n int); insert into public.kept values (1)");
+  const heard: string[] = [];
+  await database.listen("news", (payload) => heard.push(payload));
+  const overrunning = database.query(endless);
+  const waiting = database.query("insert into public.kept values (2) returning n");
+  await expect(overrunning).rejects.toMatchObject({
+    code: "57014",
+    message: "canceling statement due to statement timeout",
+  });
+  expect((await waiting).rows).toEqual([["2"]]);
+  expect((await database.query("select n from public.kept order by n")).rows).toEqual([["1"], ["2"]]);
+  await database.query("select pg_notify('news', 'still listening')");
+  await database.query("select 1");
+  await expect.poll(() => heard).toEqual(["still listening"]);
+});
+
+test("a transaction in which a statement overran is rolled back", async () => {
+  const { database } = backend;
+  await database.exec("create table public.kept (n int)");
+  const overrunning = database.transaction(async (session) => {
+    await session.query("insert into public.kept values (1)");
+    await session.query(endless);
+  });
+  await expect(overrunning).rejects.toMatchObject({ code: "57014" });
+  expect((await database.query("select n from public.kept")).rows).toEqual([]);
+});
+
+test("many short statements in one transaction may take longer than one of them may", async () => {
+  const { database } = backend;
+  await database.transaction(async (session) => {
+    for (let i = 0; i < 4; i++) await session.query("select pg_sleep(0.4)");
+  });
+});
+
+test("close waits for what runs, refuses what comes after, and is one promise", async () => {
+  const { database } = backend;
+  const running = database.query("select 1");
+  const closing = backend.close();
+  expect(backend.close()).toBe(closing);
+  await expect(database.query("select 2")).rejects.toMatchObject({ code: "57P01" });
+  expect((await running).rows).toEqual([["1"]]);
+  await closing;
+});
+
+test("a transaction that is held open does not hold up close", async () => {
+  const { database } = backend;
+  const held = database.transaction(async (session) => {
+    await session.query("select 1");
+    await backend.close();
+  });
+  await expect(held).rejects.toMatchObject({ name: "DatabaseError" });
+});
