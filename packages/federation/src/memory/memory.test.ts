@@ -21,6 +21,7 @@ const row = {
 
 test("a row of the database is a memory, what else it carries is left out", () => {
   expect(parseMemory({ ...row, seq: 7, unknown: true })).toEqual(row);
+  expect(parseMemory({ ...row, embedding: "[0.5,-1]" })).toEqual(row);
   expect(parseMatch({ ...row, similarity: -0.25 })).toEqual({ ...row, similarity: -0.25 });
 });
 

@@ -67,7 +67,7 @@ export function parseMemory(row: unknown): StoredMemory {
     agent_id: text(row, "agent_id"),
     session_id: stringField(row, "session_id") ?? null,
     content: text(row, "content"),
-    embedding: isVector(embedding) ? embedding : null,
+    embedding: vectorOf(embedding),
     embedding_model: stringField(row, "embedding_model") ?? null,
     metadata: isRecord(metadata) ? metadata : {},
     source: row["source"] ?? null,
@@ -93,8 +93,10 @@ function text(row: Readonly<Record<string, unknown>>, name: string): string {
   return value;
 }
 
-function isVector(value: unknown): value is readonly number[] {
-  return Array.isArray(value) && value.every((each) => typeof each === "number");
+/** The functions return a JSON array, the table a vector's text, which reads the same. */
+function vectorOf(value: unknown): readonly number[] | null {
+  if (typeof value === "string" && value.startsWith("[")) return vectorOf(JSON.parse(value));
+  return Array.isArray(value) && value.every((each) => typeof each === "number") ? value : null;
 }
 
 /** Says which keys came, never what they held. */
