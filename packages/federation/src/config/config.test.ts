@@ -183,18 +183,18 @@ test("a client's URL, key and token are taken over, wherever the token sits", as
     global: { headers: { authorization: "Bearer user-token" } },
     realtime,
   });
-  expect(resolve({ client: byHeader }, {}).access).toEqual({
+  expect(resolve({ client: byHeader }, {}).access()).toEqual({
     url,
     apiKey: anonKey,
     credential: { kind: "token", token: "user-token", from: "the accessToken option" },
   });
   const byCallback = createClient(url, anonKey, { accessToken: async () => "called", realtime });
-  const { credential } = resolve({ client: byCallback }, {}).access;
+  const { credential } = resolve({ client: byCallback }, {}).access();
   expect(credential.kind === "callback" && (await credential.accessToken())).toBe("called");
-  const signedOut = resolve({ client: createClient(url, anonKey, { realtime }) }, {}).access.credential;
+  const signedOut = resolve({ client: createClient(url, anonKey, { realtime }) }, {}).access().credential;
   await expect(signedOut.kind === "callback" && signedOut.accessToken()).rejects.toSatisfy((error) =>
     isFederationError(error, "credentials"),
   );
   const byServiceKey = createClient(url, serviceKey, { realtime });
-  expect(resolve({ client: byServiceKey }, {}).access.credential.kind).toBe("service-role");
+  expect(resolve({ client: byServiceKey }, {}).access().credential.kind).toBe("service-role");
 });

@@ -57,7 +57,8 @@ export interface ResolvedHubOptions {
   /** Which process of the agent this is. */
   readonly instanceId: string;
   readonly sessionId: string;
-  readonly access: Access;
+  /** Where and as whom to connect. Throws FederationError "credentials" when there is no credential to do it with. */
+  readonly access: () => Access;
   readonly heartbeatMs: number;
   readonly sessionTimeoutSeconds: number;
   readonly memorySync: boolean;
@@ -90,6 +91,7 @@ export function resolveHubOptions(
 ): ResolvedHubOptions {
   const { environment, inBrowser } = surroundings;
   const taken = options.client === undefined ? undefined : accessOfClient(options.client);
+  const accessOptions = { ...taken?.options, ...withoutUndefined(options) };
   const heartbeatMs = milliseconds(
     options.presenceHeartbeat ?? numberFrom(environment, "FEDERATION_HEARTBEAT_INTERVAL") ?? 30_000,
     "presenceHeartbeat",
@@ -100,7 +102,7 @@ export function resolveHubOptions(
     tenantId: requireId(identity.tenantId, "tenantId"),
     instanceId,
     sessionId: instanceId,
-    access: resolveAccess({ ...taken?.options, ...withoutUndefined(options) }, environment, inBrowser),
+    access: () => resolveAccess(accessOptions, environment, inBrowser),
     heartbeatMs,
     // Three missed heartbeats end a session, never sooner than the schema's own default.
     sessionTimeoutSeconds: Math.max(90, Math.ceil((heartbeatMs * 3) / 1000)),

@@ -1,4 +1,5 @@
 import { FederationError } from "../runtime/errors.ts";
+import { describe } from "../runtime/json.ts";
 
 const idPattern = /^[A-Za-z0-9._@-]{1,128}$/;
 
@@ -10,9 +11,8 @@ export function isId(value: unknown): value is string {
 /** Returns the id, or throws FederationError "invalid_argument" that says what was found. */
 export function requireId(value: unknown, what: string): string {
   if (isId(value)) return value;
-  const found = typeof value === "string" ? JSON.stringify(value.slice(0, 140)) : String(value);
   throw new FederationError(
     "invalid_argument",
-    `${what}: expected 1 to 128 of A-Z a-z 0-9 . _ @ -, got ${found}`,
+    `${what}: expected 1 to 128 of A-Z a-z 0-9 . _ @ -, got ${describe(value)}`,
   );
 }

@@ -88,6 +88,7 @@ export class DependableChannel {
     const error = (): FederationError => {
       const state = this.#state;
       const cause = "cause" in state ? state.cause : undefined;
+      if (cause?.code === "unauthorized") return cause; // says more than that time was up
       const last = cause === undefined ? "" : `; last: ${cause.message}`;
       return new FederationError(
         "timeout",

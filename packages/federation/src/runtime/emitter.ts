@@ -57,6 +57,17 @@ export class Emitter<Events extends object> {
     for (const entry of entries ?? []) if (entry.listener === listener) this.#remove(event, entry);
   }
 
+  /** Calls one listener with an event that is over, guarded as in `emit`. */
+  tell<K extends keyof Events>(event: K, listener: Listener<Events[K]>, value: Events[K]): void {
+    try {
+      const returned = listener(value);
+      if (isThenable(returned))
+        Promise.resolve(returned).catch((error: unknown) => this.#report(error, String(event)));
+    } catch (error) {
+      this.#report(error, String(event));
+    }
+  }
+
   listenerCount(event: keyof Events): number {
     return this.#listeners.get(event)?.size ?? 0;
   }

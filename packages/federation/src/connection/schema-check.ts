@@ -1,0 +1,65 @@
+import { FederationError, isFederationError } from "../runtime/errors.ts";
+import { describe } from "../runtime/json.ts";
+import type { Access } from "../config/access.ts";
+import type { Connection } from "./connection.ts";
+import { migrationRemedy } from "./rest-error.ts";
+
+/** The schema this version of the library speaks to. */
+export const schemaVersion = 1;
+
+/**
+ * Resolves when the project answers, takes key and token, and has the schema of this version. Otherwise rejects with the one of
+ * "unreachable", "unauthorized", "schema_missing" and "schema_version" that it is, without trying twice.
+ */
+export async function checkSchema(
+  connection: Connection,
+  access: Access,
+  request: typeof fetch,
+  signal: AbortSignal,
+): Promise<void> {
+  let version: unknown;
+  try {
+    version = await connection.callPlain("schema_version", {}, { retry: false, signal });
+  } catch (error) {
+    if (isFederationError(error, "unauthorized")) throw await whichIsRefused(error, access, request, signal);
+    if (isFederationError(error, "unreachable"))
+      throw new FederationError("unreachable", `${access.url}: ${error.message}`, { cause: error });
+    throw error;
+  }
+  if (version === schemaVersion) return;
+  if (typeof version !== "number")
+    throw new FederationError("protocol", `schema_version: expected a number, got ${describe(version)}`);
+  throw new FederationError(
+    "schema_version",
+    `the project has schema ${version}, this library speaks to schema ${schemaVersion}`,
+    {
+      remedy:
+        version < schemaVersion
+          ? migrationRemedy
+          : "Update the library: `npm install agent-federation@latest`",
+    },
+  );
+}
+
+/** A 401 does not say whether it was the key or the token. The key alone may ask for the schema version. */
+async function whichIsRefused(
+  error: FederationError,
+  access: Access,
+  request: typeof fetch,
+  signal: AbortSignal,
+): Promise<FederationError> {
+  if (access.credential.kind === "service-role")
+    return new FederationError("unauthorized", `the service role key was refused: ${error.message}`, {
+      cause: error,
+    });
+  const init = {
+    method: "POST",
+    headers: { apikey: access.apiKey, "content-type": "application/json" },
+    body: "{}",
+    signal,
+  };
+  const answer = await request(`${access.url}/rest/v1/rpc/schema_version`, init).catch(() => undefined);
+  await answer?.body?.cancel();
+  const refused = answer?.status === 401 ? "the API key" : "the access token";
+  return new FederationError("unauthorized", `${refused} was refused: ${error.message}`, { cause: error });
+}

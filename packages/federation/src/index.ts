@@ -1,0 +1,37 @@
+// The public door: every exported name, written out.
+export { createRealtimeHub, RealtimeFederationHub } from "./realtime-hub.ts";
+export type { BroadcastOptions, HubListenOptions, HubStats } from "./realtime-hub.ts";
+export type { HubOptions, RealtimeConfig } from "./config/hub-options.ts";
+export type { AgentEvent, AgentLeaveEvent, HubEvents } from "./hub-events.ts";
+export type { HubState } from "./hub-state.ts";
+
+export type { CoordinationMessage } from "./messaging/message.ts";
+// With a star, because only then can a caller add its own types to FederationMessageTypes. The file holds nothing but
+// FederationMessageTypes, HelpRequest, SharedKnowledge, StatusUpdate and TaskComplete.
+export type * from "./messaging/message-types.ts";
+export type { MemoryEvent } from "./messaging/memory-event.ts";
+export type { SendOptions } from "./messaging/outbox.ts";
+export type { AgentPresence, AgentStatus } from "./presence/agent-presence.ts";
+export type { FederationTask, TaskAssignment, TaskPriority, TaskStatus } from "./tasks/task.ts";
+
+export { createSupabaseAdapter, SupabaseFederationAdapter } from "./supabase-adapter.ts";
+export type { AdapterStats } from "./supabase-adapter.ts";
+export { createHashingEmbedder } from "./memory/hashing-embedder.ts";
+export type { Embed, HashingEmbedderOptions } from "./memory/hashing-embedder.ts";
+export type { AdapterOptions, SupabaseConfig } from "./memory/adapter-options.ts";
+export type { AgentSession } from "./memory/agent-session.ts";
+export type { MemoryChange } from "./memory/memory-subscription.ts";
+export type { AgentMemory, MemoryMatch, MemoryScope, StoredMemory } from "./memory/memory.ts";
+export type { VectorBackend } from "./memory/vector-backend.ts";
+
+export { deleteAgent, deleteTenant } from "./administration.ts";
+export type { AdministrationOptions, DeletedRows } from "./administration.ts";
+export { mintAgentToken } from "./tokens/mint-agent-token.ts";
+export type { MintAgentTokenOptions } from "./tokens/mint-agent-token.ts";
+export { agentSubject } from "./tokens/agent-subject.ts";
+export type { AccessOptions, AccessTokenCallback } from "./config/access.ts";
+
+export { FederationError, isFederationError } from "./runtime/errors.ts";
+export type { FederationErrorCode } from "./runtime/errors.ts";
+export type { ListenOptions, Listener } from "./runtime/emitter.ts";
+export type { Log, LogLevel } from "./runtime/log.ts";

@@ -1,0 +1,395 @@
+import type { RealtimeChannel } from "@supabase/supabase-js";
+import type { ResolvedHubOptions } from "./config/hub-options.ts";
+import type { ChannelState } from "./connection/channel-state.ts";
+import { openConnection, type Connection } from "./connection/connection.ts";
+import { DependableChannel, type ChannelPlan } from "./connection/dependable-channel.ts";
+import { errorFromRest } from "./connection/rest-error.ts";
+import { checkSchema } from "./connection/schema-check.ts";
+import type { HubEvents } from "./hub-events.ts";
+import { Inbox } from "./messaging/inbox.ts";
+import { MemoryFeed } from "./messaging/memory-feed.ts";
+import { broadcastEvent, parseBroadcastFrame, type CoordinationMessage } from "./messaging/message.ts";
+import { Outbox } from "./messaging/outbox.ts";
+import { RoomBroadcasts } from "./messaging/room-broadcasts.ts";
+import { SeenIds } from "./messaging/seen-ids.ts";
+import { presenceKey } from "./presence/agent-presence.ts";
+import { Presence } from "./presence/presence.ts";
+import type { RosterChange } from "./presence/roster.ts";
+import { Session } from "./presence/session.ts";
+import { withDeadline } from "./runtime/clock.ts";
+import { FederationError } from "./runtime/errors.ts";
+import type { Emission, Emitter } from "./runtime/emitter.ts";
+
+export interface LiveHubParts {
+  readonly options: ResolvedHubOptions;
+  readonly emitter: Emitter<HubEvents>;
+  readonly onChannels: (states: readonly ChannelState[]) => void;
+  readonly onError: (error: Error, during: string) => void;
+}
+
+// Closing waits for what is under way, and not longer than this for each part of it.
+const closeStepMs = 3_000;
+
+/**
+ * Everything of a hub that runs: one connection with three channels, and what speaks and listens on them. The room carries presence and
+ * socket broadcasts; feed and inbox are written by the database alone, so only what they say is believed.
+ */
+export class LiveHub {
+  readonly connection: Connection;
+  readonly presence: Presence;
+  readonly session: Session;
+  readonly outbox: Outbox;
+  readonly broadcasts: RoomBroadcasts;
+  readonly inbox: Inbox;
+  readonly channels: readonly DependableChannel[];
+  readonly #parts: LiveHubParts;
+  readonly #room: DependableChannel;
+  readonly #memories: MemoryFeed;
+  readonly #seenInRoom = new SeenIds();
+  #closing: Promise<void> | undefined;
+  #inboxPosition = 0;
+  #received = 0;
+
+  /** Resolves when joined and usable; leaves nothing behind when it rejects. `step` hears what is being done. */
+  static async open(
+    parts: LiveHubParts,
+    signal: AbortSignal,
+    step: (name: string) => void,
+  ): Promise<LiveHub> {
+    const { options } = parts;
+    const access = options.access();
+    step("getting an access token");
+    const connection = await openConnection({
+      access,
+      actor: { tenantId: options.tenantId, agentId: options.agentId },
+      requestTimeoutMs: options.requestTimeoutMs,
+      socketHeartbeatMs: options.socketHeartbeatMs,
+      fetch: options.fetch,
+      clock: options.clock,
+      random: options.random,
+      log: options.log,
+    });
+    const live = new LiveHub(parts, connection);
+    signal.addEventListener("abort", () => void live.close(), { once: true }); // ends what still waits for an answer
+    try {
+      step("asking for the schema version");
+      await checkSchema(connection, access, options.fetch ?? fetch, signal);
+      await live.#join(signal, step);
+      return live;
+    } catch (error) {
+      await live.close();
+      throw error;
+    }
+  }
+
+  private constructor(parts: LiveHubParts, connection: Connection) {
+    const { options } = parts;
+    this.#parts = parts;
+    this.connection = connection;
+    this.presence = this.#makePresence(options);
+    this.session = this.#makeSession(options);
+    this.inbox = this.#makeInbox(options);
+    this.#memories = this.#makeMemories(options);
+    this.outbox = new Outbox({
+      clock: options.clock,
+      instanceId: options.instanceId,
+      call: (name, args, callOptions) => connection.call(name, args, callOptions),
+    });
+    const topic = `federation:${options.tenantId}`;
+    this.#room = this.#makeChannel(
+      topic,
+      { presence: { key: presenceKey(options.agentId), enabled: true }, ack: true },
+      this.#roomPlan(),
+    );
+    const feed = this.#makeChannel(`${topic}:feed`, { replicationReady: true }, this.#feedPlan());
+    const inbox = this.#makeChannel(
+      `${topic}:agent:${options.agentId}`,
+      { replicationReady: true },
+      this.#inboxPlan(),
+    );
+    this.channels = [this.#room, feed, inbox];
+    this.broadcasts = new RoomBroadcasts({
+      agentId: options.agentId,
+      clock: options.clock,
+      timeoutMs: options.requestTimeoutMs,
+      maxBytes: options.maxBroadcastBytes,
+      latency: options.broadcastLatency,
+      whenJoined: (timeoutMs) => this.#room.whenJoined(timeoutMs),
+      canSend: (channel) => this.#room.joined === channel && connection.isSocketOpen,
+    });
+  }
+
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Everything stops; the session is closed. Never rejects: what could not be said any more is logged. Twice returns the same promise. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { log, clock } = this.#parts.options;
+    const quietly = async (what: string, work: Promise<unknown>): Promise<void> => {
+      const error = (): Error =>
+        new FederationError("timeout", `closing: ${what} took more than ${closeStepMs} ms`);
+      const bounded = withDeadline(() => work, { clock, ms: closeStepMs, error });
+      await bounded.catch((failure: unknown) =>
+        log("debug", "a step of closing failed", { what, error: failure }),
+      );
+    };
+    await quietly("broadcasts", this.broadcasts.close());
+    await quietly("outbox", this.outbox.settled());
+    await quietly("inbox", this.inbox.close());
+    await quietly("session", this.session.close(closeStepMs));
+    await quietly("presence", this.presence.close());
+    await Promise.all(this.channels.map((channel) => quietly(channel.topic, channel.close())));
+    await quietly("connection", this.connection.close());
+  }
+
+  async #join(signal: AbortSignal, step: (name: string) => void): Promise<void> {
+    const { initializeTimeoutMs } = this.#parts.options;
+    step("opening the session");
+    this.inbox.startFeedAt(await this.session.open());
+    await this.presence.start();
+    step("joining the channels");
+    for (const channel of this.channels) channel.open();
+    await Promise.all(this.channels.map((channel) => channel.whenJoined(initializeTimeoutMs, signal)));
+    step("waiting for the presence state");
+    await this.presence.whenVisible(signal);
+    this.session.keepAlive();
+  }
+
+  #deliver(message: CoordinationMessage): Emission {
+    this.#received++;
+    const { emitter } = this.#parts;
+    const any = emitter.emit("message:received", message);
+    const own = message.type === "received" ? any : emitter.emit(`message:${message.type}`, message);
+    const finished = Promise.all([any.finished, own.finished]).then((errors) => errors.flat());
+    return { listeners: any.listeners + own.listeners, finished };
+  }
+
+  #tellChanges(changes: readonly RosterChange[]): void {
+    const { emitter } = this.#parts;
+    for (const { type, agentId, presences, reason } of changes) {
+      const event = { agent_id: agentId, presences };
+      if (type === "leave") emitter.emit("agent:leave", { ...event, reason: reason ?? "gone" });
+      else emitter.emit(type === "join" ? "agent:join" : "agent:update", event);
+    }
+    this.#tellSync();
+  }
+
+  #tellSync(): void {
+    const { emitter } = this.#parts;
+    if (emitter.listenerCount("agents:sync") > 0)
+      emitter.emit("agents:sync", { agents: this.presence.roster.agents() });
+  }
+
+  #makePresence(options: ResolvedHubOptions): Presence {
+    const { agentId, tenantId, instanceId, rosterThreshold, capabilities, metadata } = options;
+    return new Presence(
+      {
+        agentId,
+        tenantId,
+        instanceId,
+        rosterThreshold,
+        capabilities,
+        metadata,
+        graceMs: options.presenceGraceMs,
+        relistMs: options.heartbeatMs,
+      },
+      {
+        clock: options.clock,
+        random: options.random,
+        log: options.log,
+        listSessions: () => this.connection.call("list_sessions"),
+        onChanges: (changes) => this.#tellChanges(changes),
+        onSync: () => this.#tellSync(),
+      },
+    );
+  }
+
+  #makeSession(options: ResolvedHubOptions): Session {
+    return new Session(
+      {
+        sessionId: options.sessionId,
+        instanceId: options.instanceId,
+        heartbeatMs: options.heartbeatMs,
+        timeoutSeconds: options.sessionTimeoutSeconds,
+        capabilities: options.capabilities,
+        metadata: options.metadata,
+      },
+      {
+        clock: options.clock,
+        log: options.log,
+        call: (name, args, callOptions) => this.connection.call(name, args, callOptions),
+        status: () => this.presence.status,
+        onReopened: () => this.presence.showAgain(),
+        onPositions: ({ inbox }) => {
+          // An announcement can be lost on a channel that looks joined: the heartbeat's answer says whether anything was.
+          if (inbox > this.#inboxPosition) this.inbox.pull();
+          this.#inboxPosition = inbox;
+        },
+        onTrouble: (error) => this.#parts.onError(error, "heartbeat"),
+      },
+    );
+  }
+
+  #makeInbox(options: ResolvedHubOptions): Inbox {
+    const { emitter } = this.#parts;
+    return new Inbox({
+      agentId: options.agentId,
+      clock: options.clock,
+      log: options.log,
+      pull: (maxMessages, afterSeq) =>
+        this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
+      mark: (ids, state) => this.connection.call("mark_messages", { ids, state }),
+      pullFeed: (afterSeq) => this.#readBroadcasts(afterSeq),
+      readMessage: (id) => this.#readMessage(id),
+      hasListener: (type) =>
+        emitter.listenerCount("message:received") + emitter.listenerCount(`message:${type}`) > 0,
+      deliver: (message) => this.#deliver(message),
+    });
+  }
+
+  #makeMemories(options: ResolvedHubOptions): MemoryFeed {
+    const { emitter, onError } = this.#parts;
+    return new MemoryFeed({
+      agentId: options.agentId,
+      tenantId: options.tenantId,
+      clock: options.clock,
+      readMemory: (id) => this.connection.call("get_memory", { id }),
+      tell: (event) => {
+        if (event.type === "memory_added") emitter.emit("memory:added", event);
+        else if (event.type === "memory_updated") emitter.emit("memory:updated", event);
+        else emitter.emit("memory:deleted", event);
+      },
+      onError: (error) => onError(error, "reading a memory"),
+    });
+  }
+
+  #makeChannel(topic: string, wants: ChannelWants, behaviour: Behaviour): DependableChannel {
+    const { clock, random, log, initializeTimeoutMs } = this.#parts.options;
+    const { presence, ack = false, replicationReady = false } = wants;
+    const plan: ChannelPlan = {
+      ...behaviour,
+      topic,
+      config: {
+        private: true,
+        broadcast: { self: false, ack, ...(replicationReady ? { replication_ready: true } : {}) },
+        ...(presence === undefined ? {} : { presence }),
+      },
+      onState: (state) => {
+        if (state.name === "refused") this.#parts.onError(state.cause, `joining ${topic}`);
+        this.#parts.onChannels(this.channels.map((channel) => channel.state));
+      },
+    };
+    return new DependableChannel(plan, {
+      host: this.connection,
+      clock,
+      random,
+      log,
+      joinTimeoutMs: Math.min(10_000, initializeTimeoutMs),
+    });
+  }
+
+  #roomPlan(): Behaviour {
+    const { agentId } = this.#parts.options;
+    return {
+      bind: (channel) => {
+        this.presence.bind(channel);
+        onBroadcast(channel, broadcastEvent, (payload) => {
+          for (const message of parseBroadcastFrame(payload)) {
+            // Nobody gets its own broadcasts back, nor what another process says in its name.
+            if (message.from_agent !== agentId && this.#seenInRoom.add(message.id)) this.#deliver(message);
+          }
+        });
+      },
+      onJoined: (channel) => this.presence.joined(channel),
+    };
+  }
+
+  #feedPlan(): Behaviour {
+    const { memorySync } = this.#parts.options;
+    let isFirst = true;
+    return {
+      bind: (channel) => {
+        onBroadcast(channel, "message", (payload) => this.inbox.heardBroadcast(payload));
+        onBroadcast(channel, "session", (payload) => this.presence.heardSession(payload));
+        if (memorySync) onBroadcast(channel, "memory", (payload) => this.#memories.heard(payload));
+      },
+      onJoined: () => {
+        if (!isFirst) this.inbox.pullFeed();
+        isFirst = false;
+      },
+      onReplicating: () => this.inbox.pullFeed(),
+    };
+  }
+
+  #inboxPlan(): Behaviour {
+    const { memorySync } = this.#parts.options;
+    return {
+      bind: (channel) => {
+        onBroadcast(channel, "message", (payload) => this.inbox.heardDirect(payload));
+        if (memorySync) onBroadcast(channel, "memory", (payload) => this.#memories.heard(payload));
+      },
+      onJoined: () => this.inbox.pull(),
+      onReplicating: () => this.inbox.pull(),
+    };
+  }
+
+  /** Messages to everybody after a position, oldest first. Row level security and the tenant both limit it. */
+  #readBroadcasts(afterSeq: number): Promise<unknown> {
+    const { tenantId } = this.#parts.options;
+    return this.connection.request("agent_messages", async (signal) => {
+      const query = this.connection.client
+        .from("agent_messages")
+        .select("*")
+        .eq("tenant_id", tenantId)
+        .is("to_agent", null);
+      const { data, error, status } = await query.gt("seq", afterSeq).order("seq").abortSignal(signal);
+      if (error !== null)
+        throw errorFromRest("agent_messages", {
+          status,
+          code: error.code,
+          message: error.message,
+          hint: error.hint,
+        });
+      return data;
+    });
+  }
+
+  #readMessage(id: string): Promise<unknown> {
+    const { tenantId } = this.#parts.options;
+    return this.connection.request("agent_messages", async (signal) => {
+      const query = this.connection.client
+        .from("agent_messages")
+        .select("*")
+        .eq("tenant_id", tenantId)
+        .eq("id", id);
+      const { data, error, status } = await query.abortSignal(signal).maybeSingle();
+      if (error !== null)
+        throw errorFromRest("agent_messages", {
+          status,
+          code: error.code,
+          message: error.message,
+          hint: error.hint,
+        });
+      return data as unknown;
+    });
+  }
+}
+
+type Behaviour = Pick<ChannelPlan, "bind" | "onJoined" | "onReplicating">;
+
+interface ChannelWants {
+  readonly presence?: { readonly key: string; readonly enabled: boolean };
+  readonly ack?: boolean;
+  readonly replicationReady?: boolean;
+}
+
+/** The payload of each broadcast with this name; text and binary frames look the same here. */
+function onBroadcast(channel: RealtimeChannel, event: string, heard: (payload: unknown) => void): void {
+  channel.on("broadcast", { event }, (message: { readonly payload?: unknown }) => heard(message.payload));
+}

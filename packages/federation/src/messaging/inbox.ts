@@ -1,0 +1,189 @@
+import { sleep, type Clock } from "../runtime/clock.ts";
+import type { Emission } from "../runtime/emitter.ts";
+import { FederationError } from "../runtime/errors.ts";
+import { isRecord, stringField } from "../runtime/json.ts";
+import type { Log } from "../runtime/log.ts";
+import { Scope } from "../runtime/scope.ts";
+import { Marks, type Mark } from "./marks.ts";
+import { inSenderOrder, parseStoredMessage, type CoordinationMessage } from "./message.ts";
+import { SeenIds } from "./seen-ids.ts";
+
+export interface InboxParts {
+  readonly agentId: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Messages to this agent that are not handled, after a position, oldest first. */
+  readonly pull: (maxMessages: number, afterSeq: number) => Promise<unknown>;
+  readonly mark: (ids: readonly string[], state: Mark) => Promise<unknown>;
+  /** Durable broadcasts after a position, oldest first. */
+  readonly pullFeed: (afterSeq: number) => Promise<unknown>;
+  readonly readMessage: (id: string) => Promise<unknown>;
+  readonly hasListener: (type: string) => boolean;
+  readonly deliver: (message: CoordinationMessage) => Emission;
+}
+
+const pageSize = 100;
+const pullAgainAfterMs = 2_000;
+// Rows of transactions that ended out of order lie a little below the newest one seen.
+const feedOverlap = 500;
+
+/**
+ * Receives stored messages, each once in this process, whichever way it is heard of. A message to this agent that nobody listens for
+ * is kept until somebody does; it counts as handled once its handlers have finished.
+ */
+export class Inbox {
+  readonly #parts: InboxParts;
+  readonly #scope: Scope;
+  readonly #marks: Marks;
+  readonly #seen = new SeenIds();
+  /** In order of arrival. Waiting for a listener, or for the hub to be ready. */
+  #held: CoordinationMessage[] = [];
+  #isReleased = false;
+  /** Live messages that wait while older ones are read. */
+  #arrived: CoordinationMessage[] = [];
+  #pulling = false;
+  #pullAgain = false;
+  #feedStartSeq = 0;
+  #feedSeq = 0;
+
+  constructor(parts: InboxParts) {
+    this.#parts = parts;
+    this.#marks = new Marks({ clock: parts.clock, log: parts.log, mark: parts.mark });
+    this.#scope = new Scope((error) => parts.log("error", "an inbox task failed", { error }));
+  }
+
+  /** From which position on broadcasts are this agent's concern: what was said before it came is not. */
+  startFeedAt(seq: number): void {
+    this.#feedStartSeq = seq;
+    this.#feedSeq = Math.max(this.#feedSeq, seq);
+  }
+
+  /** A `message` event of the inbox: `{ message }`, or `{ id }` where the row is too large to be carried. */
+  heardDirect(payload: unknown): void {
+    const message = isRecord(payload) ? parseStoredMessage(payload["message"]) : undefined;
+    if (message === undefined) this.pull();
+    else if (message.to_agent === this.#parts.agentId) this.#receive(message);
+  }
+
+  /** A `message` event of the feed. */
+  heardBroadcast(payload: unknown): void {
+    if (!isRecord(payload)) return;
+    const message = parseStoredMessage(payload["message"]);
+    if (message !== undefined) return this.#receiveBroadcast(message);
+    const id = stringField(payload, "id");
+    if (id !== undefined)
+      this.#scope.run(async () =>
+        this.#receiveBroadcast(parseStoredMessage(await this.#parts.readMessage(id))),
+      );
+  }
+
+  /** Reads what was missed. Calls while one runs make it run once more. */
+  pull(): void {
+    this.#pullAgain = true;
+    if (this.#pulling) return;
+    this.#pulling = true;
+    this.#scope.run(async (signal) => {
+      try {
+        while (this.#pullAgain && !signal.aborted) {
+          this.#pullAgain = false;
+          await this.#pullOnce(signal);
+        }
+      } finally {
+        this.#pulling = false;
+      }
+    });
+  }
+
+  /** Reads the durable broadcasts that were missed. */
+  pullFeed(): void {
+    const after = Math.max(this.#feedStartSeq, this.#feedSeq - feedOverlap);
+    this.#scope.run(async () => {
+      const rows = await this.#parts.pullFeed(after);
+      if (!Array.isArray(rows)) return;
+      for (const row of rows) this.#receiveBroadcast(parseStoredMessage(row));
+    });
+  }
+
+  /** From now on messages are delivered; until now they were kept. */
+  release(): void {
+    this.#isReleased = true;
+    this.retryHeld();
+  }
+
+  /** Somebody listens who did not before. */
+  retryHeld(): void {
+    if (!this.#isReleased || this.#held.length === 0) return;
+    const held = this.#held;
+    this.#held = [];
+    for (const message of held) this.#deliver(message);
+  }
+
+  get waiting(): number {
+    return this.#held.length;
+  }
+
+  /** What has been handled is still told to the database. */
+  async close(): Promise<void> {
+    this.#isReleased = false;
+    await this.#scope.close(new FederationError("closed", "the inbox was closed"));
+    await this.#marks.close();
+  }
+
+  async #pullOnce(signal: AbortSignal): Promise<void> {
+    try {
+      const missed: CoordinationMessage[] = [];
+      for (let after = 0; ;) {
+        const rows = await this.#parts.pull(pageSize, after);
+        if (!Array.isArray(rows))
+          throw new FederationError("protocol", `pull_inbox: expected an array, got ${typeof rows}`);
+        const page = rows.flatMap((row: unknown) => parseStoredMessage(row) ?? []);
+        const last = page.at(-1)?.seq;
+        missed.push(...page);
+        if (last === undefined || last <= after || signal.aborted) break;
+        after = last;
+      }
+      this.#admit([...inSenderOrder(missed), ...this.#arrived.splice(0)]);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#admit(this.#arrived.splice(0));
+      this.#parts.log("debug", "the inbox could not be read and is read again", { error });
+      this.#pullAgain = true;
+      await sleep(this.#parts.clock, pullAgainAfterMs, signal).catch(() => {});
+    }
+  }
+
+  #receive(message: CoordinationMessage): void {
+    if (this.#pulling) this.#arrived.push(message);
+    else this.#admit([message]);
+  }
+
+  #receiveBroadcast(message: CoordinationMessage | undefined): void {
+    // Nobody gets its own broadcasts back.
+    if (message === undefined || message.to_agent !== undefined || message.from_agent === this.#parts.agentId)
+      return;
+    if (message.seq !== undefined) this.#feedSeq = Math.max(this.#feedSeq, message.seq);
+    if (this.#seen.add(message.id)) this.#deliver(message);
+  }
+
+  #admit(messages: readonly CoordinationMessage[]): void {
+    for (const message of messages) {
+      if (!this.#seen.add(message.id)) continue;
+      this.#marks.add(message.id, "delivered");
+      this.#deliver(message);
+    }
+  }
+
+  #deliver(message: CoordinationMessage): void {
+    const isDirect = message.to_agent !== undefined;
+    if (!this.#isReleased || (isDirect && !this.#parts.hasListener(message.type))) {
+      this.#held.push(message);
+      return;
+    }
+    const { finished } = this.#parts.deliver(message);
+    if (!isDirect) return;
+    void finished.then((errors) => {
+      // A handler that failed leaves the message unhandled: the next process of this agent gets it again.
+      if (errors.length === 0) this.#marks.add(message.id, "handled");
+    });
+  }
+}

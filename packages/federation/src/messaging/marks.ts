@@ -1,0 +1,61 @@
+import type { Clock } from "../runtime/clock.ts";
+import type { Log } from "../runtime/log.ts";
+
+export type Mark = "delivered" | "handled";
+
+export interface MarksParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly mark: (ids: readonly string[], state: Mark) => Promise<unknown>;
+}
+
+const collectMs = 20;
+const largest = 1_000;
+
+/** Tells the database what arrived and what was handled, many messages at a time. */
+export class Marks {
+  readonly #parts: MarksParts;
+  readonly #pending: Record<Mark, Set<string>> = { delivered: new Set(), handled: new Set() };
+  #cancel: (() => void) | undefined;
+  #flushing: Promise<void> = Promise.resolve();
+  #isClosed = false;
+
+  constructor(parts: MarksParts) {
+    this.#parts = parts;
+  }
+
+  add(id: string, state: Mark): void {
+    this.#pending[state].add(id);
+    if (state === "handled") this.#pending.delivered.delete(id); // handled says both
+    if (this.#isClosed) return;
+    if (this.#pending[state].size >= largest) void this.flush();
+    else this.#cancel ??= this.#parts.clock.after(collectMs, () => void this.flush());
+  }
+
+  /** Resolves when everything added so far was told, or could not be. */
+  flush(): Promise<void> {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#flushing = this.#flushing.then(() => this.#send("delivered")).then(() => this.#send("handled"));
+    return this.#flushing;
+  }
+
+  /** Flushes for the last time. */
+  close(): Promise<void> {
+    this.#isClosed = true;
+    return this.flush();
+  }
+
+  async #send(state: Mark): Promise<void> {
+    const ids = [...this.#pending[state]].slice(0, largest);
+    if (ids.length === 0) return;
+    for (const id of ids) this.#pending[state].delete(id);
+    try {
+      await this.#parts.mark(ids, state);
+    } catch (error) {
+      // A message that stays unmarked is delivered again to the next process of this agent: late news, no loss.
+      this.#parts.log("debug", "messages could not be marked", { state, count: ids.length, error });
+    }
+    if (this.#pending[state].size > 0) await this.#send(state);
+  }
+}

@@ -1,0 +1,132 @@
+import { isId } from "../config/ids.ts";
+import { FederationError } from "../runtime/errors.ts";
+import { isRecord, numberField, stringField, toJson } from "../runtime/json.ts";
+
+/** A message as a handler gets it. */
+export interface CoordinationMessage<Type extends string = string, Payload = unknown> {
+  /** Made by the sender; the same for every delivery of the same message. */
+  readonly id: string;
+  readonly from_agent: string;
+  /** Absent for what was sent to everybody. */
+  readonly to_agent?: string;
+  readonly type: Type;
+  readonly payload: Payload;
+  /** ISO 8601. */
+  readonly timestamp: string;
+  /** Whether the database vouches for `from_agent`. False for a broadcast over the socket: any member of the tenant can write those. */
+  readonly verified: boolean;
+  /** The message that this one answers. */
+  readonly reply_to?: string;
+  readonly correlation_id?: string;
+  /** How many messages led to this one. */
+  readonly hop_count: number;
+  readonly sender_seq?: number;
+  readonly traceparent?: string;
+  /** How often it was delivered before. */
+  readonly delivery_attempt?: number;
+  /** Its position among all changes of the tenant. */
+  readonly seq?: number;
+}
+
+/** Reads a message as announced or as a row of the table. Undefined for what is not one. */
+export function parseStoredMessage(value: unknown): CoordinationMessage | undefined {
+  if (!isRecord(value)) return undefined;
+  const id = stringField(value, "id");
+  const { from_agent } = value;
+  const type = stringField(value, "type");
+  const timestamp = stringField(value, "timestamp") ?? stringField(value, "created_at");
+  if (id === undefined || !isId(from_agent) || type === undefined || timestamp === undefined)
+    return undefined;
+  return {
+    id,
+    from_agent,
+    ...optional("to_agent", isId(value["to_agent"]) ? value["to_agent"] : undefined),
+    type,
+    payload: value["payload"] ?? null,
+    timestamp: isoTime(timestamp),
+    verified: true,
+    hop_count: numberField(value, "hop_count") ?? 0,
+    ...optional("reply_to", stringField(value, "reply_to")),
+    ...optional("correlation_id", stringField(value, "correlation_id")),
+    ...optional("sender_seq", numberField(value, "sender_seq")),
+    ...optional("traceparent", stringField(value, "traceparent")),
+    ...optional("delivery_attempt", numberField(value, "delivery_attempt")),
+    ...optional("seq", numberField(value, "seq")),
+  };
+}
+
+/** What a broadcast over the socket carries. */
+export interface BroadcastFrame {
+  readonly messages: readonly {
+    readonly id: string;
+    readonly from_agent: string;
+    readonly type: string;
+    readonly payload: unknown;
+    readonly timestamp: string;
+  }[];
+}
+
+/** The event name of a broadcast frame in the room. */
+export const broadcastEvent = "messages";
+
+/**
+ * Reads a broadcast frame. What only the database may say is not there: no recipient, no position, no task messages; and nobody is
+ * vouched for.
+ */
+export function parseBroadcastFrame(value: unknown): CoordinationMessage[] {
+  if (!isRecord(value) || !Array.isArray(value["messages"])) return [];
+  return value["messages"].flatMap((each: unknown) => {
+    if (!isRecord(each) || "to_agent" in each || "seq" in each) return [];
+    const message = parseStoredMessage(each);
+    if (message === undefined || isDatabaseOnly(message.type)) return [];
+    const { id, from_agent, type, payload, timestamp, hop_count } = message;
+    return [{ id, from_agent, type, payload, timestamp, hop_count, verified: false }];
+  });
+}
+
+/** Types that are only believed when the database announces them: whoever forges one would hand out or end work. */
+export function isDatabaseOnly(type: string): boolean {
+  return type.startsWith("task_") || type.startsWith("receipt");
+}
+
+/** Returns the type, or throws FederationError "invalid_argument". */
+export function requireType(type: unknown): string {
+  if (typeof type === "string" && type.length > 0 && type.length <= 128) return type;
+  const found = typeof type === "string" ? `${type.length} characters` : String(type);
+  throw new FederationError("invalid_argument", `message type: expected 1 to 128 characters, got ${found}`);
+}
+
+/** The payload as it will arrive. A missing one is null. */
+export function toPayload(payload: unknown): { readonly value: unknown; readonly sizeBytes: number } {
+  return toJson(payload === undefined ? null : payload, "the payload");
+}
+
+/**
+ * The same messages with each sender's in the order in which it sent them; who comes when stays as it is. Pure. Rows are marked while
+ * they wait, which moves them, so the database's order alone is not the senders'.
+ */
+export function inSenderOrder(messages: readonly CoordinationMessage[]): CoordinationMessage[] {
+  const bySender = new Map<string, CoordinationMessage[]>();
+  for (const message of messages) {
+    const sent = bySender.get(message.from_agent);
+    if (sent === undefined) bySender.set(message.from_agent, [message]);
+    else sent.push(message);
+  }
+  for (const sent of bySender.values()) sent.sort((a, b) => sentAt(a) - sentAt(b));
+  return messages.map((message) => bySender.get(message.from_agent)?.shift() ?? message);
+}
+
+// Messages that a SQL function sent have no number of their own sender; their time is one on the same scale.
+function sentAt(message: CoordinationMessage): number {
+  return message.sender_seq ?? Date.parse(message.timestamp) * 1000;
+}
+
+/** 2026-11-23T10:00:00.5+00:00 as 2026-11-23T10:00:00.500Z; what is no time stays as it is. */
+function isoTime(text: string): string {
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? text : new Date(ms).toISOString();
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]: V }); // a computed key widens to string
+}

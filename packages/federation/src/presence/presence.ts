@@ -1,0 +1,298 @@
+import type { RealtimeChannel } from "@supabase/supabase-js";
+import type { Clock } from "../runtime/clock.ts";
+import { sleep } from "../runtime/clock.ts";
+import { FederationError } from "../runtime/errors.ts";
+import { isRecord, stringField } from "../runtime/json.ts";
+import type { Log } from "../runtime/log.ts";
+import { Scope } from "../runtime/scope.ts";
+import { parsePresence, type AgentPresence } from "./agent-presence.ts";
+import { nextRosterMode, type RosterMode } from "./roster-mode.ts";
+import { Roster, type Lost, type RosterChange, type Sighting } from "./roster.ts";
+import { trackWaitMs, withTrackCall } from "./track-limit.ts";
+
+export interface PresenceOptions {
+  readonly agentId: string;
+  readonly tenantId: string;
+  readonly instanceId: string;
+  readonly graceMs: number;
+  readonly rosterThreshold: number;
+  /** How often the sessions are read in a large room. */
+  readonly relistMs: number;
+  readonly capabilities: readonly string[];
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+export interface PresenceParts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  /** Reads the sessions that are alive. */
+  readonly listSessions: () => Promise<unknown>;
+  readonly onChanges: (changes: readonly RosterChange[]) => void;
+  /** The whole of it was read. */
+  readonly onSync: () => void;
+}
+
+const reviewAfterMs = 200;
+const retryTrackMs = 2_000;
+// Those who did not track while the room was large have begun by then.
+const hideSessionsAfterMs = 10_000;
+const beginTrackingWithinMs = 2_000;
+
+/** Shows this agent to the others and knows who else is here. */
+export class Presence {
+  readonly roster: Roster;
+  readonly #options: PresenceOptions;
+  readonly #parts: PresenceParts;
+  readonly #scope: Scope;
+  readonly #timers = new Map<string, () => void>();
+  readonly #visibleWaiters = new Set<() => void>();
+  readonly #startedAt: string;
+  #mode: RosterMode = "presence";
+  #isTracking = true;
+  #status = "online";
+  #task: string | undefined;
+  #channel: RealtimeChannel | undefined;
+  #trackedAtMs: number[] = [];
+
+  constructor(options: PresenceOptions, parts: PresenceParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.roster = new Roster({ graceMs: options.graceMs, selfId: options.agentId });
+    this.#scope = new Scope((error) => parts.log("error", "a presence task failed", { error }));
+    this.#startedAt = new Date(parts.clock.now()).toISOString();
+  }
+
+  get mode(): RosterMode {
+    return this.#mode;
+  }
+
+  /** Reads the sessions once and decides from their number whether to be seen by presence. Call before the room is joined. */
+  async start(): Promise<void> {
+    this.#apply(this.roster.syncSessions(await this.#sessions(), this.#parts.clock.now()));
+    this.#mode = nextRosterMode("presence", this.roster.instances, this.#options.rosterThreshold);
+    if (this.#mode === "sessions") {
+      this.#isTracking = false;
+      this.#apply(this.roster.countSessions(true, this.#parts.clock.now()));
+    }
+    this.#scope.run((signal) => this.#relist(signal));
+  }
+
+  /** Adds the presence handlers to a new room channel. */
+  bind(channel: RealtimeChannel): void {
+    let isSynced = false; // until the first state of this channel its diffs say nothing
+    channel.on("presence", { event: "sync" }, () => {
+      if (isSynced) return;
+      isSynced = true;
+      const all = Object.entries(channel.presenceState()).flatMap(([key, metas]) => sightings(key, metas));
+      this.#apply(this.roster.syncPresence(all, this.#parts.clock.now()));
+      this.#parts.onSync();
+    });
+    channel.on(
+      "presence",
+      { event: "join" },
+      ({ key, newPresences }: { key: string; newPresences: unknown }) => {
+        if (isSynced)
+          this.#apply(this.roster.sawPresence(sightings(key, newPresences), this.#parts.clock.now()));
+      },
+    );
+    channel.on(
+      "presence",
+      { event: "leave" },
+      ({ key, leftPresences }: { key: string; leftPresences: unknown }) => {
+        const lost: Lost[] = sightings(key, leftPresences).map(({ ref, presence }) => ({
+          agentId: presence.agent_id,
+          ref,
+        }));
+        if (isSynced) this.#apply(this.roster.lostPresence(lost, this.#parts.clock.now()));
+      },
+    );
+  }
+
+  /** After every join of the room: the server has forgotten this agent, and supabase-js does not show it again. */
+  joined(channel: RealtimeChannel): void {
+    this.#channel = channel;
+    this.#trackedAtMs = [];
+    this.#cancel("track");
+    this.#track();
+  }
+
+  setStatus(status: string, task: string | undefined): void {
+    this.#status = status;
+    this.#task = task;
+    this.#track();
+  }
+
+  /** Shows this agent again although nothing changed, after others may have taken it for gone. */
+  showAgain(): void {
+    this.#track();
+  }
+
+  /** What others see of this agent. */
+  get shown(): AgentPresence {
+    const { agentId, tenantId, instanceId, metadata, capabilities } = this.#options;
+    return {
+      agent_id: agentId,
+      tenant_id: tenantId,
+      instance_id: instanceId,
+      status: this.#status,
+      task: this.#task,
+      started_at: this.#startedAt,
+      last_heartbeat: new Date(this.#parts.clock.now()).toISOString(),
+      metadata,
+      capabilities,
+    };
+  }
+
+  get status(): { readonly status: string; readonly task: string | undefined } {
+    return { status: this.#status, task: this.#task };
+  }
+
+  /** A `session` event of the feed. */
+  heardSession(payload: unknown): void {
+    if (!isRecord(payload)) return;
+    const nowMs = this.#parts.clock.now();
+    const said = parsePresence({
+      ...payload,
+      tenant_id: this.#options.tenantId,
+      started_at: new Date(nowMs).toISOString(),
+    });
+    if (said === undefined) return;
+    if (payload["ended_at"] != null) {
+      const isFinal = stringField(payload, "end_reason") === "shutdown";
+      this.#apply(this.roster.endedSession(said.agent_id, said.instance_id, isFinal, nowMs));
+      return;
+    }
+    // The event says who and in which status; the rest is as it was read before.
+    const known = this.roster.session(said.agent_id, said.instance_id);
+    const session =
+      known === undefined ? said : { ...known, status: said.status, last_heartbeat: said.last_heartbeat };
+    this.#apply(this.roster.sawSession(session, nowMs));
+  }
+
+  /** Resolves when this agent is in its own list. */
+  whenVisible(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (settle: () => void): void => {
+        this.#visibleWaiters.delete(look);
+        signal.removeEventListener("abort", onAbort);
+        settle();
+      };
+      const onAbort = (): void => done(() => reject(signal.reason as Error)); // whoever aborted gave an error
+      const look = (): void => {
+        if (this.roster.has(this.#options.agentId)) done(resolve);
+      };
+      this.#visibleWaiters.add(look);
+      signal.addEventListener("abort", onAbort, { once: true });
+      look();
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const cancel of this.#timers.values()) cancel();
+    this.#timers.clear();
+    this.#channel = undefined;
+    await this.#scope.close(new FederationError("closed", "presence was closed"));
+  }
+
+  #apply(changes: readonly RosterChange[]): void {
+    const { clock } = this.#parts;
+    if (changes.length > 0) this.#parts.onChanges(changes);
+    for (const look of Array.from(this.#visibleWaiters)) look();
+    const dueMs = this.roster.nextDueMs;
+    if (dueMs === undefined) this.#cancel("due");
+    else this.#after("due", dueMs - clock.now(), () => this.#apply(this.roster.due(clock.now())));
+    if (!this.#timers.has("review")) this.#after("review", reviewAfterMs, () => this.#reviewMode());
+  }
+
+  #reviewMode(): void {
+    const next = nextRosterMode(this.#mode, this.roster.instances, this.#options.rosterThreshold);
+    if (next === this.#mode) return;
+    const { clock, random, log } = this.#parts;
+    this.#mode = next;
+    log("info", "the list of agents has another source", { source: next, instances: this.roster.instances });
+    if (next === "sessions") {
+      this.#cancel("begin");
+      this.#cancel("hide");
+      this.#apply(this.roster.countSessions(true, clock.now()));
+      this.#scope.run(() => this.#readSessions());
+      return;
+    }
+    if (!this.#isTracking) {
+      this.#after("begin", random() * beginTrackingWithinMs, () => {
+        this.#isTracking = true;
+        this.#track();
+      });
+    }
+    this.#after("hide", hideSessionsAfterMs, () =>
+      this.#apply(this.roster.countSessions(false, clock.now())),
+    );
+  }
+
+  async #relist(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#parts;
+    while (!signal.aborted) {
+      await sleep(clock, this.#options.relistMs * (0.75 + random() / 2), signal).catch(() => {});
+      if (!signal.aborted && this.#mode === "sessions") await this.#readSessions();
+    }
+  }
+
+  async #readSessions(): Promise<void> {
+    try {
+      const sessions = await this.#sessions();
+      if (this.#scope.isClosed) return;
+      this.#apply(this.roster.syncSessions(sessions, this.#parts.clock.now()));
+      this.#parts.onSync();
+    } catch (error) {
+      if (!this.#scope.isClosed) this.#parts.log("debug", "the sessions could not be read", { error });
+    }
+  }
+
+  async #sessions(): Promise<AgentPresence[]> {
+    const rows = await this.#parts.listSessions();
+    if (!Array.isArray(rows))
+      throw new FederationError("protocol", `list_sessions: expected an array, got ${typeof rows}`);
+    // Newest first from the database; the newest goes last here.
+    return rows.toReversed().flatMap((row: unknown) => parsePresence(row) ?? []);
+  }
+
+  /** Shows this agent now, or as soon as the server's limit allows; the last value wins. */
+  #track(): void {
+    const { clock, log } = this.#parts;
+    const channel = this.#channel;
+    if (channel === undefined || !this.#isTracking || this.#timers.has("track")) return;
+    const waitMs = trackWaitMs(this.#trackedAtMs, clock.now());
+    if (waitMs > 0) return this.#after("track", waitMs, () => this.#track());
+    this.#trackedAtMs = withTrackCall(this.#trackedAtMs, clock.now());
+    void channel.track({ ...this.shown }).then((result) => {
+      if (result === "ok" || channel !== this.#channel || this.#scope.isClosed) return;
+      log("debug", "presence was not taken", { result });
+      this.#after("track", retryTrackMs, () => this.#track());
+    });
+  }
+
+  #after(name: string, ms: number, run: () => void): void {
+    this.#cancel(name);
+    if (this.#scope.isClosed) return;
+    const cancel = this.#parts.clock.after(Math.max(0, ms), () => {
+      this.#timers.delete(name);
+      run();
+    });
+    this.#timers.set(name, cancel);
+  }
+
+  #cancel(name: string): void {
+    this.#timers.get(name)?.();
+    this.#timers.delete(name);
+  }
+}
+
+/** What supabase-js keeps under a presence key; what does not parse is not there. */
+function sightings(key: string, metas: unknown): Sighting[] {
+  if (!Array.isArray(metas)) return [];
+  return metas.flatMap((meta: unknown) => {
+    const presence = parsePresence(meta, key);
+    const ref = isRecord(meta) ? stringField(meta, "presence_ref") : undefined;
+    return presence === undefined || ref === undefined ? [] : [{ ref, presence }];
+  });
+}

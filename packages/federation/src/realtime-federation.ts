@@ -1,0 +1,20 @@
+export { createRealtimeHub, RealtimeFederationHub } from "./realtime-hub.ts";
+export type { BroadcastOptions, HubListenOptions, HubStats } from "./realtime-hub.ts";
+export type { AccessTokenCallback } from "./config/access.ts";
+export type { HubOptions, RealtimeConfig } from "./config/hub-options.ts";
+export type { AgentEvent, AgentLeaveEvent, HubEvents } from "./hub-events.ts";
+export type { HubState } from "./hub-state.ts";
+export type { MemoryEvent } from "./messaging/memory-event.ts";
+export type {
+  FederationMessageTypes,
+  HelpRequest,
+  SharedKnowledge,
+  StatusUpdate,
+  TaskComplete,
+} from "./messaging/message-types.ts";
+export type { CoordinationMessage } from "./messaging/message.ts";
+export type { SendOptions } from "./messaging/outbox.ts";
+export type { AgentPresence, AgentStatus } from "./presence/agent-presence.ts";
+export { FederationError, isFederationError } from "./runtime/errors.ts";
+export type { FederationErrorCode } from "./runtime/errors.ts";
+export type { FederationTask, TaskAssignment, TaskPriority, TaskStatus } from "./tasks/task.ts";
