@@ -99,7 +99,7 @@ try {
   // 5. Help: asked of everybody, answered by whoever knows.
   coordinator.on("message:request_help", async ({ payload }) => {
     await coordinator.sendMessage(payload.from, "share_knowledge", {
-      knowledge: `Look at line ${String(payload.context?.["line"])}`,
+      knowledge: `Look at line ${String((payload.context as { line: number }).line)}`,
       metadata: {},
       from: "coordinator",
     });

@@ -67,7 +67,7 @@ export async function joinTeam(agentId: string, setUp: (me: Teammate) => void): 
       text: `is told that ${completed_by} completed ${task_id}`,
     });
   });
-  hub.on("error", ({ error }) => fail(error));
+  hub.on("error", fail);
   setUp(me);
 
   try {

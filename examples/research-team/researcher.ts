@@ -33,7 +33,7 @@ await joinTeam(team.researcher, ({ hub, tell, remember, assign, finish }) => {
 
   // Whoever needs to know where a finding stands asks; only the researcher has the documents.
   hub.on("message:request_help", async ({ payload: { context, from } }) => {
-    const wanted = context?.["finding"];
+    const { finding: wanted } = context as { finding?: unknown }; // what the writer sends; anything else is not for us
     if (typeof wanted !== "string") return;
     tell({ kind: "heard", peer: from, text: `hears ${from} ask for help` });
     const passage = passageAround(documents, wanted);

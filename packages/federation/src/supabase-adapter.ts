@@ -1,5 +1,6 @@
 import { isBrowser, readEnvironment } from "./config/environment.ts";
 import { requireId } from "./config/ids.ts";
+import { checkSchema } from "./connection/schema-check.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { FederationError, toError } from "./runtime/errors.ts";
 import { isRecord, numberField, toJson } from "./runtime/json.ts";
@@ -17,7 +18,6 @@ import { parseMemory, type AgentMemory, type MemoryMatch, type StoredMemory } fr
 import { quietClock, type QuietClock } from "./memory/quiet-clock.ts";
 import { callPaged, nearestMemories, newestMemories } from "./memory/read-memories.ts";
 import { RegisteredSessions } from "./memory/registered-sessions.ts";
-import { requireSchema } from "./memory/schema-check.ts";
 import type { VectorBackend } from "./memory/vector-backend.ts";
 
 export type { AdapterOptions, SupabaseConfig } from "./memory/adapter-options.ts";
@@ -83,7 +83,8 @@ export class SupabaseFederationAdapter {
     const self = await this.#actors.self();
     const named = self ?? { tenantId: "default" };
     await this.#actors.run(named, async ({ connection, as }) => {
-      await requireSchema(connection);
+      const { access, fetch: request = fetch, requestTimeoutMs } = this.#options;
+      await checkSchema(connection, access, request, AbortSignal.timeout(requestTimeoutMs));
       // A wrong service key or secret answers the question above as well; only a real call shows it.
       await connection.callPlain("federation_stats", as);
     });
