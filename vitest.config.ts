@@ -19,6 +19,7 @@ export default defineConfig({
             "packages/*/src/**/*.test.ts",
             "examples/**/*.test.ts",
             "bench/**/*.test.ts",
+            "scripts/**/*.test.ts",
             "test-support/**/*.test.ts",
           ],
           exclude: ["**/*.stack.test.ts", "**/node_modules/**"],

@@ -24,7 +24,7 @@ export function differenceBetween(lock, installed) {
     if (!path.startsWith("node_modules/") && !path.includes("/node_modules/")) continue;
     const found = installed.packages[path];
     if (found === undefined && wanted.optional === true) continue;
-    if (found?.version !== wanted.version) {
+    if (found === undefined || found.version !== wanted.version) {
       return `${path}: wanted ${wanted.version ?? wanted.resolved}, found ${found?.version ?? "nothing"}`;
     }
   }
