@@ -64,11 +64,10 @@ function readStep(cursor: Cursor): Omit<JsonStep, "arrow"> | undefined {
   const key =
     cursor.peek() === '"'
       ? readQuoted(cursor)
-      : cursor.match(
-          /[^(\-:.,>)]+(?:-(?!>)[^(\-:.,>)]+)*/y,
-          "any non reserved character different from: .,>()",
-        );
-  return key === undefined ? undefined : { by: "key", key: key.trim() };
+      : cursor
+          .match(/[^(\-:.,>)]+(?:-(?!>)[^(\-:.,>)]+)*/y, "any non reserved character different from: .,>()")
+          ?.trim();
+  return key === undefined ? undefined : { by: "key", key };
 }
 
 export function skipSpace(cursor: Cursor): void {
