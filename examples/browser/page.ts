@@ -30,7 +30,7 @@ hub.on("message:received", ({ from_agent, type, payload }) =>
   add("messages", `${from_agent}: ${type} ${JSON.stringify(payload)}`),
 );
 hub.on("memory:added", ({ agent_id, content }) => add("memories", `${agent_id}: ${content}`));
-hub.on("error", (error) => show("problem", error.message));
+hub.on("error", ({ error }) => show("problem", error.message));
 
 try {
   await hub.initialize();

@@ -54,7 +54,7 @@ coordinator.on("message:task_complete", ({ payload: { task_id, result, completed
   else handOut();
 });
 
-coordinator.on("error", (error) => stopWaiting(error.message));
+coordinator.on("error", ({ error }) => stopWaiting(error.message));
 
 try {
   await coordinator.initialize();

@@ -20,7 +20,7 @@ hub.on("message:task_assignment", async ({ payload: task }) => {
   await hub.reportTaskComplete(task.task_id, { primes });
   await hub.updateStatus("online");
 });
-hub.on("error", (error) => {
+hub.on("error", ({ error }) => {
   console.error(`${agentId}: ${error.message}`);
   process.exitCode = 1;
 });

@@ -67,7 +67,7 @@ export async function joinTeam(agentId: string, setUp: (me: Teammate) => void): 
       text: `is told that ${completed_by} completed ${task_id}`,
     });
   });
-  hub.on("error", fail);
+  hub.on("error", ({ error }) => fail(error));
   setUp(me);
 
   try {

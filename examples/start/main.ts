@@ -1,12 +1,12 @@
 /** `npm start`: a local Supabase, and a team of three agents at work on it. */
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { startLocalSupabase } from "@agent-federation/local-supabase";
+import { startLocalSupabase, type LocalSupabase } from "@agent-federation/local-supabase";
 import { runTeam } from "../research-team/team.ts";
 import { openTimeline, wantsColour } from "../research-team/timeline.ts";
 import { explain } from "../support/explain.ts";
 import { federationSettings, migrationsFolder, settingsOf } from "../support/project.ts";
-import { openStack } from "./open-stack.ts";
+import { openStack, type OpenedStack } from "./open-stack.ts";
 import { parseOptions, usage, type StartOptions } from "./options.ts";
 
 const isColoured = wantsColour(process.stdout, process.env);
@@ -23,7 +23,7 @@ else if ("problem" in asked) {
 async function start(options: StartOptions): Promise<number> {
   const { stop, exitCode } = stopOnSignals();
   const startedAtMs = Date.now();
-  let stack: Awaited<ReturnType<typeof openStack>>;
+  let stack: OpenedStack<LocalSupabase>;
   try {
     stack = await openStack(options, (port) =>
       startLocalSupabase({
@@ -54,9 +54,7 @@ async function start(options: StartOptions): Promise<number> {
   }
 }
 
-type Supabase = Awaited<ReturnType<typeof startLocalSupabase>>;
-
-function introduce(supabase: Supabase, tookMs: number): void {
+function introduce(supabase: LocalSupabase, tookMs: number): void {
   const lines = {
     SUPABASE_URL: supabase.url,
     SUPABASE_ANON_KEY: supabase.anonKey,
@@ -69,7 +67,11 @@ function introduce(supabase: Supabase, tookMs: number): void {
 }
 
 /** Whether the team did everything. */
-async function work(supabase: Supabase, { reportFile }: StartOptions, signal: AbortSignal): Promise<boolean> {
+async function work(
+  supabase: LocalSupabase,
+  { reportFile }: StartOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
   const tenantId = `research-team-${randomUUID().slice(0, 8)}`;
   console.log(`\n${paint("Three agents, three processes, one task", "1")}, in the tenant ${tenantId}\n`);
   const timeline = openTimeline({ colour: isColoured, startedAtMs: Date.now() });

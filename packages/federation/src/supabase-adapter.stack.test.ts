@@ -1,9 +1,13 @@
-import { createClient } from "@supabase/supabase-js";
-import { WebSocket } from "ws";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { isFederationError } from "./runtime/errors.ts";
 import { mintAgentToken } from "./tokens/mint-agent-token.ts";
-import { Arrivals, freshTenant, startStack, type TestStack } from "./memory/testing/start-stack.node.ts";
+import {
+  Arrivals,
+  freshTenant,
+  serviceClient,
+  startStack,
+  type TestStack,
+} from "./memory/testing/start-stack.node.ts";
 import {
   createSupabaseAdapter,
   SupabaseFederationAdapter,
@@ -165,7 +169,7 @@ test("more memories than one answer holds come all, newest first and once each",
     created_at: new Date(1_700_000_000_000 + Math.floor(index / 100) * 1000).toISOString(),
     embedding: [1, index],
   }));
-  const client = createClient(stack.url, stack.serviceRoleKey, { realtime: { transport: WebSocket } });
+  const client = serviceClient(stack);
   for (let at = 0; at < rows.length; at += 500) {
     const { error } = await client.rpc("store_memories", {
       memories: rows.slice(at, at + 500),
@@ -278,9 +282,9 @@ test("a server that is not there is an error, within the time that a call may ta
   expect(await codeOf(adapter.storeMemory(memory("t")))).toBe("timeout");
 });
 
-test("every credential can be a supabase-js client of the caller's", async () => {
+test("instead of keys, an adapter takes a supabase-js client of the caller's", async () => {
   const tenant = freshTenant();
-  const client = createClient(stack.url, stack.serviceRoleKey, { realtime: { transport: WebSocket } });
+  const client = serviceClient(stack);
   const adapter = createSupabaseAdapter({ client });
   opened.push(adapter);
   await adapter.initialize();

@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { startLocalSupabase } from "@agent-federation/local-supabase";
+import { createClient, type SupabaseClient, type WebSocketLikeConstructor } from "@supabase/supabase-js";
+import { WebSocket } from "ws";
 import { createFreshDatabase, nativeUrl } from "../../../../../test-support/database.ts";
 
 /** A local Supabase with our migrations, of a test's own: in memory, or on the native Postgres of TEST_DATABASE_URL. */
@@ -30,6 +32,14 @@ export async function startStack(): Promise<TestStack> {
       await fresh?.drop();
     },
   };
+}
+
+/** The official client, with the service role key; on Node 20 it needs a WebSocket handed to it. */
+export function serviceClient({ url, serviceRoleKey }: TestStack): SupabaseClient {
+  // The constructors differ in static types only.
+  return createClient(url, serviceRoleKey, {
+    realtime: { transport: WebSocket as unknown as WebSocketLikeConstructor },
+  });
 }
 
 /** Tests share a stack, and each has a tenant that nobody else has. */
