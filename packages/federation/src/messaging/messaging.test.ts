@@ -1,0 +1,287 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { FederationError } from "../runtime/errors.ts";
+import { silentLog } from "../runtime/log.ts";
+import { TestClock } from "../runtime/testing/test-clock.ts";
+import { Inbox, type InboxParts } from "./inbox.ts";
+import { parseMemoryAnnouncement, toMemoryEvent } from "./memory-event.ts";
+import {
+  inSenderOrder,
+  isDatabaseOnly,
+  parseBroadcastFrame,
+  parseStoredMessage,
+  requireType,
+  type CoordinationMessage,
+} from "./message.ts";
+import { Outbox } from "./outbox.ts";
+import { SeenIds } from "./seen-ids.ts";
+
+const row = (id: string, from = "b", extra: object = {}): Record<string, unknown> => ({
+  id,
+  from_agent: from,
+  to_agent: "me",
+  type: "note",
+  payload: { id },
+  timestamp: "2026-01-01T00:00:00.5+00:00",
+  seq: Number(id.replace(/\D/g, "")) || 1,
+  ...extra,
+});
+const turns = async (): Promise<void> => {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+interface Bench {
+  readonly inbox: Inbox;
+  readonly clock: TestClock;
+  readonly handled: string[];
+  readonly marks: string[];
+  readonly listening: Set<string>;
+}
+
+function open(parts: Partial<InboxParts> = {}): Bench {
+  const clock = new TestClock();
+  const handled: string[] = [];
+  const marks: string[] = [];
+  const listening = new Set(["note"]);
+  const inbox = new Inbox({
+    agentId: "me",
+    clock,
+    log: silentLog,
+    pull: async () => [],
+    mark: async (ids, state) => void marks.push(...ids.map((id) => `${state} ${id}`)),
+    pullFeed: async () => [],
+    readMessage: async () => null,
+    hasListener: (type) => listening.has(type),
+    deliver: (message) => {
+      handled.push(message.id);
+      return { listeners: 1, finished: Promise.resolve([]) };
+    },
+    ...parts,
+  });
+  inbox.release();
+  return { inbox, clock, handled, marks, listening };
+}
+
+test("a message is delivered once, however often and whichever way it is heard of, and marked", async () => {
+  const { inbox, clock, handled, marks } = open({
+    pull: async (_max, after) => (after === 0 ? [row("1"), row("2")] : []),
+  });
+  inbox.heardDirect({ message: row("1") });
+  inbox.heardDirect({ message: row("1") });
+  inbox.pull();
+  await turns();
+  expect(handled).toEqual(["1", "2"]);
+  await clock.advance(50);
+  expect(marks.filter((mark) => mark.startsWith("handled")).toSorted()).toEqual(["handled 1", "handled 2"]);
+  await inbox.close();
+  expect(clock.pending).toBe(0);
+});
+
+test("live messages wait while older ones are read, so that each sender's stay in order", async () => {
+  let answer = (_rows: unknown): void => {};
+  const { inbox, handled } = open({
+    pull: (_max, after) => (after === 0 ? new Promise((resolve) => (answer = resolve)) : Promise.resolve([])),
+  });
+  inbox.pull();
+  inbox.heardDirect({ message: row("3") });
+  await turns();
+  expect(handled).toEqual([]);
+  answer([row("2", "b", { sender_seq: 20, seq: 5 }), row("1", "b", { sender_seq: 10, seq: 6 })]);
+  await turns();
+  expect(handled).toEqual(["1", "2", "3"]);
+});
+
+test("a message that nobody listens for waits for a listener, unhandled", async () => {
+  const { inbox, clock, handled, marks, listening } = open();
+  inbox.heardDirect({ message: row("1", "b", { type: "later" }) });
+  await clock.advance(50);
+  expect(handled).toEqual([]);
+  expect(marks).toEqual(["delivered 1"]);
+  expect(inbox.waiting).toBe(1);
+  listening.add("later");
+  inbox.retryHeld();
+  await clock.advance(50);
+  expect(handled).toEqual(["1"]);
+  expect(marks).toEqual(["delivered 1", "handled 1"]);
+});
+
+test("a message whose handler failed is not marked as handled", async () => {
+  const { inbox, clock, marks } = open({
+    deliver: () => ({ listeners: 1, finished: Promise.resolve([new Error("no")]) }),
+  });
+  inbox.heardDirect({ message: row("1") });
+  await clock.advance(50);
+  expect(marks).toEqual(["delivered 1"]);
+});
+
+test("an inbox that cannot be read is read again, and what arrives meanwhile is delivered", async () => {
+  let reads = 0;
+  const { inbox, clock, handled } = open({
+    pull: async (_max, after) => {
+      if (reads++ === 0) throw new FederationError("unreachable", "down");
+      return after === 0 ? [row("1")] : [];
+    },
+  });
+  inbox.pull();
+  inbox.heardDirect({ message: row("2") });
+  await turns();
+  expect(handled).toEqual(["2"]);
+  await clock.advance(2000);
+  expect(handled).toEqual(["2", "1"]);
+});
+
+test("an announcement without the row is read, one for somebody else is dropped", async () => {
+  const { inbox, handled } = open({
+    pull: async (_max, after) => (after === 0 ? [row("1")] : []),
+    readMessage: async (id) => row(id, "b", { to_agent: null }),
+  });
+  inbox.heardDirect({ id: "1" });
+  inbox.heardBroadcast({ id: "2" });
+  inbox.heardDirect({ message: row("3", "b", { to_agent: "other" }) });
+  inbox.heardBroadcast({ message: row("4", "me", { to_agent: undefined }) }); // one's own
+  await turns();
+  expect(handled).toEqual(expect.arrayContaining(["1", "2"]));
+  expect(handled).toHaveLength(2);
+});
+
+test("every page of the inbox is read, a short one as well", async () => {
+  const all = Array.from({ length: 7 }, (_, index) => row(String(index + 1)));
+  const { inbox, handled } = open({
+    pull: async (_max, after) => all.filter((each) => Number(each["seq"]) > after).slice(0, 3),
+  });
+  inbox.pull();
+  await turns();
+  expect(handled).toEqual(["1", "2", "3", "4", "5", "6", "7"]);
+});
+
+test("a sender's messages come in the order of its numbers, and nothing is lost or added", () => {
+  const anyMessage = fc.record({
+    id: fc.uuid(),
+    from_agent: fc.constantFrom("a", "b", "c"),
+    sender_seq: fc.nat(50),
+  });
+  fc.assert(
+    fc.property(fc.array(anyMessage), (sent) => {
+      const messages: CoordinationMessage[] = sent.map((each) => ({
+        ...each,
+        type: "x",
+        payload: null,
+        timestamp: "2026-01-01T00:00:00Z",
+        verified: true,
+        hop_count: 0,
+      }));
+      const ordered = inSenderOrder(messages);
+      expect(ordered.map((message) => message.id).toSorted()).toEqual(
+        messages.map((message) => message.id).toSorted(),
+      );
+      expect(ordered.map((message) => message.from_agent)).toEqual(
+        messages.map((message) => message.from_agent),
+      );
+      for (const name of ["a", "b", "c"]) {
+        const numbers = ordered
+          .filter((message) => message.from_agent === name)
+          .map((message) => message.sender_seq ?? 0);
+        expect(numbers).toEqual(numbers.toSorted((x, y) => x - y));
+      }
+    }),
+  );
+});
+
+test("seen ids are bounded and forget the oldest first", () => {
+  const seen = new SeenIds(3);
+  expect(["a", "b", "a", "c", "d", "a"].map((id) => seen.add(id))).toEqual([
+    true,
+    true,
+    false,
+    true,
+    true,
+    true,
+  ]);
+  expect(["a", "b", "c", "d"].map((id) => seen.has(id))).toEqual(
+    [true, false, true, true].toSpliced(2, 1, true),
+  );
+});
+
+test("messages to one recipient are stored one after the other, with an id that stays the same and a number that grows", async () => {
+  const clock = new TestClock();
+  const calls: Record<string, unknown>[] = [];
+  const answers: (() => void)[] = [];
+  const outbox = new Outbox({
+    clock,
+    instanceId: "i",
+    call: (_name, args) => {
+      calls.push(args);
+      return new Promise((resolve) => answers.push(() => resolve(row(String(args["id"]), "me"))));
+    },
+  });
+  const sends = ["b", "b", "c", null].map((to) => outbox.send({ to, type: "x", payload: {}, options: {} }));
+  await turns();
+  expect(calls.map((call) => call["to_agent"])).toEqual(["b", "c", null]);
+  answers.forEach((answer) => answer());
+  await turns();
+  expect(calls).toHaveLength(4);
+  answers.at(-1)?.();
+  await Promise.all(sends);
+  await outbox.settled();
+  const numbers = calls.map((call) => call["sender_seq"] as number); // what send_message is called with
+  expect(new Set(numbers).size).toBe(4);
+  expect(Math.min(...numbers)).toBe(clock.now() * 1000);
+});
+
+test("a failed message does not hold up the next one", async () => {
+  let calls = 0;
+  const outbox = new Outbox({
+    clock: new TestClock(),
+    instanceId: "i",
+    call: async () => {
+      if (calls++ === 0) throw new FederationError("forbidden", "no");
+      return row("2", "me");
+    },
+  });
+  const [first, second] = ["b", "b"].map((to) => outbox.send({ to, type: "x", payload: {}, options: {} }));
+  await expect(first).rejects.toThrow("no");
+  await expect(second).resolves.toMatchObject({ id: "2" });
+});
+
+test("what comes over the room is vouched for by nobody and carries no rows, receipts or task messages", () => {
+  const said = {
+    id: "1",
+    from_agent: "b",
+    type: "note",
+    payload: 1,
+    timestamp: "2026-01-01T00:00:00Z",
+    verified: true,
+  };
+  const frame = (...messages: object[]): unknown => ({ messages });
+  expect(parseBroadcastFrame(frame(said))).toMatchObject([{ id: "1", verified: false }]);
+  for (const forged of [
+    { ...said, to_agent: "me" },
+    { ...said, seq: 1 },
+    { ...said, type: "task_assignment" },
+    { ...said, type: "task_complete" },
+    { ...said, type: "receipt" },
+    { ...said, from_agent: "a b" },
+    { ...said, id: 7 },
+  ]) {
+    expect(parseBroadcastFrame(frame(forged))).toEqual([]);
+  }
+  fc.assert(
+    fc.property(fc.anything(), (anything) => {
+      for (const message of parseBroadcastFrame(anything)) expect(message.verified).toBe(false);
+      parseStoredMessage(anything);
+      parseMemoryAnnouncement(anything);
+      toMemoryEvent("added", anything);
+    }),
+  );
+  expect(["task_x", "note", "status_update"].map(isDatabaseOnly)).toEqual([true, false, false]);
+});
+
+test("times are ISO 8601 as JavaScript writes it", () => {
+  expect(parseStoredMessage(row("1"))?.timestamp).toBe("2026-01-01T00:00:00.500Z");
+});
+
+test("a type is 1 to 128 characters", () => {
+  expect(requireType("x")).toBe("x");
+  for (const bad of ["", "x".repeat(129), undefined, 7])
+    expect(() => requireType(bad)).toThrow(/message type/);
+});
