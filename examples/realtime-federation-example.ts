@@ -5,6 +5,7 @@
  *
  * Runs against the Supabase project of the environment (or of a .env file), or else against a local one that it starts.
  */
+import "./support/known-notice.ts";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { createHashingEmbedder, createRealtimeHub, createSupabaseAdapter } from "agent-federation";

@@ -1,4 +1,5 @@
 /** `npx tsx examples/browser/main.ts`: serves a page that is an agent, and an agent here that talks to it every few seconds. */
+import "../support/known-notice.ts";
 import { once } from "node:events";
 import { createRealtimeHub, createSupabaseAdapter } from "agent-federation";
 import { openProject } from "../support/project.ts";

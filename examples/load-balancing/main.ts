@@ -2,6 +2,7 @@
  * A coordinator and workers that come and go, each a process: one is killed in the middle of its work, one joins late, and every
  * task ends. `npx tsx examples/load-balancing/main.ts`
  */
+import "../support/known-notice.ts";
 import { fork, type ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";

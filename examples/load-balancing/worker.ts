@@ -1,4 +1,5 @@
 /** A worker: takes the tasks that it is given, one after the other, until the coordinator has no more use for it. */
+import "../support/known-notice.ts";
 import { createRealtimeHub } from "agent-federation";
 import { countPrimes } from "./primes.ts";
 

@@ -1,7 +1,9 @@
+import "../support/known-notice.ts";
 import {
   createHashingEmbedder,
   createRealtimeHub,
   createSupabaseAdapter,
+  isFederationError,
   type RealtimeFederationHub,
   type SupabaseFederationAdapter,
 } from "agent-federation";
@@ -46,7 +48,10 @@ export async function joinTeam(agentId: string, setUp: (me: Teammate) => void): 
   const tenantId = process.env["TEAM_TENANT"] ?? "research-team";
   const me = teammate(agentId, tenantId);
   const { hub, adapter, tell } = me;
+  let isStopping = false;
   const fail = (error: unknown): void => {
+    // Whoever is told to stop in the middle of something is not at fault.
+    if (isStopping && isFederationError(error, "closed")) return;
     process.exitCode = 1;
     tell({ kind: "failed", text: error instanceof Error ? error.message : String(error) });
   };
@@ -75,6 +80,7 @@ export async function joinTeam(agentId: string, setUp: (me: Teammate) => void): 
     await hub.initialize();
     tell({ kind: "joined", text: `joins ${tenantId}` });
     await stop;
+    isStopping = true;
   } catch (error) {
     fail(error);
   } finally {

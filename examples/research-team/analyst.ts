@@ -17,13 +17,12 @@ await joinTeam(team.analyst, ({ hub, adapter, tenantId, tell, remember, assign, 
     const themes = findThemes(findings);
     for (const [index, theme] of themes.entries()) {
       const [strongest] = theme.findings;
-      const [question = []] = await embed([
-        `${theme.name} ${theme.beside.join(" ")} ${strongest?.text ?? ""}`,
-      ]);
+      const [question = []] = await embed([`${theme.name} ${strongest?.text ?? ""}`]);
       const near = await adapter.semanticSearch(question, tenantId, 20);
-      // What is near in meaning, but was not counted: other documents that say it in other words.
+      // What is near it, but was not counted: other documents that say it in other words.
       const told = new Set(theme.findings.map((each) => each.file));
       const related = near
+        .filter((match) => match.similarity > 0.2)
         .flatMap((match) => parseFinding(match.metadata) ?? [])
         .filter((each) => !told.has(each.file));
       await remember(`theme/${index + 1}`, `${theme.name}: ${theme.beside.join(", ")}`, {

@@ -1,4 +1,5 @@
 /** `npx tsx examples/research-team/main.ts`: the team against the Supabase of the environment, or against a local one. */
+import "../support/known-notice.ts";
 import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
 import { openProject } from "../support/project.ts";

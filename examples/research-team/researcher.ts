@@ -13,7 +13,12 @@ await joinTeam(team.researcher, ({ hub, tell, remember, assign, finish }) => {
 
     const topic = typeof task["topic"] === "string" ? task["topic"] : task.description;
     const findings = documents.flatMap((document) => extractFindings(document, topic));
-    for (const finding of findings) await remember(`finding/${finding.id}`, finding.text, { ...finding });
+    for (const { file } of documents) {
+      const own = findings.filter((finding) => finding.file === file);
+      await Promise.all(
+        own.map((finding) => remember(`finding/${finding.id}`, finding.text, { ...finding })),
+      );
+    }
 
     await finish(task.task_id, `has read ${documents.length} documents: ${findings.length} findings`, {
       documents: documents.length,

@@ -12,7 +12,7 @@ export interface TeamOptions {
   readonly tenantId: string;
   /** Where the report goes. */
   readonly reportFile: string;
-  /** How long the team may take. Default 60000. */
+  /** How long the team may take. Default 120000. */
   readonly timeoutMs?: number;
   readonly signal: AbortSignal;
   /** Called for everything that happens, as it happens. */
@@ -33,7 +33,7 @@ const scripts = {
 
 /** Starts the three agents, each in a process of its own, and ends them when the work is done, impossible, late or aborted. */
 export async function runTeam(options: TeamOptions): Promise<TeamResult> {
-  const { tenantId, reportFile, timeoutMs = 60_000, signal, onEvent } = options;
+  const { tenantId, reportFile, timeoutMs = 120_000, signal, onEvent } = options;
   const agents = Object.keys(scripts);
   const events: TeamEvent[] = [];
   const children: ChildProcess[] = [];

@@ -31,7 +31,7 @@ test("memories in a row are one line, printed before what their agent does next"
   expect(timeline.add(stored("b"), 200)).toEqual([]);
   expect(timeline.add({ ...ann, agent: "bob" }, 250)).toHaveLength(1);
   expect(timeline.add({ kind: "finished", agent: "ann", text: "is done" }, 300)).toEqual([
-    "   0.10 s  # ann             stores 2 memories, first a",
+    "   0.30 s  # ann             stores 2 memories, first a",
     "   0.30 s  ✓ ann             is done",
   ]);
   timeline.add(stored("c"), 400);

@@ -46,11 +46,11 @@ export function openTimeline({ colour, startedAtMs }: TimelineOptions): Timeline
           : text;
     return `${paint(`${seconds} s`, "2")}  ${paint(marks[kind], own)} ${paint(agent.padEnd(15), own)} ${body}`;
   };
-  const release = (key: string): string[] => {
+  const release = (key: string, atMs: number): string[] => {
     const run = held.get(key);
     if (run === undefined) return [];
     held.delete(key);
-    const { first, atMs, count } = run;
+    const { first, count } = run;
     if (count === 1) return [line(first, atMs)];
     const what =
       first.kind === "stored"
@@ -65,13 +65,13 @@ export function openTimeline({ colour, startedAtMs }: TimelineOptions): Timeline
         const key = keyOf(event);
         const run = held.get(key);
         if (run === undefined) held.set(key, { first: event, atMs, count: 1 });
-        else run.count += 1;
+        else Object.assign(run, { atMs, count: run.count + 1 });
         return [];
       }
       const own = [...held.keys()].filter((key) => key.startsWith(`${event.agent} `));
-      return [...own.flatMap(release), line(event, atMs)];
+      return [...own.flatMap((key) => release(key, atMs)), line(event, atMs)];
     },
-    flush: () => [...held.keys()].flatMap(release),
+    flush: () => [...held].flatMap(([key, { atMs }]) => release(key, atMs)),
   };
 }
 

@@ -43,16 +43,16 @@ await joinTeam(team.writer, ({ hub, adapter, tenantId, tell, remember, assign, f
     tell({ kind: "wrote", subject: reportFile, text: `writes ${reportFile}` });
     const sources = sourcesOf(report);
     await remember("report", report, { file: reportFile, sources });
-    await finish(task.task_id, `has written a report with ${sources.length} sources`, {
-      file: reportFile,
-      sources,
-    });
     await hub.broadcast("status_update", {
       agent_id: team.writer,
       status: "online",
       task: "Report complete",
     });
     await hub.updateStatus("online");
+    await finish(task.task_id, `has written a report with ${sources.length} sources`, {
+      file: reportFile,
+      sources,
+    });
   });
 
   /** Asks the team; the researcher answers. */

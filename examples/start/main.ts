@@ -1,4 +1,5 @@
 /** `npm start`: a local Supabase, and a team of three agents at work on it. */
+import "../support/known-notice.ts";
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { startLocalSupabase, type LocalSupabase } from "@agent-federation/local-supabase";

@@ -64,6 +64,6 @@ function section(theme: SharedTheme, cite: (finding: Finding) => string): string
     `## ${theme.name[0]?.toUpperCase() ?? ""}${theme.name.slice(1)}`,
     `In ${theme.documents} documents, ${theme.findings.length} claims.${beside}`,
     quotes.join("\n"),
-    ...(near.length === 0 ? [] : ["Near in meaning, from other documents:", near.join("\n")]),
+    ...(near.length === 0 ? [] : ["Near it, in other documents:", near.join("\n")]),
   ].join("\n\n");
 }
