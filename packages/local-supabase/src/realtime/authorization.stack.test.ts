@@ -132,6 +132,20 @@ describe("private channels", () => {
     },
   );
 
+  test("[121] a role that may not write broadcasts nothing from the database, and its statement succeeds", async () => {
+    const socket = await connect();
+    expect(await join(socket, "realtime:ro:database", { private: true })).toEqual(ok);
+    await database.transaction(async (session) => {
+      await session.query(
+        "select set_config('request.jwt.claims', $1, true), set_config('role', 'authenticated', true)",
+        [JSON.stringify({ sub: user, role: "authenticated" })],
+      );
+      await session.query("select realtime.send('{}', 'denied', 'ro:database')");
+    });
+    await database.query("select realtime.send('{}', 'allowed', 'ro:database')");
+    expect(await socket.take(() => true)).toMatchObject({ userEvent: "allowed" });
+  });
+
   test("a check leaves nothing behind: no rows, no messages, no settings", async () => {
     const socket = await connect();
     await join(socket, "realtime:room:traces", { private: true, broadcast: { ack: true, self: true } });

@@ -278,6 +278,62 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
     expect(await heard.next()).toMatchObject({ event: "again", payload: { n: 1 } });
   });
 
+  test("[41] a channel that was wanted before the server was there is joined once it is", async () => {
+    const gone = await startTestServer({ database });
+    await gone.close();
+    const { supabase, sockets } = await openClient(gone, vsn, await gone.keyring.mint({ sub: one }));
+    const statuses = new Heard<Status>();
+    const first = subscribe(supabase.channel(topic()), statuses);
+    await new Promise((resolve) => sockets[0]?.on("close", resolve));
+    const back = await startTestServer({ database, port: Number(new URL(gone.url).port) });
+    try {
+      expect((await first).status).toBe("CHANNEL_ERROR");
+      expect((await statuses.until(({ status }) => status === "SUBSCRIBED")).status).toBe("SUBSCRIBED");
+      await supabase.removeAllChannels();
+    } finally {
+      await back.close();
+    }
+  });
+
+  test("[45] a mistake of the server ends one channel, which the client joins again", async () => {
+    const failing = await startTestServer({
+      database,
+      wrapKeyring: (keyring) => ({
+        ...keyring,
+        verify: (token) =>
+          token === "mistake" ? Promise.reject(new Error("a mistake")) : keyring.verify(token),
+      }),
+    });
+    try {
+      const client = await openClient(failing, vsn, await failing.keyring.mint({ sub: one }));
+      const [channel, other] = [client.supabase.channel(topic()), client.supabase.channel(topic())];
+      const [statuses, others] = [new Heard<Status>(), new Heard<Status>()];
+      await Promise.all([subscribe(channel, statuses), subscribe(other, others)]);
+      const topicOnWire = channel.topic;
+      client.sockets
+        .at(-1)
+        ?.send(
+          vsn === "1.0.0"
+            ? JSON.stringify({
+                topic: topicOnWire,
+                event: "access_token",
+                payload: { access_token: "mistake" },
+                ref: "x",
+              })
+            : JSON.stringify([null, "x", topicOnWire, "access_token", { access_token: "mistake" }]),
+        );
+      expect((await statuses.next()).status).toBe("CHANNEL_ERROR");
+      expect(await statuses.next()).toEqual(SUBSCRIBED);
+      expect(others.rest()).toEqual([]);
+      expect(failing.log.filter(({ level }) => level === "error")).toMatchObject([
+        { fields: { reason: "Error: a mistake" } },
+      ]);
+    } finally {
+      await closeClients();
+      await failing.close();
+    }
+  });
+
   test("[21] a server that closes tells every channel and leaves with 1012", async () => {
     const first = await startTestServer({ database });
     const { supabase, sockets } = await openClient(first, vsn, await first.keyring.mint({ sub: one }));

@@ -26,6 +26,10 @@ export interface TestServerOptions {
   readonly database: Database;
   readonly clock?: RealtimeClock;
   readonly settings?: Partial<RealtimeSettings>;
+  /** Default 0: any free one. */
+  readonly port?: number;
+  /** Puts something before the real keyring, to make it fail. */
+  readonly wrapKeyring?: (keyring: Keyring) => Keyring;
 }
 
 /** The Realtime server on a real database, behind a plain HTTP server. */
@@ -33,8 +37,10 @@ export async function startTestServer({
   database,
   clock = systemClock,
   settings,
+  port = 0,
+  wrapKeyring = (keyring) => keyring,
 }: TestServerOptions): Promise<TestServer> {
-  const keyring = await createKeyring({ jwtSecret, now: () => clock.now() });
+  const keyring = wrapKeyring(await createKeyring({ jwtSecret, now: () => clock.now() }));
   const log: { level: string; message: string; fields?: Record<string, unknown> | undefined }[] = [];
   const realtime = await createRealtime({
     database,
@@ -48,7 +54,7 @@ export async function startTestServer({
     void realtime.answer(request, response, path.replace("/realtime/v1/api", ""));
   });
   http.on("upgrade", (request, socket, head) => realtime.upgrade(request, socket, head));
-  const url = await listen(http);
+  const url = await listen(http, port);
   return {
     url,
     keyring,
@@ -100,7 +106,7 @@ const policies = `
     for each row execute function public.announce_post();
 `;
 
-async function listen(http: Server): Promise<string> {
-  await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
+async function listen(http: Server, port: number): Promise<string> {
+  await new Promise<void>((resolve) => http.listen(port, "127.0.0.1", resolve));
   return `http://127.0.0.1:${(http.address() as AddressInfo).port}`; // it listens on TCP, so the address is an object
 }
