@@ -27,6 +27,14 @@ test("a worker has one order at a time", () => {
   expect(plan.next()).toEqual([]);
 });
 
+test("pieces that are kept wait, whoever is free", () => {
+  const plan = new Plan(piecesOf(100, 3));
+  for (const worker of ["a", "b", "c"]) plan.join(worker);
+  expect(plan.next(2)).toHaveLength(1);
+  expect(plan.next(1)).toHaveLength(1);
+  expect(plan.next()).toHaveLength(1);
+});
+
 test("whatever order workers join, leave and finish in, every piece is done once as long as somebody is there", () => {
   const step = fc.record({
     kind: fc.constantFrom("join", "leave", "finish"),

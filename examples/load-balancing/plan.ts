@@ -81,12 +81,12 @@ export class Plan {
     return true;
   }
 
-  /** Orders to give now: one for every worker that has nothing to do. */
-  next(): Order[] {
+  /** Orders to give now: one for every worker that has nothing to do. The last `keep` pieces go on waiting. */
+  next(keep = 0): Order[] {
     const orders: Order[] = [];
     for (const worker of this.#workers) {
       if (this.ordersOf(worker).length > 0) continue;
-      const piece = this.#waiting.shift();
+      const piece = this.#waiting.length > keep ? this.#waiting.shift() : undefined;
       if (piece === undefined) break;
       const attempt = (this.#attempts.get(piece.name) ?? 0) + 1;
       this.#attempts.set(piece.name, attempt);

@@ -1,6 +1,6 @@
 /** A worker: takes the tasks that it is given, one after the other, until the coordinator has no more use for it. */
 import "../support/known-notice.ts";
-import { createRealtimeHub } from "agent-federation";
+import { createRealtimeHub, isFederationError } from "agent-federation";
 import { countPrimes } from "./primes.ts";
 
 const [agentId = "worker-1", tenantId = "worker-pool"] = process.argv.slice(2);
@@ -21,7 +21,10 @@ hub.on("message:task_assignment", async ({ payload: task }) => {
   await hub.reportTaskComplete(task.task_id, { primes });
   await hub.updateStatus("online");
 });
+let isStopping = false;
 hub.on("error", ({ error }) => {
+  // Whoever is told to stop in the middle of something is not at fault.
+  if (isStopping && isFederationError(error, "closed")) return;
   console.error(`${agentId}: ${error.message}`);
   process.exitCode = 1;
 });
@@ -29,6 +32,7 @@ hub.on("error", ({ error }) => {
 try {
   await hub.initialize();
   await stop;
+  isStopping = true;
 } catch (error) {
   console.error(`${agentId}: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
