@@ -17,9 +17,10 @@ create table if not exists public.agent_memories (
   valid_from timestamptz,
   valid_to timestamptz,
   version bigint not null default 1,
-  hlc_ms bigint not null,
-  hlc_counter integer not null,
-  hlc_writer text not null,
+  -- The hybrid logical clock. 0 and '': the writer has none, the server's counts.
+  hlc_ms bigint not null default 0 check (hlc_ms >= 0),
+  hlc_counter integer not null default 0 check (hlc_counter >= 0),
+  hlc_writer text not null default '',
   traceparent text check (octet_length(traceparent) <= 255),
   correlation_id text check (octet_length(correlation_id) <= 255),
   instance_id text check (octet_length(instance_id) <= 255),
@@ -72,9 +73,12 @@ begin
   if tg_op = 'INSERT' then
     new.version := 1;
     new.written_by := coalesce(new.written_by, federation.agent_id(), new.agent_id);
-    new.hlc_counter := case when new.hlc_ms is null then 0 else coalesce(new.hlc_counter, 0) end;
-    new.hlc_ms := coalesce(new.hlc_ms, now_ms);
-    new.hlc_writer := coalesce(new.hlc_writer, new.written_by);
+    if new.hlc_ms = 0 then
+      new.hlc_ms := now_ms;
+    end if;
+    if new.hlc_writer = '' then
+      new.hlc_writer := new.written_by;
+    end if;
   else
     new.version := old.version + 1;
     new.row_id := old.row_id;

@@ -1,0 +1,663 @@
+// Generated from a database with all migrations by scripts/schema-write.ts; do not edit.
+
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
+
+/** The schema as supabase-js wants to know it: `createClient<Database>(url, key)`. */
+export interface Database {
+  public: {
+    Tables: {
+      agent_events: {
+        Row: {
+          agent_id: string | null;
+          created_at: string;
+          kind: string;
+          peer: string | null;
+          private: boolean;
+          row_id: string;
+          seq: number;
+          subject: string | null;
+          tenant_id: string;
+          tx: string;
+        };
+        Insert: {
+          agent_id?: string | null;
+          created_at?: string;
+          kind: string;
+          peer?: string | null;
+          private?: boolean;
+          row_id?: string;
+          seq?: number;
+          subject?: string | null;
+          tenant_id: string;
+          tx?: string;
+        };
+        Update: {
+          agent_id?: string | null;
+          created_at?: string;
+          kind?: string;
+          peer?: string | null;
+          private?: boolean;
+          row_id?: string;
+          seq?: number;
+          subject?: string | null;
+          tenant_id?: string;
+          tx?: string;
+        };
+        Relationships: [];
+      };
+      agent_memories: {
+        Row: {
+          agent_id: string;
+          content: string | null;
+          content_hash: string | null;
+          correlation_id: string | null;
+          created_at: string;
+          deleted_at: string | null;
+          embedding: string | null;
+          embedding_model: string | null;
+          expires_at: string | null;
+          hlc_counter: number;
+          hlc_ms: number;
+          hlc_writer: string;
+          id: string;
+          instance_id: string | null;
+          metadata: Json;
+          row_id: string;
+          scope: string;
+          seq: number;
+          session_id: string | null;
+          source: Json | null;
+          superseded_by: string | null;
+          supersedes: string | null;
+          tenant_id: string;
+          traceparent: string | null;
+          tx: string;
+          updated_at: string;
+          valid_from: string | null;
+          valid_to: string | null;
+          version: number;
+          words: unknown | null;
+          written_by: string | null;
+        };
+        Insert: {
+          agent_id?: string;
+          content?: string | null;
+          content_hash?: string | null;
+          correlation_id?: string | null;
+          created_at?: string;
+          deleted_at?: string | null;
+          embedding?: string | null;
+          embedding_model?: string | null;
+          expires_at?: string | null;
+          hlc_counter?: number;
+          hlc_ms?: number;
+          hlc_writer?: string;
+          id: string;
+          instance_id?: string | null;
+          metadata?: Json;
+          row_id?: string;
+          scope?: string;
+          seq?: number;
+          session_id?: string | null;
+          source?: Json | null;
+          superseded_by?: string | null;
+          supersedes?: string | null;
+          tenant_id?: string;
+          traceparent?: string | null;
+          tx?: string;
+          updated_at?: string;
+          valid_from?: string | null;
+          valid_to?: string | null;
+          version?: number;
+          words?: never;
+          written_by?: string | null;
+        };
+        Update: {
+          agent_id?: string;
+          content?: string | null;
+          content_hash?: string | null;
+          correlation_id?: string | null;
+          created_at?: string;
+          deleted_at?: string | null;
+          embedding?: string | null;
+          embedding_model?: string | null;
+          expires_at?: string | null;
+          hlc_counter?: number;
+          hlc_ms?: number;
+          hlc_writer?: string;
+          id?: string;
+          instance_id?: string | null;
+          metadata?: Json;
+          row_id?: string;
+          scope?: string;
+          seq?: number;
+          session_id?: string | null;
+          source?: Json | null;
+          superseded_by?: string | null;
+          supersedes?: string | null;
+          tenant_id?: string;
+          traceparent?: string | null;
+          tx?: string;
+          updated_at?: string;
+          valid_from?: string | null;
+          valid_to?: string | null;
+          version?: number;
+          words?: never;
+          written_by?: string | null;
+        };
+        Relationships: [];
+      };
+      agent_messages: {
+        Row: {
+          correlation_id: string | null;
+          created_at: string;
+          dead_at: string | null;
+          delivered_at: string | null;
+          delivery_attempt: number;
+          expires_at: string | null;
+          from_agent: string;
+          handled_at: string | null;
+          hop_count: number;
+          id: string;
+          instance_id: string | null;
+          last_error: string | null;
+          payload: Json;
+          reply_to: string | null;
+          row_id: string;
+          sender_seq: number | null;
+          seq: number;
+          tenant_id: string;
+          to_agent: string | null;
+          traceparent: string | null;
+          tx: string;
+          type: string;
+          version: number;
+        };
+        Insert: {
+          correlation_id?: string | null;
+          created_at?: string;
+          dead_at?: string | null;
+          delivered_at?: string | null;
+          delivery_attempt?: number;
+          expires_at?: string | null;
+          from_agent?: string;
+          handled_at?: string | null;
+          hop_count?: number;
+          id: string;
+          instance_id?: string | null;
+          last_error?: string | null;
+          payload: Json;
+          reply_to?: string | null;
+          row_id?: string;
+          sender_seq?: number | null;
+          seq?: number;
+          tenant_id?: string;
+          to_agent?: string | null;
+          traceparent?: string | null;
+          tx?: string;
+          type: string;
+          version?: number;
+        };
+        Update: {
+          correlation_id?: string | null;
+          created_at?: string;
+          dead_at?: string | null;
+          delivered_at?: string | null;
+          delivery_attempt?: number;
+          expires_at?: string | null;
+          from_agent?: string;
+          handled_at?: string | null;
+          hop_count?: number;
+          id?: string;
+          instance_id?: string | null;
+          last_error?: string | null;
+          payload?: Json;
+          reply_to?: string | null;
+          row_id?: string;
+          sender_seq?: number | null;
+          seq?: number;
+          tenant_id?: string;
+          to_agent?: string | null;
+          traceparent?: string | null;
+          tx?: string;
+          type?: string;
+          version?: number;
+        };
+        Relationships: [];
+      };
+      agent_sessions: {
+        Row: {
+          agent_id: string;
+          capabilities: string[];
+          end_reason: string | null;
+          ended_at: string | null;
+          instance_id: string | null;
+          last_seen_at: string;
+          load: number | null;
+          metadata: Json;
+          row_id: string;
+          seq: number;
+          session_id: string;
+          started_at: string;
+          status: string;
+          task: string | null;
+          tenant_id: string;
+          timeout_seconds: number;
+          tx: string;
+          version: number;
+        };
+        Insert: {
+          agent_id?: string;
+          capabilities?: string[];
+          end_reason?: string | null;
+          ended_at?: string | null;
+          instance_id?: string | null;
+          last_seen_at?: string;
+          load?: number | null;
+          metadata?: Json;
+          row_id?: string;
+          seq?: number;
+          session_id: string;
+          started_at?: string;
+          status?: string;
+          task?: string | null;
+          tenant_id?: string;
+          timeout_seconds?: number;
+          tx?: string;
+          version?: number;
+        };
+        Update: {
+          agent_id?: string;
+          capabilities?: string[];
+          end_reason?: string | null;
+          ended_at?: string | null;
+          instance_id?: string | null;
+          last_seen_at?: string;
+          load?: number | null;
+          metadata?: Json;
+          row_id?: string;
+          seq?: number;
+          session_id?: string;
+          started_at?: string;
+          status?: string;
+          task?: string | null;
+          tenant_id?: string;
+          timeout_seconds?: number;
+          tx?: string;
+          version?: number;
+        };
+        Relationships: [];
+      };
+      agent_task_queue: {
+        Row: {
+          assigned_to: string | null;
+          capability: string | null;
+          fence: number;
+          lease_until: string | null;
+          priority: number;
+          ready_at: string;
+          row_id: string;
+          seq: number;
+          task_row: string;
+          tenant_id: string;
+          tx: string;
+        };
+        Insert: {
+          assigned_to?: string | null;
+          capability?: string | null;
+          fence?: number;
+          lease_until?: string | null;
+          priority?: number;
+          ready_at?: string;
+          row_id?: string;
+          seq?: number;
+          task_row: string;
+          tenant_id: string;
+          tx?: string;
+        };
+        Update: {
+          assigned_to?: string | null;
+          capability?: string | null;
+          fence?: number;
+          lease_until?: string | null;
+          priority?: number;
+          ready_at?: string;
+          row_id?: string;
+          seq?: number;
+          task_row?: string;
+          tenant_id?: string;
+          tx?: string;
+        };
+        Relationships: [{ foreignKeyName: "agent_task_queue_task_row_fkey"; columns: ["task_row"]; isOneToOne: false; referencedRelation: "agent_tasks"; referencedColumns: ["row_id"] }];
+      };
+      agent_tasks: {
+        Row: {
+          assigned_by: string;
+          assigned_to: string | null;
+          attempt: number;
+          capability: string | null;
+          checkpoint: Json | null;
+          content_hash: string;
+          correlation_id: string | null;
+          created_at: string;
+          deadline: string | null;
+          dependencies: string[];
+          description: string;
+          details: Json;
+          ended_at: string | null;
+          error: string | null;
+          expires_at: string | null;
+          fence: number;
+          hop_count: number;
+          instance_id: string | null;
+          last_progress_at: string | null;
+          lease_agent: string | null;
+          lease_until: string | null;
+          max_attempts: number;
+          priority: string;
+          progress: number | null;
+          reply_to: string | null;
+          result: Json | null;
+          row_id: string;
+          seq: number;
+          started_at: string | null;
+          status: string;
+          superseded_results: Json;
+          task_id: string;
+          tenant_id: string;
+          traceparent: string | null;
+          tx: string;
+          version: number;
+        };
+        Insert: {
+          assigned_by: string;
+          assigned_to?: string | null;
+          attempt?: number;
+          capability?: string | null;
+          checkpoint?: Json | null;
+          content_hash: string;
+          correlation_id?: string | null;
+          created_at?: string;
+          deadline?: string | null;
+          dependencies?: string[];
+          description: string;
+          details?: Json;
+          ended_at?: string | null;
+          error?: string | null;
+          expires_at?: string | null;
+          fence?: number;
+          hop_count?: number;
+          instance_id?: string | null;
+          last_progress_at?: string | null;
+          lease_agent?: string | null;
+          lease_until?: string | null;
+          max_attempts?: number;
+          priority?: string;
+          progress?: number | null;
+          reply_to?: string | null;
+          result?: Json | null;
+          row_id?: string;
+          seq?: number;
+          started_at?: string | null;
+          status?: string;
+          superseded_results?: Json;
+          task_id: string;
+          tenant_id?: string;
+          traceparent?: string | null;
+          tx?: string;
+          version?: number;
+        };
+        Update: {
+          assigned_by?: string;
+          assigned_to?: string | null;
+          attempt?: number;
+          capability?: string | null;
+          checkpoint?: Json | null;
+          content_hash?: string;
+          correlation_id?: string | null;
+          created_at?: string;
+          deadline?: string | null;
+          dependencies?: string[];
+          description?: string;
+          details?: Json;
+          ended_at?: string | null;
+          error?: string | null;
+          expires_at?: string | null;
+          fence?: number;
+          hop_count?: number;
+          instance_id?: string | null;
+          last_progress_at?: string | null;
+          lease_agent?: string | null;
+          lease_until?: string | null;
+          max_attempts?: number;
+          priority?: string;
+          progress?: number | null;
+          reply_to?: string | null;
+          result?: Json | null;
+          row_id?: string;
+          seq?: number;
+          started_at?: string | null;
+          status?: string;
+          superseded_results?: Json;
+          task_id?: string;
+          tenant_id?: string;
+          traceparent?: string | null;
+          tx?: string;
+          version?: number;
+        };
+        Relationships: [];
+      };
+    };
+    Views: Record<never, never>;
+    Functions: {
+      assign_task: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          task: Json | null;
+        };
+        Returns: Json;
+      };
+      cleanup_expired_memories: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+        };
+        Returns: number;
+      };
+      close_session: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          reason?: string | null;
+          session_id: string | null;
+        };
+        Returns: Json;
+      };
+      complete_task: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          fence?: number | null;
+          result: Json | null;
+          task_id: string | null;
+        };
+        Returns: Json;
+      };
+      delete_agent: {
+        Args: {
+          agent: string | null;
+          tenant: string | null;
+        };
+        Returns: Json;
+      };
+      delete_memory: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          id: string | null;
+        };
+        Returns: boolean;
+      };
+      delete_tenant: {
+        Args: {
+          tenant: string | null;
+        };
+        Returns: Json;
+      };
+      federation_stats: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+        };
+        Returns: Json;
+      };
+      get_memory: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          id: string | null;
+        };
+        Returns: Json;
+      };
+      get_task: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          task_id: string | null;
+        };
+        Returns: Json;
+      };
+      heartbeat: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          session_id: string | null;
+          status?: string | null;
+          task?: string | null;
+        };
+        Returns: Json;
+      };
+      list_events: {
+        Args: {
+          after_seq?: number | null;
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          max_rows?: number | null;
+        };
+        Returns: Json[];
+      };
+      list_sessions: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+        };
+        Returns: Json[];
+      };
+      mark_messages: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          ids: string[] | null;
+          state: string | null;
+        };
+        Returns: number;
+      };
+      memory_index_statement: {
+        Args: {
+          dimensions: number | null;
+        };
+        Returns: string;
+      };
+      open_session: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          capabilities?: string[] | null;
+          instance_id?: string | null;
+          metadata?: Json | null;
+          session_id: string | null;
+          status?: string | null;
+          task?: string | null;
+          timeout_seconds?: number | null;
+        };
+        Returns: Json;
+      };
+      pull_inbox: {
+        Args: {
+          after_seq?: number | null;
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          max_messages?: number | null;
+        };
+        Returns: Json[];
+      };
+      query_memories: {
+        Args: {
+          agent?: string | null;
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          max_rows?: number | null;
+        };
+        Returns: Json[];
+      };
+      schema_version: { Args: Record<never, never>; Returns: number };
+      search_memories: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          embedding: readonly number[] | string | null;
+          max_rows?: number | null;
+        };
+        Returns: Json[];
+      };
+      send_message: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          correlation_id?: string | null;
+          expires_at?: string | null;
+          hop_count?: number | null;
+          id: string | null;
+          instance_id?: string | null;
+          payload: Json | null;
+          reply_to?: string | null;
+          sender_seq?: number | null;
+          to_agent: string | null;
+          traceparent?: string | null;
+          type: string | null;
+        };
+        Returns: Json;
+      };
+      store_memories: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          memories: Json | null;
+        };
+        Returns: Json[];
+      };
+      store_memory: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          memory: Json | null;
+        };
+        Returns: Json;
+      };
+      update_session: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          metadata?: Json | null;
+          session_id: string | null;
+          status: string | null;
+          task?: string | null;
+        };
+        Returns: Json;
+      };
+    };
+    Enums: Record<never, never>;
+    CompositeTypes: Record<never, never>;
+  };
+}

@@ -1,0 +1,260 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Database } from "../../../local-supabase/src/database/database.ts";
+import {
+  agent,
+  announcements,
+  as,
+  call,
+  callRows,
+  newTenant,
+  openFederationDatabase,
+  rpc,
+  service,
+  sql,
+} from "../../../../test-support/sql-roles.ts";
+
+let database: Database;
+beforeAll(async () => {
+  database = await openFederationDatabase();
+});
+afterAll(() => database.close());
+
+const note = { type: "note", payload: { text: "hello" } };
+
+test("a direct message is stored, announced in the recipient's inbox and pulled until it is handled", async () => {
+  const tenant = newTenant();
+  const [alice, bob] = [agent(tenant, "alice"), agent(tenant, "bob")];
+  const sent = await call(database, alice, "send_message", {
+    id: "m1",
+    to_agent: "bob",
+    ...note,
+    reply_to: "m0",
+    correlation_id: "c",
+    hop_count: 2,
+    sender_seq: 7,
+    instance_id: "i",
+    traceparent: "00-1",
+  });
+  expect(sent).toEqual({
+    id: "m1",
+    tenant_id: tenant,
+    from_agent: "alice",
+    to_agent: "bob",
+    ...note,
+    timestamp: expect.any(String) as string,
+    reply_to: "m0",
+    correlation_id: "c",
+    hop_count: 2,
+    sender_seq: 7,
+    traceparent: "00-1",
+    delivery_attempt: 0,
+    seq: expect.any(Number) as number,
+  });
+  const [told] = await announcements(database, tenant);
+  expect(told).toMatchObject({
+    topic: `federation:${tenant}:agent:bob`,
+    event: "message",
+    payload: { message: sent },
+  });
+
+  expect(await callRows(database, bob, "pull_inbox")).toEqual([sent]);
+  expect(await callRows(database, alice, "pull_inbox")).toEqual([]);
+  expect(await call(database, bob, "mark_messages", { ids: ["m1", "unknown"], state: "delivered" })).toBe(1);
+  expect(await call(database, bob, "mark_messages", { ids: ["m1"], state: "delivered" })).toBe(0);
+  expect(await callRows(database, bob, "pull_inbox")).toEqual([sent]);
+  expect(await call(database, bob, "mark_messages", { ids: ["m1"], state: "handled" })).toBe(1);
+  expect(await call(database, bob, "mark_messages", { ids: ["m1"], state: "handled" })).toBe(0);
+  expect(await callRows(database, bob, "pull_inbox")).toEqual([]);
+  const facts = await sql(
+    database,
+    alice,
+    "select delivered_at is not null, handled_at >= delivered_at from public.agent_messages where id = 'm1'",
+  );
+  expect(facts.rows).toEqual([["t", "t"]]);
+});
+
+test("a message to nobody in particular is for everybody, on the feed, and in no inbox", async () => {
+  const tenant = newTenant();
+  const sent = await call(database, agent(tenant, "alice"), "send_message", {
+    id: "m1",
+    to_agent: null,
+    ...note,
+  });
+  expect(sent).not.toHaveProperty("to_agent");
+  expect(await announcements(database, tenant)).toMatchObject([
+    { topic: `federation:${tenant}:feed`, event: "message", payload: { message: sent } },
+  ]);
+  expect(await callRows(database, agent(tenant, "bob"), "pull_inbox")).toEqual([]);
+  const seen = await sql(database, agent(tenant, "bob"), "select id from public.agent_messages");
+  expect(seen.rows).toEqual([["m1"]]);
+});
+
+test("a third agent of the tenant cannot read a direct message, neither from the table nor by any function", async () => {
+  const tenant = newTenant();
+  await call(database, agent(tenant, "alice"), "send_message", { id: "m1", to_agent: "bob", ...note });
+  const carol = agent(tenant, "carol");
+  expect((await sql(database, carol, "select * from public.agent_messages")).rows).toEqual([]);
+  expect(await callRows(database, carol, "pull_inbox")).toEqual([]);
+  expect(await call(database, carol, "federation_stats")).toMatchObject({ total_messages: 0 });
+  expect(await call(database, carol, "mark_messages", { ids: ["m1"], state: "handled" })).toBe(0);
+  await expect(
+    call(database, carol, "send_message", { id: "m1", to_agent: "bob", ...note }),
+  ).rejects.toMatchObject({ code: "23505" });
+  await expect(callRows(database, carol, "pull_inbox", { as_agent: "bob" })).rejects.toMatchObject({
+    code: "42501",
+  });
+  for (const reader of [agent(tenant, "alice"), agent(tenant, "bob"), service]) {
+    const { rows } = await sql(
+      database,
+      reader,
+      "select id from public.agent_messages where tenant_id = $1",
+      [tenant],
+    );
+    expect(rows).toEqual([["m1"]]);
+  }
+});
+
+test("the sender is who the token says, whatever the payload says", async () => {
+  const tenant = newTenant();
+  const sent = await call(database, agent(tenant, "mallory"), "send_message", {
+    id: "m1",
+    to_agent: "bob",
+    type: "t",
+    payload: { from_agent: "alice", tenant_id: "other" },
+  });
+  expect(sent).toMatchObject({ from_agent: "mallory", tenant_id: tenant });
+});
+
+test("the same message again is one message; the same id for another message is refused", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  const message = { id: "m1", to_agent: "bob", ...note };
+  const first = await call(database, alice, "send_message", message);
+  expect(await call(database, alice, "send_message", message)).toEqual(first);
+  for (const other of [
+    { payload: { text: "other" } },
+    { type: "other" },
+    { to_agent: "carol" },
+    { to_agent: null },
+  ]) {
+    await expect(call(database, alice, "send_message", { ...message, ...other })).rejects.toMatchObject({
+      code: "23505",
+      message: "message 'm1' exists already, with other content",
+    });
+  }
+  expect(await announcements(database, tenant)).toHaveLength(1);
+  expect(await callRows(database, alice, "list_events")).toHaveLength(1);
+  // In another tenant the id is free.
+  await call(database, agent(newTenant(), "alice"), "send_message", { ...message, to_agent: "carol" });
+});
+
+test("a send that is rolled back was never said", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  await expect(
+    as(database, alice, async (session) => {
+      await rpc(session, "send_message", { id: "m1", to_agent: "bob", ...note });
+      throw new Error("changed my mind");
+    }),
+  ).rejects.toThrow("changed my mind");
+  expect(await announcements(database, tenant)).toEqual([]);
+  expect(await callRows(database, agent(tenant, "bob"), "pull_inbox")).toEqual([]);
+});
+
+test("the inbox is oldest first whatever was marked, in pages, without what has expired or died", async () => {
+  const tenant = newTenant();
+  const [alice, bob] = [agent(tenant, "alice"), agent(tenant, "bob")];
+  for (const id of ["1", "2", "3", "4", "5"]) {
+    await call(database, alice, "send_message", { id, to_agent: "bob", ...note });
+  }
+  await call(database, alice, "send_message", {
+    id: "late",
+    to_agent: "bob",
+    ...note,
+    expires_at: "2020-01-01T00:00:00Z",
+  });
+  await sql(
+    database,
+    service,
+    "update public.agent_messages set dead_at = now() where tenant_id = $1 and id = '2'",
+    [tenant],
+  );
+  await call(database, bob, "mark_messages", { ids: ["1", "3"], state: "delivered" });
+  const page = async (args: Record<string, number>) =>
+    await callRows<{ id: string; seq: number }>(database, bob, "pull_inbox", args);
+  expect((await page({})).map(({ id }) => id)).toEqual(["1", "3", "4", "5"]);
+  const first = await page({ max_messages: 2 });
+  expect(first.map(({ id }) => id)).toEqual(["1", "3"]);
+  const second = await page({ max_messages: 2, after_seq: first.at(-1)?.seq ?? 0 });
+  expect(second.map(({ id }) => id)).toEqual(["4", "5"]);
+  await expect(page({ max_messages: -1 })).rejects.toMatchObject({ code: "22023" });
+});
+
+test("payloads are any JSON and come back unaltered; a large one is announced by its id", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  for (const [id, payload] of Object.entries({
+    number: "12345678901234567890.5",
+    text: '"{\\"looks\\": \\"like json\\"}"',
+    nothing: "null",
+    list: "[1, 2]",
+  })) {
+    const { rows } = await sql(
+      database,
+      alice,
+      "select public.send_message($1, 'bob', 't', $2::jsonb) ->> 'payload'",
+      [id, payload],
+    );
+    const { rows: expected } = await database.query("select jsonb_build_object('p', $1::jsonb) ->> 'p'", [
+      payload,
+    ]);
+    expect(rows).toEqual(expected);
+  }
+  await call(database, alice, "send_message", {
+    id: "large",
+    to_agent: "bob",
+    type: "t",
+    payload: { text: "x".repeat(200_001) },
+  });
+  expect((await announcements(database, tenant)).at(-1)?.payload).toEqual({ id: "large" });
+  await expect(
+    call(database, alice, "send_message", {
+      id: "huge",
+      to_agent: "bob",
+      type: "t",
+      payload: { text: "x".repeat(1_048_577) },
+    }),
+  ).rejects.toMatchObject({
+    code: "22023",
+    message: "payload: expected at most 1048576 bytes as JSON text, got 1048589",
+  });
+});
+
+test.each([
+  [{ id: "" }, "id: expected 1 to 255 bytes, got 0"],
+  [{ id: "é".repeat(128) }, "id: expected 1 to 255 bytes, got 256"],
+  [{ to_agent: "" }, "to_agent: expected 1 to 128 characters of A-Z a-z 0-9 . _ @ -, got ''"],
+  [{ to_agent: "a:b" }, "to_agent: expected 1 to 128 characters of A-Z a-z 0-9 . _ @ -, got 'a:b'"],
+  [{ type: "" }, "type: expected 1 to 255 bytes, got 0"],
+  [{ hop_count: -1 }, "hop_count: expected 0 or more, got -1"],
+])("send_message refuses %j", async (wrong, message) => {
+  await expect(
+    call(database, agent("t", "a"), "send_message", { id: "m", to_agent: "bob", ...note, ...wrong }),
+  ).rejects.toMatchObject({ code: "22023", message });
+});
+
+test("mark_messages refuses another state", async () => {
+  await expect(
+    call(database, agent("t", "a"), "mark_messages", { ids: ["m"], state: "eaten" }),
+  ).rejects.toMatchObject({ code: "22023" });
+});
+
+test("two who send the same id at once agree on one message (native Postgres)", async () => {
+  if (database.kind === "embedded") return; // one connection: nothing happens at once there
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  const send = () => call(database, alice, "send_message", { id: "m", to_agent: "bob", ...note });
+  const answers = await Promise.all(Array.from({ length: 8 }, send));
+  expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
+  expect(await announcements(database, tenant)).toHaveLength(1);
+});

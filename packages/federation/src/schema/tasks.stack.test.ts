@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Database } from "../../../local-supabase/src/database/database.ts";
+import {
+  agent,
+  announcements,
+  call,
+  callRows,
+  newTenant,
+  openFederationDatabase,
+  service,
+  sql,
+} from "../../../../test-support/sql-roles.ts";
+
+let database: Database;
+beforeAll(async () => {
+  database = await openFederationDatabase();
+});
+afterAll(() => database.close());
+
+const review = { task_id: "t1", assigned_to: "bob", description: "review it", priority: "high" };
+
+test("a task is stored, queued, sent to its agent, completed, and told to whoever assigned it", async () => {
+  const tenant = newTenant();
+  const [alice, bob] = [agent(tenant, "alice"), agent(tenant, "bob")];
+  const task = {
+    ...review,
+    deadline: "2030-01-01T00:00:00Z",
+    dependencies: ["t0"],
+    topic: "safety",
+    status: "mine",
+  };
+  const assigned = await call(database, alice, "assign_task", { task });
+  expect(assigned).toMatchObject({
+    ...review,
+    tenant_id: tenant,
+    assigned_by: "alice",
+    status: "assigned",
+    dependencies: ["t0"],
+    deadline: "2030-01-01T00:00:00+00:00",
+    topic: "safety",
+    attempt: 0,
+    max_attempts: 3,
+    fence: 0,
+    result: null,
+    version: 1,
+  });
+  expect(assigned).not.toHaveProperty("row_id");
+  expect(assigned).not.toHaveProperty("details");
+  const [message] = await callRows(database, bob, "pull_inbox");
+  expect(message).toMatchObject({
+    type: "task_assignment",
+    from_agent: "alice",
+    to_agent: "bob",
+    payload: task,
+    correlation_id: "t1",
+  });
+  const queued = await sql(database, bob, "select assigned_to, priority, fence from public.agent_task_queue");
+  expect(queued.rows).toEqual([["bob", "1", "0"]]);
+
+  const completed = await call(database, bob, "complete_task", { task_id: "t1", result: { found: 3 } });
+  expect(completed).toMatchObject({ status: "completed", result: { found: 3 }, progress: 1, version: 2 });
+  expect(await call(database, bob, "complete_task", { task_id: "t1", result: '"other"' })).toEqual(completed);
+  expect((await sql(database, bob, "select from public.agent_task_queue")).rows).toEqual([]);
+  expect(await callRows(database, alice, "pull_inbox")).toMatchObject([
+    {
+      type: "task_complete",
+      payload: { task_id: "t1", result: { found: 3 }, completed_by: "bob" },
+      hop_count: 1,
+      correlation_id: "t1",
+    },
+  ]);
+  expect(await call(database, agent(tenant, "carol"), "get_task", { task_id: "t1" })).toEqual(completed);
+
+  const feed = (await announcements(database, tenant)).filter(({ event }) => event === "task");
+  expect(feed).toMatchObject(
+    ["assigned", "completed"].map((status) => ({
+      topic: `federation:${tenant}:feed`,
+      payload: { task_id: "t1", status, assigned_to: "bob", assigned_by: "alice" },
+    })),
+  );
+  const events = (await callRows(database, alice, "list_events")).filter(({ kind }) =>
+    String(kind).startsWith("task"),
+  );
+  expect(events.map(({ kind, agent_id, peer, subject }) => [kind, agent_id, peer, subject])).toEqual([
+    ["task_assigned", "alice", "bob", "t1"],
+    ["task_completed", "bob", "alice", "t1"],
+  ]);
+});
+
+test("a task assigned to oneself arrives", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  await call(database, alice, "assign_task", { task: { ...review, assigned_to: "alice" } });
+  expect(await callRows(database, alice, "pull_inbox")).toMatchObject([{ type: "task_assignment" }]);
+});
+
+test("the same task again is the same task; other content under its id is refused", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  const first = await call(database, alice, "assign_task", { task: review });
+  const again = Object.fromEntries(Object.entries(review).toReversed());
+  expect(await call(database, alice, "assign_task", { task: again })).toEqual(first);
+  await expect(
+    call(database, alice, "assign_task", { task: { ...review, description: "another" } }),
+  ).rejects.toMatchObject({ code: "23505" });
+  expect(await callRows(database, agent(tenant, "bob"), "pull_inbox")).toHaveLength(1);
+  await call(database, agent(tenant, "bob"), "complete_task", { task_id: "t1", result: 1 });
+  expect(await call(database, alice, "assign_task", { task: review })).toMatchObject({ status: "completed" });
+  // Task ids are unique in a tenant, not in the world.
+  await call(database, agent(newTenant(), "alice"), "assign_task", { task: { ...review, description: "x" } });
+});
+
+test("only the agent it is assigned to completes a task", async () => {
+  const tenant = newTenant();
+  const [alice, bob] = [agent(tenant, "alice"), agent(tenant, "bob")];
+  await call(database, alice, "assign_task", { task: review });
+  const complete = (who: typeof alice, args: object = {}) =>
+    call(database, who, "complete_task", { task_id: "t1", result: {}, ...args });
+  await expect(complete(alice)).rejects.toMatchObject({ code: "42501" });
+  await expect(complete(agent(newTenant(), "bob"))).rejects.toMatchObject({ code: "P0002" });
+  await expect(complete(bob, { task_id: "unknown" })).rejects.toMatchObject({ code: "P0002" });
+  await expect(complete(bob, { fence: 4 })).rejects.toMatchObject({ code: "55000" });
+  await sql(
+    database,
+    service,
+    "update public.agent_tasks set status = 'cancelled', ended_at = now() where tenant_id = $1",
+    [tenant],
+  );
+  await expect(complete(bob)).rejects.toMatchObject({
+    code: "55000",
+    message: "task 't1' has ended already: cancelled",
+  });
+  expect(await callRows(database, alice, "pull_inbox")).toEqual([]);
+  expect(await call(database, bob, "get_task", { task_id: "unknown" })).toBeNull();
+});
+
+test("a task for a capability, or expressly for whoever is free, is queued and sent to nobody", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  for (const task of [
+    { task_id: "1", description: "d", capability: "review" },
+    { task_id: "2", description: "d", assigned_to: null },
+  ]) {
+    expect(await call(database, alice, "assign_task", { task })).toMatchObject({
+      status: "pending",
+      assigned_to: null,
+    });
+  }
+  const queued = await sql(
+    database,
+    alice,
+    "select capability, assigned_to, priority from public.agent_task_queue order by seq",
+  );
+  expect(queued.rows).toEqual([
+    ["review", null, "2"],
+    [null, null, "2"],
+  ]);
+  expect((await announcements(database, tenant)).map(({ event }) => event)).toEqual(["task", "task"]);
+});
+
+test.each([
+  [null, "task: expected an object, got nothing"],
+  ["[]", "task: expected an object, got array"],
+  [{}, "task_id: expected a text, got nothing"],
+  [{ task_id: "t", description: "d" }, /^assigned_to: expected an agent .*got nothing$/],
+  [{ ...review, assigned_to: "" }, /^assigned_to: expected 1 to 128 characters/],
+  [{ ...review, description: null }, "description: expected a text, got nothing"],
+  [{ ...review, priority: "urgent" }, "priority: expected critical, high, medium or low, got 'urgent'"],
+  [{ ...review, dependencies: "t0" }, "dependencies: expected an array of task ids, got string"],
+  [{ ...review, deadline: "soon" }, /^task: invalid input syntax for type timestamp/],
+  [{ ...review, max_attempts: "many" }, /^task: invalid input syntax for type integer/],
+  [{ ...review, max_attempts: 0 }, /^expected max_attempts 1 to 1000/],
+  [{ ...review, extra: "x".repeat(1_048_576) }, /^task: expected at most 1048576 bytes/],
+])("assign_task refuses %j", async (task, message) => {
+  const tenant = newTenant();
+  await expect(call(database, agent(tenant, "a"), "assign_task", { task })).rejects.toMatchObject({
+    code: "22023",
+    message: typeof message === "string" ? message : (expect.stringMatching(message) as string),
+  });
+  expect(await announcements(database, tenant)).toEqual([]);
+});

@@ -1,0 +1,2054 @@
+-- Generated from supabase/migrations by scripts/schema-write.ts; do not edit.
+-- For those without the Supabase CLI: paste all of it into the SQL editor and run it. Running it again changes nothing.
+begin;
+
+-- 20261123100000_federation_foundation.sql
+-- The schema `federation`: who is asking, the cursor of whoever catches up, and how functions are handed to their callers.
+-- Runs as the `postgres` of a Supabase project, which is no superuser. Every file here can run again and changes nothing.
+
+create schema if not exists federation;
+comment on schema federation is 'Helpers of the agent federation. Nothing in here is reachable over the API.';
+
+-- pgvector may be there before us, in `extensions` or in `public`: its catalog entry says where.
+create schema if not exists extensions;
+create extension if not exists vector with schema extensions;
+
+-- Security definer functions belong to this role, not to `postgres`: it has no BYPASSRLS, so it passes the policies.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'federation_definer') then
+    begin
+      create role federation_definer nologin;
+    exception when duplicate_object or unique_violation then
+      null; -- another database of this cluster was faster
+    end;
+  end if;
+  if not pg_has_role(current_user, 'federation_definer', 'usage') then
+    grant federation_definer to current_user;
+  end if;
+end
+$$;
+
+grant usage on schema federation to authenticated, service_role, federation_definer;
+grant usage on schema public to authenticated, service_role, federation_definer;
+-- pgvector's schema must be open to the functions that compare vectors.
+do $$
+begin
+  execute format('grant usage on schema %I to federation_definer',
+    (select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'));
+end
+$$;
+
+-- Gives `name` its owner and its callers, and takes it from everybody else, whatever the default privileges said.
+-- `of_definer`: it is security definer and belongs to the role without BYPASSRLS. Only the owner of the schema calls this.
+create or replace function federation.hand_out(name regproc, callers text[], of_definer boolean default false)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  signature regprocedure := name::oid::regprocedure;
+  home text := (select pronamespace::regnamespace::text from pg_proc where oid = name::oid);
+  caller text;
+begin
+  execute format('revoke all on function %s from public, anon, authenticated, service_role', signature);
+  foreach caller in array callers loop
+    execute format('grant execute on function %s to %I', signature, caller);
+  end loop;
+  if of_definer and (select proowner <> 'federation_definer'::regrole from pg_proc where oid = name::oid) then
+    -- Whoever becomes owner must be allowed to create in the schema, for as long as this statement.
+    execute format('grant create on schema %s to federation_definer', home);
+    execute format('alter function %s owner to federation_definer', signature);
+    execute format('revoke create on schema %s from federation_definer', home);
+  end if;
+end
+$$;
+comment on function federation.hand_out(regproc, text[], boolean) is 'Owner and callers of a function; used by migrations.';
+revoke all on function federation.hand_out(regproc, text[], boolean) from public;
+
+-- One sequence for all tables, so that positions of different tables can be compared.
+create sequence if not exists federation.change_seq as bigint;
+revoke all on sequence federation.change_seq from public, anon, authenticated, service_role;
+grant usage on sequence federation.change_seq to authenticated, service_role, federation_definer;
+
+-- Who is asking. A JWT always wins; for the service role, what act_as() set; without a JWT also app.current_tenant.
+-- An id that is none is no id: `:` in it could make one tenant's room look like another's feed.
+create or replace function federation.tenant_id()
+returns text
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  claims jsonb := nullif(current_setting('request.jwt.claims', true), '');
+  tenant text;
+begin
+  if claims is not null and claims ->> 'role' is distinct from 'service_role' then
+    tenant := claims #>> '{app_metadata,tenant_id}';
+  else
+    tenant := nullif(current_setting('federation.tenant', true), '');
+    if tenant is null and claims is null then
+      tenant := current_setting('app.current_tenant', true);
+    end if;
+  end if;
+  return case when tenant ~ '^[A-Za-z0-9._@-]{1,128}$' then tenant end;
+end
+$$;
+comment on function federation.tenant_id() is 'The tenant of whoever asks, or null, which sees nothing.';
+
+create or replace function federation.agent_id()
+returns text
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  claims jsonb := nullif(current_setting('request.jwt.claims', true), '');
+  agent text;
+begin
+  if claims is not null and claims ->> 'role' is distinct from 'service_role' then
+    agent := coalesce(claims #>> '{app_metadata,agent_id}', 'user.' || (claims ->> 'sub'));
+  else
+    agent := nullif(current_setting('federation.agent', true), '');
+    if agent is null and claims is null then
+      agent := current_setting('app.current_agent', true);
+    end if;
+  end if;
+  return case when agent ~ '^[A-Za-z0-9._@-]{1,128}$' then agent end;
+end
+$$;
+comment on function federation.agent_id() is 'The agent that asks, or null.';
+
+-- The first line of every function of the API: for whom it acts, or 42501. `needs` is 'agent' (and a tenant), 'tenant' or
+-- 'nothing'; what is not needed may still be there. What it sets ends with stop_acting(), at the latest with the transaction.
+create or replace function federation.act_as(
+  as_agent text, as_tenant text, needs text default 'agent',
+  out tenant text, out agent text, out outer_tenant text, out outer_agent text)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  claims jsonb := nullif(current_setting('request.jwt.claims', true), '');
+begin
+  outer_tenant := coalesce(current_setting('federation.tenant', true), '');
+  outer_agent := coalesce(current_setting('federation.agent', true), '');
+  if claims is not null and claims ->> 'role' is distinct from 'service_role' then
+    tenant := federation.tenant_id();
+    agent := federation.agent_id();
+    if tenant is null or agent is null then
+      raise exception 'the token names no %: expected app_metadata.% of 1 to 128 characters A-Z a-z 0-9 . _ @ -',
+        case when tenant is null then 'tenant' else 'agent' end,
+        case when tenant is null then 'tenant_id' else 'agent_id' end using errcode = '42501';
+    end if;
+    if as_tenant <> tenant or as_agent <> agent then
+      raise exception 'this token acts as agent % of tenant %, not as agent % of tenant %',
+        agent, tenant, coalesce(as_agent, agent), coalesce(as_tenant, tenant) using errcode = '42501';
+    end if;
+    return;
+  end if;
+  perform federation.check_agent('as_tenant', as_tenant), federation.check_agent('as_agent', as_agent);
+  -- Inside a function that acts for somebody, a call that names nobody acts for the same.
+  perform set_config('federation.tenant', coalesce(as_tenant, outer_tenant), true),
+          set_config('federation.agent', coalesce(as_agent, outer_agent), true);
+  tenant := federation.tenant_id();
+  agent := federation.agent_id();
+  if tenant is null and needs <> 'nothing' then
+    raise exception 'no tenant: name one with as_tenant' using errcode = '42501',
+      hint = 'In a session without a token, set app.current_tenant works as well.';
+  elsif agent is null and needs = 'agent' then
+    raise exception 'no agent: name one with as_agent' using errcode = '42501',
+      hint = 'In a session without a token, set app.current_agent works as well.';
+  end if;
+end
+$$;
+comment on function federation.act_as(text, text, text) is 'For whom an API function acts; refuses with 42501.';
+
+create or replace function federation.stop_acting(outer_tenant text, outer_agent text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config('federation.tenant', outer_tenant, true), set_config('federation.agent', outer_agent, true);
+end
+$$;
+comment on function federation.stop_acting(text, text) is 'Ends what act_as() began.';
+
+-- Checks of what callers send. Null passes where the caller may leave it out.
+create or replace function federation.check_agent(what text, value text)
+returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if value !~ '^[A-Za-z0-9._@-]{1,128}$' then
+    raise exception '%: expected 1 to 128 characters of A-Z a-z 0-9 . _ @ -, got %', what, quote_literal(left(value, 150))
+      using errcode = '22023';
+  end if;
+  return value;
+end
+$$;
+
+create or replace function federation.check_text(what text, value text, max_bytes integer, needed boolean default true)
+returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if value is null then
+    if needed then
+      raise exception '%: expected a text, got nothing', what using errcode = '22023';
+    end if;
+  elsif octet_length(value) > max_bytes or (needed and value = '') then
+    raise exception '%: expected % to % bytes, got %', what, case when needed then 1 else 0 end, max_bytes,
+      octet_length(value) using errcode = '22023';
+  end if;
+  return value;
+end
+$$;
+
+create or replace function federation.check_json(what text, value jsonb, max_bytes integer default 1048576)
+returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if octet_length(value::text) > max_bytes then
+    raise exception '%: expected at most % bytes as JSON text, got %', what, max_bytes, octet_length(value::text)
+      using errcode = '22023';
+  end if;
+  return value;
+end
+$$;
+
+create or replace function federation.check_rows(max_rows integer)
+returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if max_rows is null or max_rows < 0 then
+    raise exception 'number of rows: expected 0 or more, got %', coalesce(max_rows::text, 'nothing') using errcode = '22023';
+  end if;
+  return least(max_rows, 10000);
+end
+$$;
+
+-- Before insert and update: the transaction that writes and a number, by which others find what is new.
+-- Not pinned to a search_path, since that costs as much as the rest: every name is qualified instead.
+create or replace function federation.stamp()
+returns trigger
+language plpgsql
+as $$
+begin
+  new.tx := pg_catalog.pg_current_xact_id();
+  new.seq := pg_catalog.nextval('federation.change_seq'::pg_catalog.regclass);
+  return new;
+end
+$$;
+comment on function federation.stamp() is 'Trigger: sets tx and seq.';
+
+create or replace function federation.count_version()
+returns trigger
+language plpgsql
+as $$
+begin
+  new.version := case tg_op when 'INSERT' then 1 else old.version operator(pg_catalog.+) 1 end;
+  return new;
+end
+$$;
+comment on function federation.count_version() is 'Trigger: 1 for a new row, one more for every update.';
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role', 'federation_definer'];
+begin
+  perform federation.hand_out('federation.tenant_id', members);
+  perform federation.hand_out('federation.agent_id', members);
+  perform federation.hand_out('federation.act_as', members);
+  perform federation.hand_out('federation.stop_acting', members);
+  perform federation.hand_out('federation.check_agent', members);
+  perform federation.hand_out('federation.check_text', members);
+  perform federation.hand_out('federation.check_json', members);
+  perform federation.hand_out('federation.check_rows', members);
+  perform federation.hand_out('federation.stamp', '{}');
+  perform federation.hand_out('federation.count_version', '{}');
+end
+$$;
+
+create or replace function public.schema_version()
+returns integer
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select 1 $$;
+comment on function public.schema_version() is 'Which schema of the agent federation this database has.';
+do $$
+begin
+  perform federation.hand_out('public.schema_version', array['anon', 'authenticated', 'service_role']);
+end
+$$;
+
+-- 20261123100100_agent_events.sql
+-- What happened in a tenant: who, what, when, to whom; never what was said. Written by the triggers of the other tables.
+create table if not exists public.agent_events (
+  row_id uuid primary key default gen_random_uuid(),
+  tenant_id text not null check (tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  agent_id text,
+  kind text not null,
+  subject text,
+  peer text,
+  -- About an agent-scoped memory: only that agent reads it.
+  private boolean not null default false,
+  created_at timestamptz not null default now(),
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq')
+);
+comment on table public.agent_events is 'Who did what and when in a tenant, without content.';
+create index if not exists agent_events_tenant_seq on public.agent_events (tenant_id, seq);
+create index if not exists agent_events_tenant_agent on public.agent_events (tenant_id, agent_id);
+
+alter table public.agent_events enable row level security;
+revoke all on public.agent_events from public, anon, authenticated, service_role;
+grant select on public.agent_events to authenticated;
+grant select, insert, update, delete on public.agent_events to service_role, federation_definer;
+
+drop policy if exists "members read" on public.agent_events;
+create policy "members read" on public.agent_events for select to authenticated
+  using (tenant_id = (select federation.tenant_id()) and (not private or agent_id = (select federation.agent_id())));
+drop policy if exists "functions, in the tenant they act for" on public.agent_events;
+create policy "functions, in the tenant they act for" on public.agent_events for all to federation_definer
+  using (tenant_id = (select federation.tenant_id()))
+  -- Triggers write events for whatever row was written, also when the service role wrote it without naming a tenant.
+  with check (true);
+
+-- 20261123100200_agent_sessions.sql
+-- One row per process of an agent that is, or was, at work. A session that has not been seen for `timeout_seconds` is dead
+-- for everything that reads sessions, whether or not somebody closed it.
+create table if not exists public.agent_sessions (
+  row_id uuid primary key default gen_random_uuid(),
+  tenant_id text not null default federation.tenant_id() check (tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  session_id text not null check (octet_length(session_id) between 1 and 255),
+  agent_id text not null default federation.agent_id() check (agent_id ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  instance_id text check (octet_length(instance_id) <= 255),
+  status text not null default 'online' check (octet_length(status) between 1 and 64),
+  task text check (octet_length(task) <= 65536),
+  capabilities text[] not null default '{}',
+  load real,
+  metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+  started_at timestamptz not null default now(),
+  last_seen_at timestamptz not null default now(),
+  timeout_seconds integer not null default 90 check (timeout_seconds between 1 and 86400),
+  ended_at timestamptz,
+  end_reason text check (octet_length(end_reason) <= 255),
+  version bigint not null default 1,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'),
+  unique (tenant_id, session_id)
+) with (fillfactor = 80); -- a heartbeat touches no indexed column and finds room in the same page
+comment on table public.agent_sessions is 'The processes of a tenant''s agents, kept alive by heartbeats.';
+create index if not exists agent_sessions_open on public.agent_sessions (tenant_id, agent_id) where ended_at is null;
+create index if not exists agent_sessions_agent on public.agent_sessions (tenant_id, agent_id, started_at);
+
+-- A heartbeat alone is no news: it moves neither the cursor nor the version.
+create or replace trigger stamp_insert before insert on public.agent_sessions
+  for each row execute function federation.stamp();
+create or replace trigger stamp_update before update on public.agent_sessions
+  for each row when (
+    (old.agent_id, old.instance_id, old.status, old.task, old.capabilities, old.load, old.metadata, old.started_at,
+     old.timeout_seconds, old.ended_at, old.end_reason) is distinct from
+    (new.agent_id, new.instance_id, new.status, new.task, new.capabilities, new.load, new.metadata, new.started_at,
+     new.timeout_seconds, new.ended_at, new.end_reason))
+  execute function federation.stamp();
+create or replace trigger version_insert before insert on public.agent_sessions
+  for each row execute function federation.count_version();
+create or replace trigger version_update before update on public.agent_sessions
+  for each row when (
+    (old.agent_id, old.instance_id, old.status, old.task, old.capabilities, old.load, old.metadata, old.started_at,
+     old.timeout_seconds, old.ended_at, old.end_reason) is distinct from
+    (new.agent_id, new.instance_id, new.status, new.task, new.capabilities, new.load, new.metadata, new.started_at,
+     new.timeout_seconds, new.ended_at, new.end_reason))
+  execute function federation.count_version();
+
+alter table public.agent_sessions enable row level security;
+revoke all on public.agent_sessions from public, anon, authenticated, service_role;
+grant select on public.agent_sessions to authenticated;
+grant select, insert, update, delete on public.agent_sessions to service_role, federation_definer;
+
+drop policy if exists "members read" on public.agent_sessions;
+create policy "members read" on public.agent_sessions for select to authenticated
+  using (tenant_id = (select federation.tenant_id()));
+drop policy if exists "functions, in the tenant they act for" on public.agent_sessions;
+create policy "functions, in the tenant they act for" on public.agent_sessions for all to federation_definer
+  using (tenant_id = (select federation.tenant_id())) with check (tenant_id = (select federation.tenant_id()));
+
+create or replace function federation.session_json(session public.agent_sessions)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select to_jsonb(session) - '{row_id,tx}'::text[] $$;
+do $$
+begin
+  perform federation.hand_out('federation.session_json', array['authenticated', 'service_role', 'federation_definer']);
+end
+$$;
+
+-- 20261123100300_agent_messages.sql
+-- What agents say to each other and must not be lost. Three facts, each with its time: stored (created_at), delivered (a hub
+-- has it), handled (its handler finished). Without `to_agent` it is for everybody.
+create table if not exists public.agent_messages (
+  row_id uuid primary key default gen_random_uuid(),
+  tenant_id text not null default federation.tenant_id() check (tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  id text not null check (octet_length(id) between 1 and 255),
+  from_agent text not null default federation.agent_id() check (from_agent ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  to_agent text check (to_agent ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  type text not null check (octet_length(type) between 1 and 255),
+  payload jsonb not null,
+  created_at timestamptz not null default now(),
+  delivered_at timestamptz,
+  handled_at timestamptz,
+  dead_at timestamptz,
+  delivery_attempt integer not null default 0,
+  last_error text,
+  sender_seq bigint,
+  instance_id text check (octet_length(instance_id) <= 255),
+  hop_count integer not null default 0 check (hop_count >= 0),
+  correlation_id text check (octet_length(correlation_id) <= 255),
+  reply_to text check (octet_length(reply_to) <= 255),
+  traceparent text check (octet_length(traceparent) <= 255),
+  expires_at timestamptz,
+  version bigint not null default 1,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'),
+  unique (tenant_id, id)
+);
+comment on table public.agent_messages is 'Messages between agents, to one of them or to all.';
+create index if not exists agent_messages_to on public.agent_messages (tenant_id, to_agent, seq);
+create index if not exists agent_messages_pending on public.agent_messages (tenant_id, to_agent, seq)
+  where to_agent is not null and handled_at is null and dead_at is null;
+create index if not exists agent_messages_from on public.agent_messages (tenant_id, from_agent, seq);
+create index if not exists agent_messages_cursor on public.agent_messages (tenant_id, tx, seq);
+create index if not exists agent_messages_expiry on public.agent_messages (expires_at) where expires_at is not null;
+
+-- The cursor stands for the message, not for its receipts: marking one as delivered must not move it behind a later one.
+create or replace trigger stamp before insert on public.agent_messages
+  for each row execute function federation.stamp();
+create or replace trigger version before insert or update on public.agent_messages
+  for each row execute function federation.count_version();
+
+alter table public.agent_messages enable row level security;
+revoke all on public.agent_messages from public, anon, authenticated, service_role;
+grant select on public.agent_messages to authenticated;
+grant select, insert, update, delete on public.agent_messages to service_role, federation_definer;
+
+drop policy if exists "members read what they sent and what is for them" on public.agent_messages;
+create policy "members read what they sent and what is for them" on public.agent_messages for select to authenticated
+  using (
+    tenant_id = (select federation.tenant_id())
+    and (to_agent is null or to_agent = (select federation.agent_id()) or from_agent = (select federation.agent_id())));
+drop policy if exists "functions, in the tenant they act for" on public.agent_messages;
+create policy "functions, in the tenant they act for" on public.agent_messages for all to federation_definer
+  using (tenant_id = (select federation.tenant_id())) with check (tenant_id = (select federation.tenant_id()));
+
+create or replace function federation.message_json(message public.agent_messages)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+      'id', message.id, 'tenant_id', message.tenant_id, 'from_agent', message.from_agent, 'type', message.type,
+      'payload', message.payload, 'timestamp', message.created_at, 'reply_to', message.reply_to,
+      'correlation_id', message.correlation_id, 'hop_count', message.hop_count, 'sender_seq', message.sender_seq,
+      'traceparent', message.traceparent, 'delivery_attempt', message.delivery_attempt, 'seq', message.seq)
+    || case when message.to_agent is null then '{}' else jsonb_build_object('to_agent', message.to_agent) end
+$$;
+do $$
+begin
+  perform federation.hand_out('federation.message_json', array['authenticated', 'service_role', 'federation_definer']);
+end
+$$;
+
+-- 20261123100400_agent_tasks.sql
+-- Work that one agent hands to another, and the small table of what can be claimed.
+create table if not exists public.agent_tasks (
+  row_id uuid primary key default gen_random_uuid(),
+  tenant_id text not null default federation.tenant_id() check (tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  task_id text not null check (octet_length(task_id) between 1 and 255),
+  assigned_by text not null check (assigned_by ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  assigned_to text check (assigned_to ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  capability text check (octet_length(capability) between 1 and 255),
+  description text not null check (octet_length(description) <= 1048576),
+  priority text not null default 'medium' check (priority in ('critical', 'high', 'medium', 'low')),
+  deadline timestamptz,
+  dependencies text[] not null default '{}',
+  details jsonb not null default '{}' check (jsonb_typeof(details) = 'object'),
+  status text not null default 'pending' check (status in
+    ('pending', 'assigned', 'in_progress', 'input_required', 'completed', 'failed', 'cancelled', 'dead')),
+  attempt integer not null default 0 check (attempt >= 0),
+  max_attempts integer not null default 3 check (max_attempts between 1 and 1000),
+  fence bigint not null default 0,
+  lease_until timestamptz,
+  lease_agent text,
+  instance_id text check (octet_length(instance_id) <= 255),
+  progress real check (progress between 0 and 1),
+  last_progress_at timestamptz,
+  checkpoint jsonb,
+  result jsonb,
+  superseded_results jsonb not null default '[]',
+  error text,
+  content_hash text not null,
+  hop_count integer not null default 0 check (hop_count >= 0),
+  correlation_id text check (octet_length(correlation_id) <= 255),
+  reply_to text check (octet_length(reply_to) <= 255),
+  traceparent text check (octet_length(traceparent) <= 255),
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  ended_at timestamptz,
+  expires_at timestamptz,
+  version bigint not null default 1,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'),
+  unique (tenant_id, task_id)
+);
+comment on table public.agent_tasks is 'Tasks of a tenant, ended ones included, so that a task id stays one task.';
+create index if not exists agent_tasks_to on public.agent_tasks (tenant_id, assigned_to, seq);
+create index if not exists agent_tasks_by on public.agent_tasks (tenant_id, assigned_by, seq);
+create index if not exists agent_tasks_open on public.agent_tasks (tenant_id, status) where ended_at is null;
+create index if not exists agent_tasks_cursor on public.agent_tasks (tenant_id, tx, seq);
+
+create table if not exists public.agent_task_queue (
+  row_id uuid primary key default gen_random_uuid(),
+  tenant_id text not null check (tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  task_row uuid not null unique references public.agent_tasks (row_id) on delete cascade,
+  assigned_to text,
+  capability text,
+  -- 0 critical, 1 high, 2 medium, 3 low: what comes first sorts first.
+  priority smallint not null default 2 check (priority between 0 and 3),
+  ready_at timestamptz not null default now(),
+  lease_until timestamptz,
+  fence bigint not null default 0,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq')
+);
+comment on table public.agent_task_queue is 'What can be claimed: one row per task that has not ended.';
+create index if not exists agent_task_queue_agent on public.agent_task_queue (tenant_id, assigned_to, priority, ready_at);
+create index if not exists agent_task_queue_capability on public.agent_task_queue (tenant_id, capability, priority, ready_at)
+  where assigned_to is null;
+create index if not exists agent_task_queue_news on public.agent_task_queue (tenant_id, assigned_to, seq);
+create index if not exists agent_task_queue_leases on public.agent_task_queue (tenant_id, lease_until) where lease_until is not null;
+
+create or replace trigger stamp before insert or update on public.agent_tasks
+  for each row execute function federation.stamp();
+create or replace trigger version before insert or update on public.agent_tasks
+  for each row execute function federation.count_version();
+create or replace trigger stamp before insert or update on public.agent_task_queue
+  for each row execute function federation.stamp();
+
+alter table public.agent_tasks enable row level security;
+alter table public.agent_task_queue enable row level security;
+revoke all on public.agent_tasks, public.agent_task_queue from public, anon, authenticated, service_role;
+grant select on public.agent_tasks, public.agent_task_queue to authenticated;
+grant select, insert, update, delete on public.agent_tasks, public.agent_task_queue to service_role, federation_definer;
+
+drop policy if exists "members read" on public.agent_tasks;
+create policy "members read" on public.agent_tasks for select to authenticated
+  using (tenant_id = (select federation.tenant_id()));
+drop policy if exists "functions, in the tenant they act for" on public.agent_tasks;
+create policy "functions, in the tenant they act for" on public.agent_tasks for all to federation_definer
+  using (tenant_id = (select federation.tenant_id())) with check (tenant_id = (select federation.tenant_id()));
+drop policy if exists "members read" on public.agent_task_queue;
+create policy "members read" on public.agent_task_queue for select to authenticated
+  using (tenant_id = (select federation.tenant_id()));
+drop policy if exists "functions, in the tenant they act for" on public.agent_task_queue;
+create policy "functions, in the tenant they act for" on public.agent_task_queue for all to federation_definer
+  using (tenant_id = (select federation.tenant_id())) with check (tenant_id = (select federation.tenant_id()));
+
+-- The task's own extra fields stand beside the columns and never replace one.
+create or replace function federation.task_json(task public.agent_tasks)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select task.details || (to_jsonb(task) - '{row_id,tx,details}'::text[]) $$;
+do $$
+begin
+  perform federation.hand_out('federation.task_json', array['authenticated', 'service_role', 'federation_definer']);
+end
+$$;
+
+-- 20261123100500_agent_memories.sql
+-- What agents remember. Deleting leaves a tombstone: id and clock, no content, so that copies elsewhere learn of it.
+create table if not exists public.agent_memories (
+  row_id uuid primary key default gen_random_uuid(),
+  tenant_id text not null default federation.tenant_id() check (tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  id text not null check (octet_length(id) between 1 and 255),
+  agent_id text not null default federation.agent_id() check (agent_id ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  session_id text check (octet_length(session_id) <= 255),
+  content text check (octet_length(content) <= 1048576),
+  embedding_model text check (octet_length(embedding_model) <= 255),
+  metadata jsonb not null default '{}' check (octet_length(metadata::text) <= 1048576),
+  source jsonb check (octet_length(source::text) <= 1048576),
+  scope text not null default 'tenant' check (scope in ('agent', 'session', 'tenant')),
+  written_by text,
+  content_hash text,
+  supersedes text check (octet_length(supersedes) <= 255),
+  superseded_by text check (octet_length(superseded_by) <= 255),
+  valid_from timestamptz,
+  valid_to timestamptz,
+  version bigint not null default 1,
+  -- The hybrid logical clock. 0 and '': the writer has none, the server's counts.
+  hlc_ms bigint not null default 0 check (hlc_ms >= 0),
+  hlc_counter integer not null default 0 check (hlc_counter >= 0),
+  hlc_writer text not null default '',
+  traceparent text check (octet_length(traceparent) <= 255),
+  correlation_id text check (octet_length(correlation_id) <= 255),
+  instance_id text check (octet_length(instance_id) <= 255),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  expires_at timestamptz,
+  deleted_at timestamptz,
+  -- A tsvector ends at 1 MiB. Hyphenated words of four-byte characters need up to 7.3 bytes a character, so the first
+  -- 100,000 characters always fit. No stemming: agents write in many languages.
+  words tsvector generated always as
+    (to_tsvector('pg_catalog.simple'::regconfig, left(coalesce(content, ''), 100000))) stored,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'),
+  unique (tenant_id, id),
+  constraint agent_memories_content_or_tombstone check ((content is null) = (deleted_at is not null))
+);
+comment on table public.agent_memories is 'Memories of a tenant''s agents, with embeddings of any dimension.';
+
+-- pgvector is wherever the project has it. A vector of length zero has no direction to compare.
+do $$
+declare
+  home text := (select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+begin
+  execute format('alter table public.agent_memories add column if not exists embedding %1$I.vector '
+    'constraint agent_memories_embedding_not_zero check (%1$I.vector_norm(embedding) > 0)', home);
+end
+$$;
+
+create index if not exists agent_memories_newest on public.agent_memories (tenant_id, created_at desc, seq desc)
+  where deleted_at is null and superseded_by is null;
+create index if not exists agent_memories_agent on public.agent_memories (tenant_id, agent_id, created_at desc, seq desc);
+create index if not exists agent_memories_cursor on public.agent_memories (tenant_id, tx, seq);
+create index if not exists agent_memories_feed on public.agent_memories (tenant_id, seq) where scope <> 'agent';
+create index if not exists agent_memories_expiry on public.agent_memories (tenant_id, expires_at) where expires_at is not null;
+create index if not exists agent_memories_words on public.agent_memories using gin (words);
+
+-- Fills what the writer leaves out and keeps what no writer decides: the cursor, the version, the hash, the times of the row.
+-- A write that does not bring a clock of its own moves the hybrid clock on.
+create or replace function federation.prepare_memory()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  now_ms bigint := floor(extract(epoch from clock_timestamp()) * 1000);
+begin
+  new.tx := pg_current_xact_id();
+  new.seq := nextval('federation.change_seq');
+  new.updated_at := now();
+  if tg_op = 'INSERT' then
+    new.version := 1;
+    new.written_by := coalesce(new.written_by, federation.agent_id(), new.agent_id);
+    if new.hlc_ms = 0 then
+      new.hlc_ms := now_ms;
+    end if;
+    if new.hlc_writer = '' then
+      new.hlc_writer := new.written_by;
+    end if;
+  else
+    new.version := old.version + 1;
+    new.row_id := old.row_id;
+    -- What comes back after its deletion is a new memory under an old id.
+    new.created_at := case when old.deleted_at is not null and new.deleted_at is null then new.created_at else old.created_at end;
+    new.written_by := coalesce(federation.agent_id(), new.written_by);
+    if (new.hlc_ms, new.hlc_counter, new.hlc_writer) is not distinct from (old.hlc_ms, old.hlc_counter, old.hlc_writer) then
+      new.hlc_counter := case when now_ms > old.hlc_ms then 0 else old.hlc_counter + 1 end;
+      new.hlc_ms := greatest(now_ms, old.hlc_ms);
+      new.hlc_writer := coalesce(new.written_by, old.hlc_writer);
+    end if;
+  end if;
+  if new.deleted_at is not null then
+    new.content := null;
+    new.embedding := null;
+    new.embedding_model := null;
+    new.metadata := '{}';
+    new.source := null;
+    new.content_hash := null;
+  else
+    new.content_hash := encode(sha256(convert_to(new.content, 'UTF8')), 'hex');
+  end if;
+  return new;
+end
+$$;
+comment on function federation.prepare_memory() is 'Trigger: what every written memory gets.';
+create or replace trigger prepare before insert or update on public.agent_memories
+  for each row execute function federation.prepare_memory();
+
+alter table public.agent_memories enable row level security;
+revoke all on public.agent_memories from public, anon, authenticated, service_role;
+-- No delete for members: delete_memory() leaves the tombstone that copies elsewhere need.
+grant select, insert, update on public.agent_memories to authenticated;
+grant select, insert, update, delete on public.agent_memories to service_role, federation_definer;
+
+drop policy if exists "members read, but not what another agent keeps to itself" on public.agent_memories;
+create policy "members read, but not what another agent keeps to itself" on public.agent_memories for select to authenticated
+  using (tenant_id = (select federation.tenant_id()) and (scope <> 'agent' or agent_id = (select federation.agent_id())));
+drop policy if exists "members add their own" on public.agent_memories;
+create policy "members add their own" on public.agent_memories for insert to authenticated
+  with check (
+    tenant_id = (select federation.tenant_id()) and agent_id = (select federation.agent_id())
+    and written_by = (select federation.agent_id()));
+drop policy if exists "members change their own" on public.agent_memories;
+create policy "members change their own" on public.agent_memories for update to authenticated
+  using (tenant_id = (select federation.tenant_id()) and agent_id = (select federation.agent_id()))
+  with check (
+    tenant_id = (select federation.tenant_id()) and agent_id = (select federation.agent_id())
+    and written_by = (select federation.agent_id()));
+drop policy if exists "functions, in the tenant they act for" on public.agent_memories;
+create policy "functions, in the tenant they act for" on public.agent_memories for all to federation_definer
+  using (tenant_id = (select federation.tenant_id())) with check (tenant_id = (select federation.tenant_id()));
+
+create or replace function federation.memory_json(memory public.agent_memories)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'id', memory.id, 'tenant_id', memory.tenant_id, 'agent_id', memory.agent_id, 'session_id', memory.session_id,
+    'content', memory.content, 'embedding', memory.embedding::text::jsonb, 'embedding_model', memory.embedding_model,
+    'metadata', memory.metadata, 'source', memory.source, 'scope', memory.scope, 'written_by', memory.written_by,
+    'content_hash', memory.content_hash, 'supersedes', memory.supersedes, 'superseded_by', memory.superseded_by,
+    'version', memory.version, 'created_at', memory.created_at, 'updated_at', memory.updated_at,
+    'expires_at', memory.expires_at, 'seq', memory.seq)
+$$;
+
+do $$
+begin
+  perform federation.hand_out('federation.memory_json', array['authenticated', 'service_role', 'federation_definer']);
+  perform federation.hand_out('federation.prepare_memory', '{}');
+end
+$$;
+
+-- 20261123100600_channels.sql
+-- The three channels of an agent, all private: the room (members write and read), the feed and the inbox (members read,
+-- only the database writes). And what the tables announce on feed and inbox, in the transaction that made the change.
+
+do $$
+begin
+  if to_regclass('realtime.messages') is null or to_regprocedure('realtime.send(jsonb,text,text,boolean)') is null then
+    raise exception 'realtime.messages or realtime.send is missing: this needs the schema that Supabase Realtime brings'
+      using hint = 'Open Realtime once in the dashboard, or update a self-hosted Realtime, then run this again.';
+  end if;
+end
+$$;
+
+create or replace function federation.room_topic() returns text
+language sql stable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select 'federation:' || federation.tenant_id() $$;
+create or replace function federation.feed_topic() returns text
+language sql stable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select 'federation:' || federation.tenant_id() || ':feed' $$;
+create or replace function federation.inbox_topic() returns text
+language sql stable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select 'federation:' || federation.tenant_id() || ':agent:' || federation.agent_id() $$;
+do $$
+declare
+  members text[] := array['authenticated', 'service_role', 'federation_definer'];
+begin
+  perform federation.hand_out('federation.room_topic', members);
+  perform federation.hand_out('federation.feed_topic', members);
+  perform federation.hand_out('federation.inbox_topic', members);
+end
+$$;
+
+-- The policies look at the row's topic, not at realtime.topic(), so that they also hold where rows are read back. The
+-- restrictive ones keep a project's own wide policies ("authenticated may everything") away from our topics.
+-- On a Supabase project `postgres` may make policies on this table without owning it, and nothing else.
+do $$
+declare
+  policy record;
+begin
+  for policy in
+    select * from (values
+      ('federation members read their room, feed and inbox', 'permissive', 'select', 'authenticated', 'using',
+       $p$(extension in ('broadcast', 'presence') and topic = (select federation.room_topic()))
+          or (extension = 'broadcast' and topic in ((select federation.feed_topic()), (select federation.inbox_topic())))$p$),
+      ('federation members write their room', 'permissive', 'insert', 'authenticated', 'with check',
+       $p$extension in ('broadcast', 'presence') and topic = (select federation.room_topic())$p$),
+      ('federation topics are read by their members only', 'restrictive', 'select', 'authenticated', 'using',
+       $p$topic not like 'federation:%' or coalesce(topic in
+          ((select federation.room_topic()), (select federation.feed_topic()), (select federation.inbox_topic())), false)$p$),
+      ('federation feeds and inboxes are written by the database only', 'restrictive', 'insert', 'authenticated', 'with check',
+       $p$topic not like 'federation:%' or coalesce(topic = (select federation.room_topic()), false)$p$),
+      ('federation topics are never changed', 'restrictive', 'update', 'authenticated', 'using',
+       $p$topic not like 'federation:%'$p$),
+      ('federation topics are never removed', 'restrictive', 'delete', 'authenticated', 'using',
+       $p$topic not like 'federation:%'$p$),
+      ('federation topics are nothing for anon', 'restrictive', 'all', 'anon', 'using',
+       $p$topic not like 'federation:%'$p$)
+    ) as wanted (name, kind, command, role, clause, condition)
+  loop
+    if not exists (select from pg_policies where schemaname = 'realtime' and tablename = 'messages' and policyname = policy.name) then
+      begin
+        execute format('create policy %I on realtime.messages as %s for %s to %I %s (%s)',
+          policy.name, policy.kind, policy.command, policy.role, policy.clause, policy.condition);
+      exception when insufficient_privilege then
+        raise exception 'no policy can be made on realtime.messages: %', sqlerrm using errcode = '42501',
+          hint = 'Paste supabase/paste-into-sql-editor.sql into the SQL editor of the dashboard, which runs as postgres.';
+      end;
+    end if;
+  end loop;
+end
+$$;
+
+-- The only door to realtime.send. It belongs to `postgres`, who may write realtime.messages; its one caller is the role of
+-- the definer functions.
+create or replace function federation.announce(topic text, event text, payload jsonb)
+returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if topic not like 'federation:%' then
+    raise exception 'announce: expected a topic that begins with federation:, got %', topic using errcode = '22023';
+  end if;
+  perform realtime.send(payload, event, topic, true);
+end
+$$;
+comment on function federation.announce(text, text, jsonb) is 'Broadcasts to feed or inbox once the transaction commits.';
+
+-- delete_agent() and delete_tenant() switch announcements and events off for what they remove.
+create or replace function federation.is_quiet()
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select coalesce(current_setting('federation.quiet', true), '') = 'on' $$;
+
+create or replace function federation.tell_session()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if federation.is_quiet() then
+    return null;
+  end if;
+  if tg_op = 'INSERT' or (old.ended_at is not null and new.ended_at is null) then
+    insert into public.agent_events (tenant_id, agent_id, kind, subject)
+    values (new.tenant_id, new.agent_id, 'session_opened', new.session_id);
+  elsif old.ended_at is null and new.ended_at is not null then
+    insert into public.agent_events (tenant_id, agent_id, kind, subject)
+    values (new.tenant_id, new.agent_id, 'session_closed', new.session_id);
+  elsif (old.status, old.instance_id, old.end_reason) is not distinct from (new.status, new.instance_id, new.end_reason) then
+    return null; -- a heartbeat is nobody's news
+  end if;
+  perform federation.announce('federation:' || new.tenant_id || ':feed', 'session', jsonb_build_object(
+    'session_id', new.session_id, 'agent_id', new.agent_id, 'instance_id', new.instance_id, 'status', new.status,
+    'ended_at', new.ended_at, 'end_reason', new.end_reason));
+  return null;
+end
+$$;
+create or replace trigger tell after insert or update on public.agent_sessions
+  for each row execute function federation.tell_session();
+
+create or replace function federation.tell_message()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  payload jsonb := jsonb_build_object('message', federation.message_json(new));
+begin
+  if octet_length(payload::text) > 200000 then
+    payload := jsonb_build_object('id', new.id);
+  end if;
+  perform federation.announce(
+    'federation:' || new.tenant_id || coalesce(':agent:' || new.to_agent, ':feed'), 'message', payload);
+  insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
+  values (new.tenant_id, new.from_agent, 'message_stored', new.id, new.to_agent);
+  return null;
+end
+$$;
+create or replace trigger tell after insert on public.agent_messages
+  for each row execute function federation.tell_message();
+
+create or replace function federation.tell_task()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'UPDATE' and (old.status, old.assigned_to) is not distinct from (new.status, new.assigned_to) then
+    return null;
+  end if;
+  perform federation.announce('federation:' || new.tenant_id || ':feed', 'task', jsonb_build_object(
+    'task_id', new.task_id, 'status', new.status, 'assigned_to', new.assigned_to, 'assigned_by', new.assigned_by));
+  if tg_op = 'INSERT' then
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
+    values (new.tenant_id, new.assigned_by, 'task_assigned', new.task_id, new.assigned_to);
+  elsif old.status is distinct from new.status and new.status in ('completed', 'failed') then
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
+    values (new.tenant_id, new.assigned_to, 'task_' || new.status, new.task_id, new.assigned_by);
+  end if;
+  return null;
+end
+$$;
+create or replace trigger tell after insert or update on public.agent_tasks
+  for each row execute function federation.tell_task();
+
+-- One announcement per statement, tenant and reader: with the memories, or, past 200 kB, with their ids, 500 at a time.
+create or replace function federation.announce_memories(op text, tenant text, reader text, ids text[], memories jsonb)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  topic text := 'federation:' || tenant || coalesce(':agent:' || reader, ':feed');
+begin
+  if octet_length(memories::text) <= 199900 then -- null where they are too many to have been put together
+    perform federation.announce(topic, 'memory', jsonb_build_object('op', op, 'memories', memories));
+    return;
+  end if;
+  for part in 0 .. (cardinality(ids) - 1) / 500 loop
+    perform federation.announce(topic, 'memory', jsonb_build_object(
+      'op', op, 'ids', to_jsonb(ids[part * 500 + 1 : part * 500 + 500])));
+  end loop;
+end
+$$;
+
+-- Statement level. A memory scoped to an agent is for that agent's inbox; what leaves a reader's sight is deleted for it.
+-- `weight` estimates the JSON text, so that a statement of 10,000 memories is not built into one document to find it too large.
+create or replace function federation.memory_weight(memory public.agent_memories)
+returns bigint
+language sql stable
+as $$
+  select 500 + coalesce(pg_catalog.octet_length(memory.content), 0) + pg_catalog.octet_length(memory.metadata::text)
+    + coalesce(pg_catalog.octet_length(memory.source::text), 0) + 3 * coalesce(pg_catalog.pg_column_size(memory.embedding), 0)
+$$;
+create or replace function federation.memory_reader(memory public.agent_memories)
+returns text
+language sql stable
+as $$ select case memory.scope when 'agent' then memory.agent_id end $$;
+
+create or replace function federation.tell_memories()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  gone constant jsonb := '{"content": null, "embedding": null, "metadata": {}, "source": null}';
+  change record;
+begin
+  if federation.is_quiet() then
+    return null;
+  end if;
+  if tg_op = 'INSERT' then
+    for change in
+      select c.op, c.tenant_id, c.reader, array_agg(c.id order by c.seq) as ids, jsonb_agg(c.memory order by c.seq) as memories,
+        bool_or(c.memory is null) as is_large
+      from (
+        select 'added' as op, n.tenant_id, federation.memory_reader(n) as reader, n.id, n.seq,
+          case when sum(federation.memory_weight(n)) over same_reader < 250000 then federation.memory_json(n) end as memory
+        from new_rows n where n.deleted_at is null
+        window same_reader as (partition by n.tenant_id, federation.memory_reader(n))) c
+      group by c.op, c.tenant_id, c.reader
+    loop
+      perform federation.announce_memories(change.op, change.tenant_id, change.reader, change.ids,
+        case when not change.is_large then change.memories end);
+    end loop;
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
+    select n.tenant_id, n.agent_id, 'memory_stored', n.id, n.scope = 'agent' from new_rows n where n.deleted_at is null;
+  elsif tg_op = 'UPDATE' then
+    for change in
+      select c.op, c.tenant_id, c.reader, array_agg(c.id order by c.seq) as ids, jsonb_agg(c.memory order by c.seq) as memories,
+        bool_or(c.memory is null) as is_large
+      from (
+        select case when n.deleted_at is not null then 'deleted'
+                    when o.deleted_at is not null or federation.memory_reader(o) is distinct from federation.memory_reader(n) then 'added'
+                    else 'updated' end as op,
+          n.tenant_id, federation.memory_reader(n) as reader, n.id, n.seq,
+          case when sum(federation.memory_weight(n)) over same_reader < 250000 then federation.memory_json(n) end as memory
+        from new_rows n join old_rows o using (row_id)
+        where n.deleted_at is null or o.deleted_at is null
+        window same_reader as (partition by n.tenant_id, federation.memory_reader(n))
+        union all
+        select 'deleted', o.tenant_id, federation.memory_reader(o), o.id, n.seq, federation.memory_json(o) || gone
+        from new_rows n join old_rows o using (row_id)
+        where o.deleted_at is null and n.deleted_at is null
+          and (federation.memory_reader(o), o.tenant_id) is distinct from (federation.memory_reader(n), n.tenant_id)) c
+      group by c.op, c.tenant_id, c.reader
+    loop
+      perform federation.announce_memories(change.op, change.tenant_id, change.reader, change.ids,
+        case when not change.is_large then change.memories end);
+    end loop;
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
+    select n.tenant_id, n.agent_id, case when n.deleted_at is null then 'memory_stored' else 'memory_deleted' end, n.id, n.scope = 'agent'
+    from new_rows n join old_rows o using (row_id) where n.deleted_at is null or o.deleted_at is null;
+  else
+    for change in
+      select o.tenant_id, federation.memory_reader(o) as reader, array_agg(o.id order by o.seq) as ids,
+        case when count(*) <= 200 then jsonb_agg(federation.memory_json(o) || gone order by o.seq) end as memories
+      from old_rows o where o.deleted_at is null
+      group by o.tenant_id, federation.memory_reader(o)
+    loop
+      perform federation.announce_memories('deleted', change.tenant_id, change.reader, change.ids, change.memories);
+    end loop;
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
+    select o.tenant_id, o.agent_id, 'memory_deleted', o.id, o.scope = 'agent' from old_rows o where o.deleted_at is null;
+  end if;
+  return null;
+end
+$$;
+create or replace trigger tell_insert after insert on public.agent_memories
+  referencing new table as new_rows for each statement execute function federation.tell_memories();
+create or replace trigger tell_update after update on public.agent_memories
+  referencing old table as old_rows new table as new_rows for each statement execute function federation.tell_memories();
+create or replace trigger tell_delete after delete on public.agent_memories
+  referencing old table as old_rows for each statement execute function federation.tell_memories();
+
+do $$
+declare
+  definer text[] := array['federation_definer'];
+begin
+  perform federation.hand_out('federation.announce', definer);
+  perform federation.hand_out('federation.is_quiet', definer);
+  perform federation.hand_out('federation.announce_memories', definer);
+  perform federation.hand_out('federation.memory_weight', definer);
+  perform federation.hand_out('federation.memory_reader', definer);
+  perform federation.hand_out('federation.tell_session', '{}', true);
+  perform federation.hand_out('federation.tell_message', '{}', true);
+  perform federation.hand_out('federation.tell_task', '{}', true);
+  perform federation.hand_out('federation.tell_memories', '{}', true);
+end
+$$;
+
+-- 20261123100700_session_functions.sql
+-- Sessions: opened, kept alive, changed, closed, listed.
+create or replace function public.open_session(
+  session_id text, instance_id text default null, status text default 'online', task text default null,
+  capabilities text[] default '{}', metadata jsonb default '{}', timeout_seconds integer default 90,
+  as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  session public.agent_sessions;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('session_id', open_session.session_id, 255),
+    federation.check_text('instance_id', open_session.instance_id, 255, false),
+    federation.check_text('status', open_session.status, 64),
+    federation.check_text('task', open_session.task, 65536, false),
+    federation.check_text('capabilities', array_to_string(open_session.capabilities, ','), 65536, false),
+    federation.check_json('metadata', open_session.metadata, 65536);
+  if jsonb_typeof(open_session.metadata) <> 'object' then
+    raise exception 'metadata: expected an object, got %', jsonb_typeof(open_session.metadata) using errcode = '22023';
+  end if;
+  if open_session.timeout_seconds not between 1 and 86400 then
+    raise exception 'timeout_seconds: expected 1 to 86400, got %', open_session.timeout_seconds using errcode = '22023';
+  end if;
+  insert into public.agent_sessions as s (
+    tenant_id, session_id, agent_id, instance_id, status, task, capabilities, metadata, timeout_seconds)
+  values (
+    who.tenant, open_session.session_id, who.agent, open_session.instance_id, open_session.status, open_session.task,
+    coalesce(open_session.capabilities, '{}'), coalesce(open_session.metadata, '{}'), coalesce(open_session.timeout_seconds, 90))
+  on conflict (tenant_id, session_id) do update set
+    instance_id = excluded.instance_id, status = excluded.status, task = excluded.task, capabilities = excluded.capabilities,
+    metadata = excluded.metadata, timeout_seconds = excluded.timeout_seconds, last_seen_at = now(),
+    started_at = case when s.ended_at is null then s.started_at else now() end, ended_at = null, end_reason = null
+  where s.agent_id = excluded.agent_id
+  returning s.* into session;
+  if session.row_id is null then
+    raise exception 'session % belongs to another agent', quote_literal(open_session.session_id) using errcode = '42501';
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.session_json(session);
+end
+$$;
+comment on function public.open_session is 'Opens a session of the acting agent, or reopens it.';
+
+create or replace function public.heartbeat(
+  session_id text, status text default null, task text default null,
+  as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  alive boolean;
+  positions jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('session_id', heartbeat.session_id, 255),
+    federation.check_text('status', coalesce(heartbeat.status, 'unchanged'), 64),
+    federation.check_text('task', heartbeat.task, 65536, false);
+  update public.agent_sessions s set
+    last_seen_at = now(),
+    status = coalesce(heartbeat.status, s.status),
+    task = case when heartbeat.status is null then coalesce(heartbeat.task, s.task) else heartbeat.task end
+  where s.tenant_id = who.tenant and s.session_id = heartbeat.session_id and s.agent_id = who.agent and s.ended_at is null;
+  alive := found;
+  select jsonb_build_object(
+    'inbox', coalesce((select max(m.seq) from public.agent_messages m where m.tenant_id = who.tenant and m.to_agent = who.agent), 0),
+    'feed', greatest(
+      coalesce((select max(m.seq) from public.agent_messages m where m.tenant_id = who.tenant and m.to_agent is null), 0),
+      coalesce((select max(k.seq) from public.agent_memories k where k.tenant_id = who.tenant and k.scope <> 'agent'), 0)),
+    'queue', greatest(
+      coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to = who.agent), 0),
+      coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to is null), 0)))
+  into positions;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return jsonb_build_object('server_time', clock_timestamp(), 'alive', alive, 'positions', positions);
+end
+$$;
+comment on function public.heartbeat is 'Keeps a session alive; answers the newest positions of inbox, feed and queue.';
+
+create or replace function public.update_session(
+  session_id text, status text, task text default null, metadata jsonb default null,
+  as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  session public.agent_sessions;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  perform federation.check_text('session_id', update_session.session_id, 255),
+    federation.check_text('status', update_session.status, 64),
+    federation.check_text('task', update_session.task, 65536, false),
+    federation.check_json('metadata', update_session.metadata, 65536);
+  if jsonb_typeof(update_session.metadata) <> 'object' then
+    raise exception 'metadata: expected an object, got %', jsonb_typeof(update_session.metadata) using errcode = '22023';
+  end if;
+  update public.agent_sessions s set
+    status = update_session.status, task = update_session.task,
+    metadata = coalesce(update_session.metadata, s.metadata), last_seen_at = now()
+  where s.tenant_id = who.tenant and s.session_id = update_session.session_id and (s.agent_id = who.agent or who.agent is null)
+  returning s.* into session;
+  if not found then
+    raise exception 'no session % of this agent', quote_literal(update_session.session_id) using errcode = 'P0002';
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.session_json(session);
+end
+$$;
+comment on function public.update_session is 'Sets status and task of a session; P0002 when there is none.';
+
+create or replace function public.close_session(
+  session_id text, reason text default 'shutdown', as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  session public.agent_sessions;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  perform federation.check_text('session_id', close_session.session_id, 255),
+    federation.check_text('reason', close_session.reason, 255, false);
+  update public.agent_sessions s set
+    status = 'offline', ended_at = coalesce(s.ended_at, now()), end_reason = coalesce(s.end_reason, close_session.reason)
+  where s.tenant_id = who.tenant and s.session_id = close_session.session_id and (s.agent_id = who.agent or who.agent is null)
+  returning s.* into session;
+  if not found then
+    raise exception 'no session % of this agent', quote_literal(close_session.session_id) using errcode = 'P0002';
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.session_json(session);
+end
+$$;
+comment on function public.close_session is 'Ends a session; ending it again changes nothing.';
+
+create or replace function public.list_sessions(as_agent text default null, as_tenant text default null)
+returns setof jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  return query
+    select federation.session_json(s) from public.agent_sessions s
+    where s.tenant_id = who.tenant and s.ended_at is null and s.last_seen_at > now() - make_interval(secs => s.timeout_seconds)
+    order by s.started_at desc, s.seq desc;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$$;
+comment on function public.list_sessions is 'Sessions that are alive, newest first.';
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role'];
+begin
+  perform federation.hand_out('public.open_session', members, true);
+  perform federation.hand_out('public.heartbeat', members, true);
+  perform federation.hand_out('public.update_session', members, true);
+  perform federation.hand_out('public.close_session', members, true);
+  perform federation.hand_out('public.list_sessions', members);
+end
+$$;
+
+-- 20261123100800_message_functions.sql
+-- Messages: one call stores and announces, in the caller's own transaction.
+
+-- Stores `message`, or answers the row that an earlier try stored. 23505 when the id stands for something else.
+create or replace function federation.store_message(message public.agent_messages)
+returns public.agent_messages
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  stored public.agent_messages;
+begin
+  insert into public.agent_messages (
+    tenant_id, id, from_agent, to_agent, type, payload, reply_to, correlation_id, hop_count, sender_seq, instance_id,
+    traceparent, expires_at)
+  values (
+    message.tenant_id, message.id, message.from_agent, message.to_agent, message.type, message.payload, message.reply_to,
+    message.correlation_id, message.hop_count, message.sender_seq, message.instance_id, message.traceparent, message.expires_at)
+  on conflict (tenant_id, id) do nothing
+  returning * into stored;
+  if stored.row_id is not null then
+    return stored;
+  end if;
+  select * into stored from public.agent_messages m where m.tenant_id = message.tenant_id and m.id = message.id;
+  if (stored.from_agent, stored.to_agent, stored.type, stored.payload, stored.reply_to) is distinct from
+     (message.from_agent, message.to_agent, message.type, message.payload, message.reply_to) then
+    raise exception 'message % exists already, with other content', quote_literal(message.id) using errcode = '23505',
+      hint = 'An id stands for one message; use it again only to repeat that message.';
+  end if;
+  return stored;
+end
+$$;
+
+create or replace function public.send_message(
+  id text, to_agent text, type text, payload jsonb,
+  reply_to text default null, correlation_id text default null, hop_count integer default 0,
+  sender_seq bigint default null, instance_id text default null, traceparent text default null,
+  expires_at timestamptz default null, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  who record;
+  message public.agent_messages;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('id', id, 255), federation.check_agent('to_agent', to_agent),
+    federation.check_text('type', type, 255), federation.check_json('payload', payload),
+    federation.check_text('reply_to', reply_to, 255, false), federation.check_text('correlation_id', correlation_id, 255, false),
+    federation.check_text('instance_id', instance_id, 255, false), federation.check_text('traceparent', traceparent, 255, false);
+  if hop_count < 0 then
+    raise exception 'hop_count: expected 0 or more, got %', hop_count using errcode = '22023';
+  end if;
+  message.tenant_id := who.tenant;
+  message.id := id;
+  message.from_agent := who.agent;
+  message.to_agent := to_agent;
+  message.type := type;
+  message.payload := coalesce(payload, 'null');
+  message.reply_to := reply_to;
+  message.correlation_id := correlation_id;
+  message.hop_count := coalesce(hop_count, 0);
+  message.sender_seq := sender_seq;
+  message.instance_id := instance_id;
+  message.traceparent := traceparent;
+  message.expires_at := expires_at;
+  message := federation.store_message(message);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.message_json(message);
+end
+$$;
+comment on function public.send_message is 'Stores and announces a message; the same id with the same content again answers the stored one.';
+
+create or replace function public.pull_inbox(
+  max_messages integer default 100, after_seq bigint default 0, as_agent text default null, as_tenant text default null)
+returns setof jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  return query
+    select federation.message_json(m) from public.agent_messages m
+    where m.tenant_id = who.tenant and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null
+      and m.seq > coalesce(after_seq, 0) and (m.expires_at is null or m.expires_at > now())
+    order by m.seq
+    limit federation.check_rows(max_messages);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$$;
+comment on function public.pull_inbox is 'The acting agent''s messages that are not handled, oldest first.';
+
+create or replace function public.mark_messages(
+  ids text[], state text, as_agent text default null, as_tenant text default null)
+returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  changed integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if state is null or state not in ('delivered', 'handled') then
+    raise exception 'state: expected delivered or handled, got %', coalesce(quote_literal(state), 'nothing') using errcode = '22023';
+  end if;
+  if cardinality(ids) > 10000 then
+    raise exception 'ids: expected at most 10000, got %', cardinality(ids) using errcode = '22023';
+  end if;
+  -- In the order of the rows, so that two who mark the same messages wait for each other instead of deadlocking.
+  with wanted as (
+    select m.row_id from public.agent_messages m
+    where m.tenant_id = who.tenant and m.id = any (ids) and m.to_agent = who.agent
+      and case state when 'delivered' then m.delivered_at is null else m.handled_at is null end
+    order by m.row_id for update)
+  update public.agent_messages m set
+    delivered_at = coalesce(m.delivered_at, now()),
+    handled_at = case state when 'handled' then now() else m.handled_at end
+  from wanted w where m.row_id = w.row_id;
+  get diagnostics changed = row_count;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return changed;
+end
+$$;
+comment on function public.mark_messages is 'Marks messages to the acting agent as delivered or handled; answers how many changed.';
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role'];
+begin
+  perform federation.hand_out('federation.store_message', array['federation_definer']);
+  perform federation.hand_out('public.send_message', members, true);
+  perform federation.hand_out('public.pull_inbox', members);
+  perform federation.hand_out('public.mark_messages', members, true);
+end
+$$;
+
+-- 20261123100900_task_functions.sql
+-- Tasks: assigned, completed, read. (Claims and leases come with their own migration; columns and queue are here already.)
+
+create or replace function public.assign_task(task jsonb, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  known constant text[] := array['task_id', 'assigned_to', 'capability', 'description', 'priority', 'deadline', 'dependencies',
+    'max_attempts', 'hop_count', 'correlation_id', 'reply_to', 'traceparent', 'expires_at'];
+  who record;
+  hash text;
+  new_task public.agent_tasks;
+  stored public.agent_tasks;
+  message public.agent_messages;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if task is null or jsonb_typeof(task) <> 'object' then
+    raise exception 'task: expected an object, got %', coalesce(jsonb_typeof(task), 'nothing') using errcode = '22023';
+  end if;
+  perform federation.check_json('task', task), federation.check_text('task_id', task ->> 'task_id', 255),
+    federation.check_agent('assigned_to', task ->> 'assigned_to'),
+    federation.check_text('description', task ->> 'description', 1048576),
+    federation.check_text('capability', task ->> 'capability', 255, false),
+    federation.check_text('correlation_id', task ->> 'correlation_id', 255, false),
+    federation.check_text('reply_to', task ->> 'reply_to', 255, false),
+    federation.check_text('traceparent', task ->> 'traceparent', 255, false);
+  -- A forgotten recipient is not "whoever is free": that is said with an explicit null, or with a capability.
+  if not task ? 'assigned_to' and task ->> 'capability' is null then
+    raise exception 'assigned_to: expected an agent (or null for whoever is free, or a capability), got nothing' using errcode = '22023';
+  end if;
+  if coalesce(task ->> 'priority', 'medium') not in ('critical', 'high', 'medium', 'low') then
+    raise exception 'priority: expected critical, high, medium or low, got %', quote_literal(task ->> 'priority') using errcode = '22023';
+  end if;
+  if jsonb_typeof(task -> 'dependencies') not in ('array', 'null') then
+    raise exception 'dependencies: expected an array of task ids, got %', jsonb_typeof(task -> 'dependencies') using errcode = '22023';
+  end if;
+  begin
+    new_task.deadline := task ->> 'deadline';
+    new_task.expires_at := task ->> 'expires_at';
+    new_task.max_attempts := coalesce(task ->> 'max_attempts', '3');
+    new_task.hop_count := coalesce(task ->> 'hop_count', '0');
+  exception when data_exception then
+    raise exception 'task: %', sqlerrm using errcode = '22023';
+  end;
+  if new_task.max_attempts not between 1 and 1000 or new_task.hop_count < 0 then
+    raise exception 'expected max_attempts 1 to 1000 and hop_count 0 or more, got % and %',
+      new_task.max_attempts, new_task.hop_count using errcode = '22023';
+  end if;
+  hash := encode(sha256(convert_to(task::text, 'UTF8')), 'hex');
+
+  insert into public.agent_tasks (
+    tenant_id, task_id, assigned_by, assigned_to, capability, description, priority, deadline, dependencies, details, status,
+    max_attempts, content_hash, hop_count, correlation_id, reply_to, traceparent, expires_at)
+  values (
+    who.tenant, task ->> 'task_id', who.agent, task ->> 'assigned_to', task ->> 'capability', task ->> 'description',
+    coalesce(task ->> 'priority', 'medium'), new_task.deadline,
+    array(select jsonb_array_elements_text(case jsonb_typeof(task -> 'dependencies') when 'array' then task -> 'dependencies' else '[]' end)),
+    task - known, case when task ->> 'assigned_to' is null then 'pending' else 'assigned' end,
+    new_task.max_attempts, hash, new_task.hop_count, task ->> 'correlation_id', task ->> 'reply_to', task ->> 'traceparent',
+    new_task.expires_at)
+  on conflict (tenant_id, task_id) do nothing
+  returning * into stored;
+  if stored.row_id is null then
+    select * into stored from public.agent_tasks t where t.tenant_id = who.tenant and t.task_id = task ->> 'task_id';
+    if stored.content_hash <> hash then
+      raise exception 'task % exists already, with other content', quote_literal(task ->> 'task_id') using errcode = '23505',
+        hint = 'A task id stands for one task; use it again only to repeat that assignment.';
+    end if;
+  else
+    insert into public.agent_task_queue (tenant_id, task_row, assigned_to, capability, priority)
+    values (stored.tenant_id, stored.row_id, stored.assigned_to, stored.capability,
+      array_position(array['critical', 'high', 'medium', 'low'], stored.priority) - 1);
+    if stored.assigned_to is not null then
+      message.tenant_id := who.tenant;
+      message.id := gen_random_uuid();
+      message.from_agent := who.agent;
+      message.to_agent := stored.assigned_to;
+      message.type := 'task_assignment';
+      message.payload := task;
+      message.hop_count := stored.hop_count;
+      message.correlation_id := coalesce(stored.correlation_id, stored.task_id);
+      message.reply_to := stored.reply_to;
+      message.traceparent := stored.traceparent;
+      message.expires_at := stored.expires_at;
+      perform federation.store_message(message);
+    end if;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(stored);
+end
+$$;
+comment on function public.assign_task is 'Stores a task and tells the agent it is for; the same content again is the same task.';
+
+create or replace function public.complete_task(
+  task_id text, result jsonb, fence bigint default null, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  task public.agent_tasks;
+  message public.agent_messages;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('task_id', complete_task.task_id, 255), federation.check_json('result', complete_task.result);
+  select * into task from public.agent_tasks t
+  where t.tenant_id = who.tenant and t.task_id = complete_task.task_id for update;
+  if not found then
+    raise exception 'no task %', quote_literal(complete_task.task_id) using errcode = 'P0002';
+  end if;
+  if who.agent is distinct from coalesce(task.lease_agent, task.assigned_to) then
+    raise exception 'task % is not this agent''s', quote_literal(complete_task.task_id) using errcode = '42501';
+  end if;
+  if task.ended_at is null then
+    if complete_task.fence <> task.fence then
+      raise exception 'task % has moved on: expected fence %, got %', quote_literal(complete_task.task_id), task.fence, complete_task.fence
+        using errcode = '55000';
+    end if;
+    update public.agent_tasks t set
+      status = 'completed', result = complete_task.result, progress = 1, ended_at = now(), lease_until = null,
+      started_at = coalesce(t.started_at, now())
+    where t.row_id = task.row_id
+    returning t.* into task;
+    delete from public.agent_task_queue q where q.tenant_id = who.tenant and q.task_row = task.row_id;
+    message.tenant_id := who.tenant;
+    message.id := gen_random_uuid();
+    message.from_agent := who.agent;
+    message.to_agent := task.assigned_by;
+    message.type := 'task_complete';
+    message.payload := jsonb_build_object('task_id', task.task_id, 'result', task.result, 'completed_by', who.agent);
+    message.hop_count := task.hop_count + 1;
+    message.correlation_id := coalesce(task.correlation_id, task.task_id);
+    message.traceparent := task.traceparent;
+    perform federation.store_message(message);
+  elsif task.status <> 'completed' then
+    raise exception 'task % has ended already: %', quote_literal(complete_task.task_id), task.status using errcode = '55000';
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$$;
+comment on function public.complete_task is 'Ends a task with its result and tells whoever assigned it; a repeat answers the stored task.';
+
+create or replace function public.get_task(task_id text, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  found_task jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select federation.task_json(t) into found_task from public.agent_tasks t
+  where t.tenant_id = who.tenant and t.task_id = get_task.task_id;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return found_task;
+end
+$$;
+comment on function public.get_task is 'A task, or null.';
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role'];
+begin
+  perform federation.hand_out('public.assign_task', members, true);
+  perform federation.hand_out('public.complete_task', members, true);
+  perform federation.hand_out('public.get_task', members);
+end
+$$;
+
+-- 20261123101000_memory_functions.sql
+-- Memories: stored, read, searched, deleted. All but the clean-up run as the caller, under the caller's policies.
+
+-- What store_memories() cannot leave to the table's constraints, with a message that names the memory.
+create or replace function federation.check_memory(memory jsonb, place bigint, tenant text, agent text)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  named text;
+begin
+  if jsonb_typeof(memory) <> 'object' then
+    raise exception 'memory %: expected an object, got %', place, jsonb_typeof(memory) using errcode = '22023';
+  end if;
+  perform federation.check_text(format('memory %s: id', place), memory ->> 'id', 255);
+  named := 'memory ' || quote_literal(memory ->> 'id');
+  perform federation.check_text(named || ': content', coalesce(memory ->> 'content', ''), 1048576, false),
+    federation.check_text(named || ': session_id', memory ->> 'session_id', 255, false),
+    federation.check_text(named || ': embedding_model', memory ->> 'embedding_model', 255, false),
+    federation.check_text(named || ': supersedes', memory ->> 'supersedes', 255, false),
+    federation.check_json(named || ': metadata', memory -> 'metadata'),
+    federation.check_json(named || ': source', memory -> 'source'),
+    federation.check_agent(named || ': agent_id', memory ->> 'agent_id');
+  if memory ->> 'content' is null then
+    raise exception '%: content: expected a text, got nothing', named using errcode = '22023';
+  end if;
+  if coalesce(memory ->> 'scope', 'tenant') not in ('agent', 'session', 'tenant') then
+    raise exception '%: scope: expected agent, session or tenant, got %', named, quote_literal(memory ->> 'scope') using errcode = '22023';
+  end if;
+  if coalesce(memory ->> 'agent_id', agent) is null then
+    raise exception '%: no agent: expected agent_id, or as_agent for all of them', named using errcode = '42501';
+  end if;
+  if memory ->> 'agent_id' <> agent or memory ->> 'tenant_id' <> tenant then
+    raise exception '%: agent % of tenant % cannot store for agent % of tenant %', named, agent, tenant,
+      coalesce(memory ->> 'agent_id', agent), coalesce(memory ->> 'tenant_id', tenant) using errcode = '42501';
+  end if;
+end
+$$;
+
+-- Which of `ids` is another agent's memory. Asked beforehand, because the writer may not be able to see that memory.
+create or replace function federation.taken_memory(tenant text, ids text[], owners text[])
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select k.id from unnest(ids, owners) as wanted (id, owner)
+  cross join lateral (
+    select m.id, m.agent_id from public.agent_memories m where m.tenant_id = tenant and m.id = wanted.id offset 0) k
+  where k.agent_id <> wanted.owner
+  limit 1
+$$;
+
+-- One statement, so one announcement, however many memories. Of two with the same id the later one counts. A memory is
+-- replaced as a whole: what is left out is empty afterwards.
+create or replace function public.store_memories(memories jsonb, as_agent text default null, as_tenant text default null)
+returns setof jsonb
+language plpgsql
+as $$
+declare
+  who record;
+  ids text[];
+  taken text;
+begin
+  -- A service that names no agent says in each memory whose it is.
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  if memories is null or jsonb_typeof(memories) <> 'array' then
+    raise exception 'memories: expected an array of objects, got %', coalesce(jsonb_typeof(memories), 'nothing') using errcode = '22023';
+  end if;
+  perform federation.check_memory(m.value, m.ordinality, who.tenant, who.agent)
+  from jsonb_array_elements(memories) with ordinality m;
+  ids := array(select m.value ->> 'id' from jsonb_array_elements(memories) with ordinality m order by m.ordinality);
+  taken := federation.taken_memory(who.tenant, ids, array(
+    select coalesce(m.value ->> 'agent_id', who.agent) from jsonb_array_elements(memories) with ordinality m order by m.ordinality));
+  if taken is not null then
+    raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
+  end if;
+
+  insert into public.agent_memories as k (
+    tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes,
+    valid_from, valid_to, traceparent, correlation_id, instance_id, created_at, expires_at)
+  select who.tenant, w.id, coalesce(w.agent_id, who.agent), w.session_id, w.content, (g.value ->> 'embedding')::vector,
+    w.embedding_model, coalesce(w.metadata, '{}'), w.source, coalesce(w.scope, 'tenant'), w.supersedes, w.valid_from,
+    w.valid_to, w.traceparent, w.correlation_id, w.instance_id, coalesce(w.created_at, now()), w.expires_at
+  from (
+    select distinct on (m.value ->> 'id') m.value, m.ordinality as place from jsonb_array_elements(memories) with ordinality m
+    order by m.value ->> 'id', m.ordinality desc) g,
+    jsonb_to_record(g.value) as w (
+      id text, agent_id text, session_id text, content text, embedding_model text, metadata jsonb, source jsonb, scope text,
+      supersedes text, valid_from timestamptz, valid_to timestamptz, traceparent text, correlation_id text, instance_id text,
+      created_at timestamptz, expires_at timestamptz)
+  order by g.place
+  on conflict (tenant_id, id) do update set
+    session_id = excluded.session_id, content = excluded.content, embedding = excluded.embedding,
+    embedding_model = excluded.embedding_model, metadata = excluded.metadata, source = excluded.source,
+    scope = excluded.scope, supersedes = excluded.supersedes, valid_from = excluded.valid_from, valid_to = excluded.valid_to,
+    traceparent = excluded.traceparent, correlation_id = excluded.correlation_id, instance_id = excluded.instance_id,
+    created_at = excluded.created_at, expires_at = excluded.expires_at, deleted_at = null,
+    superseded_by = case when k.deleted_at is null then k.superseded_by end
+  where k.agent_id = excluded.agent_id and (
+    k.deleted_at is not null
+    or (k.session_id, k.content, k.embedding, k.embedding_model, k.metadata, k.source, k.scope, k.supersedes, k.valid_from,
+        k.valid_to, k.expires_at) is distinct from
+       (excluded.session_id, excluded.content, excluded.embedding, excluded.embedding_model, excluded.metadata,
+        excluded.source, excluded.scope, excluded.supersedes, excluded.valid_from, excluded.valid_to, excluded.expires_at));
+
+  if exists (select from jsonb_array_elements(memories) m where m.value ->> 'supersedes' is not null) then
+    update public.agent_memories k set superseded_by = m.value ->> 'id'
+    from jsonb_array_elements(memories) m
+    where k.tenant_id = who.tenant and k.id = m.value ->> 'supersedes' and k.id <> m.value ->> 'id'
+      and k.agent_id = coalesce(m.value ->> 'agent_id', who.agent) and k.deleted_at is null
+      and k.superseded_by is distinct from m.value ->> 'id';
+  end if;
+
+  -- One look-up a memory, whatever the planner thinks of an array's length.
+  return query
+    select federation.memory_json(k.memory) from unnest(ids) with ordinality as wanted (id, place)
+    cross join lateral (
+      select m as memory from public.agent_memories m where m.tenant_id = who.tenant and m.id = wanted.id offset 0) k
+    order by wanted.place;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$$;
+comment on function public.store_memories is 'Inserts or replaces memories by id; the same content again changes nothing.';
+
+create or replace function public.store_memory(memory jsonb, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if memory is null or jsonb_typeof(memory) <> 'object' then
+    raise exception 'memory: expected an object, got %', coalesce(jsonb_typeof(memory), 'nothing') using errcode = '22023';
+  end if;
+  return (select s from public.store_memories(jsonb_build_array(memory), as_agent, as_tenant) s);
+end
+$$;
+comment on function public.store_memory is 'Inserts or replaces a memory by id; answers the row.';
+
+create or replace function public.query_memories(
+  agent text default null, max_rows integer default 100, as_agent text default null, as_tenant text default null)
+returns setof jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  perform federation.check_agent('agent', query_memories.agent);
+  return query
+    select federation.memory_json(k) from public.agent_memories k
+    where k.tenant_id = who.tenant and (query_memories.agent is null or k.agent_id = query_memories.agent)
+      and k.deleted_at is null and k.superseded_by is null and (k.expires_at is null or k.expires_at > now())
+      and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent)
+    order by k.created_at desc, k.seq desc
+    limit federation.check_rows(max_rows);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$$;
+comment on function public.query_memories is 'Memories that the caller may read, newest first.';
+
+create or replace function public.get_memory(id text, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  memory jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select federation.memory_json(k) into memory from public.agent_memories k
+  where k.tenant_id = who.tenant and k.id = get_memory.id
+    and k.deleted_at is null and k.superseded_by is null and (k.expires_at is null or k.expires_at > now())
+    and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return memory;
+end
+$$;
+comment on function public.get_memory is 'A memory that the caller may read, or null.';
+
+create or replace function public.delete_memory(id text, as_agent text default null, as_tenant text default null)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  owner text;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select k.agent_id into owner from public.agent_memories k
+  where k.tenant_id = who.tenant and k.id = delete_memory.id and k.deleted_at is null
+    and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent);
+  if owner <> who.agent then
+    raise exception 'memory % belongs to another agent', quote_literal(delete_memory.id) using errcode = '42501';
+  end if;
+  if owner is not null then
+    update public.agent_memories k set deleted_at = now()
+    where k.tenant_id = who.tenant and k.id = delete_memory.id and k.agent_id = owner and k.deleted_at is null;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return owner is not null;
+end
+$$;
+comment on function public.delete_memory is 'Leaves a tombstone; false when there was nothing to delete.';
+
+-- Expired memories are gone for every reader already, so any member may have the tenant's removed for good.
+create or replace function federation.remove_expired_memories(tenant text)
+returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  removed integer;
+begin
+  delete from public.agent_memories k where k.tenant_id = tenant and k.expires_at <= now();
+  get diagnostics removed = row_count;
+  return removed;
+end
+$$;
+
+create or replace function public.cleanup_expired_memories(as_agent text default null, as_tenant text default null)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  removed integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
+  if who.tenant is not null then
+    removed := federation.remove_expired_memories(who.tenant);
+  else
+    -- A service that names no tenant cleans up all of them; anybody else is stopped by the grants.
+    delete from public.agent_memories k where k.expires_at <= now();
+    get diagnostics removed = row_count;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return removed;
+end
+$$;
+comment on function public.cleanup_expired_memories is 'Removes expired memories for good; answers how many.';
+
+create or replace function public.memory_index_statement(dimensions integer)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  home text := (select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+  kind text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
+begin
+  if dimensions is null or dimensions not between 1 and 4000 then
+    raise exception 'dimensions: expected 1 to 4000, got %', coalesce(dimensions::text, 'nothing') using errcode = '22023',
+      hint = 'Above 4000 dimensions pgvector has no HNSW index; searches stay exact.';
+  end if;
+  return format(
+    'create index if not exists agent_memories_hnsw_%1$s on public.agent_memories using hnsw '
+    '((embedding::%2$s.%3$s(%1$s)) %2$s.%3$s_cosine_ops) where %2$s.vector_dims(embedding) = %1$s',
+    dimensions, home, kind);
+end
+$$;
+comment on function public.memory_index_statement is 'The statement that makes an HNSW index for one dimension; it makes none itself.';
+
+-- What names pgvector's type or operators is made with its schema on the path, and keeps exactly that path.
+do $$
+declare
+  home text := (select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+  before text := current_setting('search_path');
+begin
+  perform set_config('search_path', format('pg_catalog, %I, pg_temp', home), true);
+  execute $create$
+    create or replace function public.search_memories(
+      embedding vector, max_rows integer default 10, as_agent text default null, as_tenant text default null)
+    returns setof jsonb
+    language plpgsql
+    as $body$
+    declare
+      who record;
+      dimensions integer := vector_dims(embedding);
+      kind text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
+      near text := 'k.embedding <=> $1';
+      version integer[];
+    begin
+      select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+      if embedding is null or vector_norm(embedding) = 0 then
+        raise exception 'embedding: expected a vector that is not all zeros, got %', case when embedding is null then 'nothing' else 'zeros' end
+          using errcode = '22023';
+      end if;
+      if to_regclass('public.agent_memories_hnsw_' || dimensions) is not null then
+        near := format('k.embedding::%1$s(%2$s) <=> $1::%1$s(%2$s)', kind, dimensions);
+        -- Without it the tenant's filter starves what the index finds. pgvector has it since 0.8.
+        version := (select string_to_array(extversion, '.')::integer[] from pg_extension where extname = 'vector');
+        if version >= array[0, 8] then
+          perform set_config('hnsw.iterative_scan', 'strict_order', true);
+        end if;
+      end if;
+      return query execute format(
+        'select federation.memory_json(k) || jsonb_build_object(''similarity'', 1 - (%1$s)) from public.agent_memories k '
+        'where k.tenant_id = $2 and vector_dims(k.embedding) = %2$s and k.deleted_at is null and k.superseded_by is null '
+        'and (k.expires_at is null or k.expires_at > now()) and (k.scope <> ''agent'' or $3 is null or k.agent_id = $3) '
+        'order by %1$s limit $4', near, dimensions)
+        using embedding, who.tenant, who.agent, federation.check_rows(max_rows);
+      perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+    end
+    $body$
+  $create$;
+  execute format('alter function public.search_memories set search_path = pg_catalog, %I, pg_temp', home);
+  execute format('alter function public.store_memories set search_path = pg_catalog, %I, pg_temp', home);
+  perform set_config('search_path', before, true);
+end
+$$;
+comment on function public.search_memories is 'The memories nearest in meaning, best first, of the same dimension only.';
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role'];
+begin
+  perform federation.hand_out('federation.check_memory', members);
+  perform federation.hand_out('federation.taken_memory', members, true);
+  perform federation.hand_out('federation.remove_expired_memories', members, true);
+  perform federation.hand_out('public.store_memories', members);
+  perform federation.hand_out('public.store_memory', members);
+  perform federation.hand_out('public.query_memories', members);
+  perform federation.hand_out('public.search_memories', members);
+  perform federation.hand_out('public.get_memory', members);
+  perform federation.hand_out('public.delete_memory', members);
+  perform federation.hand_out('public.cleanup_expired_memories', members);
+  perform federation.hand_out('public.memory_index_statement', members);
+end
+$$;
+
+-- 20261123101100_upkeep_functions.sql
+-- Numbers, the log of events, and removing an agent or a tenant with every trace.
+create or replace function public.federation_stats(as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  stats jsonb;
+begin
+  -- A service that names no tenant counts all of them; the policies keep everybody else to their own.
+  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
+  select jsonb_build_object(
+    'total_memories', (
+      select count(*) from public.agent_memories k
+      where (who.tenant is null or k.tenant_id = who.tenant) and k.deleted_at is null and k.superseded_by is null
+        and (k.expires_at is null or k.expires_at > now()) and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent)),
+    'active_sessions', (
+      select count(*) from public.agent_sessions s
+      where (who.tenant is null or s.tenant_id = who.tenant) and s.ended_at is null
+        and s.last_seen_at > now() - make_interval(secs => s.timeout_seconds)),
+    'total_messages', (
+      select count(*) from public.agent_messages m
+      where (who.tenant is null or m.tenant_id = who.tenant)
+        and (who.agent is null or m.to_agent is null or m.to_agent = who.agent or m.from_agent = who.agent)),
+    'open_tasks', (
+      select count(*) from public.agent_tasks t where (who.tenant is null or t.tenant_id = who.tenant) and t.ended_at is null))
+  into stats;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return stats;
+end
+$$;
+comment on function public.federation_stats is 'How many memories, live sessions, messages and open tasks the caller may read.';
+
+create or replace function public.list_events(
+  after_seq bigint default 0, max_rows integer default 100, as_agent text default null, as_tenant text default null)
+returns setof jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  return query
+    select to_jsonb(e) - '{row_id,tx,private}'::text[] from public.agent_events e
+    where e.tenant_id = who.tenant and e.seq > coalesce(after_seq, 0)
+      and (not e.private or who.agent is null or e.agent_id = who.agent)
+    order by e.seq
+    limit federation.check_rows(max_rows);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$$;
+comment on function public.list_events is 'What happened in the tenant, oldest first.';
+
+-- Stored broadcasts. Belongs to `postgres` as announce() does: only it may touch realtime.messages. A project that does not
+-- let it delete there lets it update, which removes the content all the same; Realtime drops the rows after three days.
+create or replace function federation.forget_broadcasts(tenant text, agent text, ids text[])
+returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  room constant text := 'federation:' || tenant;
+  forgotten integer;
+  mine constant text := format($q$
+    (m.topic = %1$L or starts_with(m.topic, %1$L || ':')) and (
+      %2$L is null
+      or m.topic = %1$L || ':agent:' || %2$L
+      or %2$L in (m.payload ->> 'from_agent', m.payload ->> 'agent_id', m.payload ->> 'assigned_to', m.payload ->> 'assigned_by',
+        m.payload #>> '{message,from_agent}', m.payload #>> '{message,to_agent}')
+      or m.payload ->> 'id' = any (%3$L::text[])
+      or (jsonb_typeof(m.payload -> 'ids') = 'array' and m.payload -> 'ids' ?| %3$L::text[])
+      or (jsonb_typeof(m.payload -> 'memories') = 'array' and exists (
+        select from jsonb_array_elements(m.payload -> 'memories') k where %2$L in (k ->> 'agent_id', k ->> 'written_by'))))
+    $q$, room, agent, ids);
+begin
+  if has_table_privilege('realtime.messages', 'delete') then
+    execute 'delete from realtime.messages m where ' || mine;
+  else
+    execute $q$update realtime.messages m set payload = '{}', topic = 'federation-forgotten', event = null where $q$ || mine;
+  end if;
+  get diagnostics forgotten = row_count;
+  return forgotten;
+end
+$$;
+comment on function federation.forget_broadcasts(text, text, text[]) is 'Removes what was broadcast by, to or about an agent, or in a tenant.';
+
+create or replace function federation.remove(tenant text, agent text)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  counts jsonb := '{}';
+  removed integer;
+  ids text[];
+begin
+  perform set_config('federation.quiet', 'on', true);
+  ids := array(
+    select k.id from public.agent_memories k where k.tenant_id = tenant and k.agent_id = agent
+    union all
+    select m.id from public.agent_messages m where m.tenant_id = tenant and agent in (m.from_agent, m.to_agent));
+  delete from public.agent_task_queue q using public.agent_tasks t
+  where q.tenant_id = tenant and t.row_id = q.task_row and (agent is null or agent in (t.assigned_by, t.assigned_to, t.lease_agent));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_task_queue', removed);
+  delete from public.agent_tasks t
+  where t.tenant_id = tenant and (agent is null or agent in (t.assigned_by, t.assigned_to, t.lease_agent));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_tasks', removed);
+  delete from public.agent_messages m where m.tenant_id = tenant and (agent is null or agent in (m.from_agent, m.to_agent));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_messages', removed);
+  delete from public.agent_memories k where k.tenant_id = tenant and (agent is null or k.agent_id = agent);
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_memories', removed);
+  delete from public.agent_sessions s where s.tenant_id = tenant and (agent is null or s.agent_id = agent);
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_sessions', removed);
+  delete from public.agent_events e where e.tenant_id = tenant and (agent is null or agent in (e.agent_id, e.peer));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_events', removed);
+  counts := counts || jsonb_build_object('broadcasts', federation.forget_broadcasts(tenant, agent, ids));
+  perform set_config('federation.quiet', '', true);
+  return counts;
+end
+$$;
+
+create or replace function public.delete_agent(agent text, tenant text)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  counts jsonb;
+begin
+  perform federation.check_text('agent', agent, 128);
+  select * into who from federation.act_as(agent, coalesce(tenant, ''), 'agent');
+  counts := federation.remove(who.tenant, who.agent);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return counts;
+end
+$$;
+comment on function public.delete_agent is 'Removes every trace of an agent; for services.';
+
+create or replace function public.delete_tenant(tenant text)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  counts jsonb;
+begin
+  select * into who from federation.act_as(null, coalesce(tenant, ''), 'tenant');
+  counts := federation.remove(who.tenant, null);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return counts;
+end
+$$;
+comment on function public.delete_tenant is 'Removes every trace of a tenant; for services.';
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role'];
+begin
+  perform federation.hand_out('public.federation_stats', members);
+  perform federation.hand_out('public.list_events', members);
+  perform federation.hand_out('federation.forget_broadcasts', array['federation_definer']);
+  perform federation.hand_out('federation.remove', array['federation_definer']);
+  perform federation.hand_out('public.delete_agent', array['service_role'], true);
+  perform federation.hand_out('public.delete_tenant', array['service_role'], true);
+end
+$$;
+
+-- 20261123101200_publication.sql
+-- Postgres changes, for those who subscribe to tables: row level security decides who sees a change. Deletes show everybody
+-- the primary key, which is why that is a random uuid.
+do $$
+declare
+  wanted text;
+begin
+  if not exists (select from pg_publication where pubname = 'supabase_realtime') then
+    create publication supabase_realtime;
+  end if;
+  if (select puballtables from pg_publication where pubname = 'supabase_realtime') then
+    return;
+  end if;
+  foreach wanted in array array['agent_sessions', 'agent_memories', 'agent_tasks', 'agent_events'] loop
+    if not exists (
+      select from pg_publication_tables
+      where pubname = 'supabase_realtime' and schemaname = 'public' and tablename = wanted) then
+      execute format('alter publication supabase_realtime add table public.%I', wanted);
+    end if;
+  end loop;
+end
+$$;
+
+commit;

@@ -1,0 +1,1976 @@
+-- Generated from a database with all migrations by scripts/schema-write.ts; do not edit.
+
+-- roles
+create role federation_definer nologin;
+
+-- schema federation
+create schema federation authorization postgres;
+grant usage on schema federation to authenticated;
+grant usage on schema federation to federation_definer;
+grant usage on schema federation to service_role;
+
+-- rights of the definer role elsewhere
+usage on schema extensions
+usage on schema public
+
+-- sequences
+create sequence federation.change_seq as bigint owner postgres;
+grant usage on sequence federation.change_seq to authenticated;
+grant usage on sequence federation.change_seq to federation_definer;
+grant usage on sequence federation.change_seq to service_role;
+
+-- tables
+
+create table public.agent_events ( -- owner postgres, row level security on
+  row_id uuid not null default gen_random_uuid(),
+  tenant_id text not null,
+  agent_id text,
+  kind text not null,
+  subject text,
+  peer text,
+  private boolean not null default false,
+  created_at timestamp with time zone not null default now(),
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'::regclass)
+);
+comment on table public.agent_events is 'Who did what and when in a tenant, without content.';
+alter table public.agent_events add constraint agent_events_pkey PRIMARY KEY (row_id);
+alter table public.agent_events add constraint agent_events_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+CREATE INDEX agent_events_tenant_agent ON public.agent_events USING btree (tenant_id, agent_id);
+CREATE INDEX agent_events_tenant_seq ON public.agent_events USING btree (tenant_id, seq);
+grant select on table public.agent_events to authenticated;
+grant delete, insert, select, update on table public.agent_events to federation_definer;
+grant delete, insert, select, update on table public.agent_events to service_role;
+alter publication supabase_realtime add table public.agent_events;
+
+create table public.agent_memories ( -- owner postgres, row level security on
+  row_id uuid not null default gen_random_uuid(),
+  tenant_id text not null default federation.tenant_id(),
+  id text not null,
+  agent_id text not null default federation.agent_id(),
+  session_id text,
+  content text,
+  embedding_model text,
+  metadata jsonb not null default '{}'::jsonb,
+  source jsonb,
+  scope text not null default 'tenant'::text,
+  written_by text,
+  content_hash text,
+  supersedes text,
+  superseded_by text,
+  valid_from timestamp with time zone,
+  valid_to timestamp with time zone,
+  version bigint not null default 1,
+  hlc_ms bigint not null default 0,
+  hlc_counter integer not null default 0,
+  hlc_writer text not null default ''::text,
+  traceparent text,
+  correlation_id text,
+  instance_id text,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone,
+  deleted_at timestamp with time zone,
+  words tsvector generated always as (to_tsvector('simple'::regconfig, "left"(COALESCE(content, ''::text), 100000))) stored,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'::regclass),
+  embedding extensions.vector
+);
+comment on table public.agent_memories is 'Memories of a tenant''s agents, with embeddings of any dimension.';
+alter table public.agent_memories add constraint agent_memories_tenant_id_id_key UNIQUE (tenant_id, id);
+alter table public.agent_memories add constraint agent_memories_pkey PRIMARY KEY (row_id);
+alter table public.agent_memories add constraint agent_memories_agent_id_check CHECK ((agent_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_memories add constraint agent_memories_content_check CHECK ((octet_length(content) <= 1048576));
+alter table public.agent_memories add constraint agent_memories_content_or_tombstone CHECK (((content IS NULL) = (deleted_at IS NOT NULL)));
+alter table public.agent_memories add constraint agent_memories_correlation_id_check CHECK ((octet_length(correlation_id) <= 255));
+alter table public.agent_memories add constraint agent_memories_embedding_model_check CHECK ((octet_length(embedding_model) <= 255));
+alter table public.agent_memories add constraint agent_memories_embedding_not_zero CHECK ((extensions.vector_norm(embedding) > (0)::double precision));
+alter table public.agent_memories add constraint agent_memories_hlc_counter_check CHECK ((hlc_counter >= 0));
+alter table public.agent_memories add constraint agent_memories_hlc_ms_check CHECK ((hlc_ms >= 0));
+alter table public.agent_memories add constraint agent_memories_id_check CHECK (((octet_length(id) >= 1) AND (octet_length(id) <= 255)));
+alter table public.agent_memories add constraint agent_memories_instance_id_check CHECK ((octet_length(instance_id) <= 255));
+alter table public.agent_memories add constraint agent_memories_metadata_check CHECK ((octet_length((metadata)::text) <= 1048576));
+alter table public.agent_memories add constraint agent_memories_scope_check CHECK ((scope = ANY (ARRAY['agent'::text, 'session'::text, 'tenant'::text])));
+alter table public.agent_memories add constraint agent_memories_session_id_check CHECK ((octet_length(session_id) <= 255));
+alter table public.agent_memories add constraint agent_memories_source_check CHECK ((octet_length((source)::text) <= 1048576));
+alter table public.agent_memories add constraint agent_memories_superseded_by_check CHECK ((octet_length(superseded_by) <= 255));
+alter table public.agent_memories add constraint agent_memories_supersedes_check CHECK ((octet_length(supersedes) <= 255));
+alter table public.agent_memories add constraint agent_memories_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_memories add constraint agent_memories_traceparent_check CHECK ((octet_length(traceparent) <= 255));
+CREATE INDEX agent_memories_agent ON public.agent_memories USING btree (tenant_id, agent_id, created_at DESC, seq DESC);
+CREATE INDEX agent_memories_cursor ON public.agent_memories USING btree (tenant_id, tx, seq);
+CREATE INDEX agent_memories_expiry ON public.agent_memories USING btree (tenant_id, expires_at) WHERE (expires_at IS NOT NULL);
+CREATE INDEX agent_memories_feed ON public.agent_memories USING btree (tenant_id, seq) WHERE (scope <> 'agent'::text);
+CREATE INDEX agent_memories_newest ON public.agent_memories USING btree (tenant_id, created_at DESC, seq DESC) WHERE ((deleted_at IS NULL) AND (superseded_by IS NULL));
+CREATE INDEX agent_memories_words ON public.agent_memories USING gin (words);
+CREATE TRIGGER prepare BEFORE INSERT OR UPDATE ON public.agent_memories FOR EACH ROW EXECUTE FUNCTION federation.prepare_memory();
+CREATE TRIGGER tell_delete AFTER DELETE ON public.agent_memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_memories();
+CREATE TRIGGER tell_insert AFTER INSERT ON public.agent_memories REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_memories();
+CREATE TRIGGER tell_update AFTER UPDATE ON public.agent_memories REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_memories();
+grant insert, select, update on table public.agent_memories to authenticated;
+grant delete, insert, select, update on table public.agent_memories to federation_definer;
+grant delete, insert, select, update on table public.agent_memories to service_role;
+alter publication supabase_realtime add table public.agent_memories;
+
+create table public.agent_messages ( -- owner postgres, row level security on
+  row_id uuid not null default gen_random_uuid(),
+  tenant_id text not null default federation.tenant_id(),
+  id text not null,
+  from_agent text not null default federation.agent_id(),
+  to_agent text,
+  type text not null,
+  payload jsonb not null,
+  created_at timestamp with time zone not null default now(),
+  delivered_at timestamp with time zone,
+  handled_at timestamp with time zone,
+  dead_at timestamp with time zone,
+  delivery_attempt integer not null default 0,
+  last_error text,
+  sender_seq bigint,
+  instance_id text,
+  hop_count integer not null default 0,
+  correlation_id text,
+  reply_to text,
+  traceparent text,
+  expires_at timestamp with time zone,
+  version bigint not null default 1,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'::regclass)
+);
+comment on table public.agent_messages is 'Messages between agents, to one of them or to all.';
+alter table public.agent_messages add constraint agent_messages_tenant_id_id_key UNIQUE (tenant_id, id);
+alter table public.agent_messages add constraint agent_messages_pkey PRIMARY KEY (row_id);
+alter table public.agent_messages add constraint agent_messages_correlation_id_check CHECK ((octet_length(correlation_id) <= 255));
+alter table public.agent_messages add constraint agent_messages_from_agent_check CHECK ((from_agent ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_messages add constraint agent_messages_hop_count_check CHECK ((hop_count >= 0));
+alter table public.agent_messages add constraint agent_messages_id_check CHECK (((octet_length(id) >= 1) AND (octet_length(id) <= 255)));
+alter table public.agent_messages add constraint agent_messages_instance_id_check CHECK ((octet_length(instance_id) <= 255));
+alter table public.agent_messages add constraint agent_messages_reply_to_check CHECK ((octet_length(reply_to) <= 255));
+alter table public.agent_messages add constraint agent_messages_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_messages add constraint agent_messages_to_agent_check CHECK ((to_agent ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_messages add constraint agent_messages_traceparent_check CHECK ((octet_length(traceparent) <= 255));
+alter table public.agent_messages add constraint agent_messages_type_check CHECK (((octet_length(type) >= 1) AND (octet_length(type) <= 255)));
+CREATE INDEX agent_messages_cursor ON public.agent_messages USING btree (tenant_id, tx, seq);
+CREATE INDEX agent_messages_expiry ON public.agent_messages USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+CREATE INDEX agent_messages_from ON public.agent_messages USING btree (tenant_id, from_agent, seq);
+CREATE INDEX agent_messages_pending ON public.agent_messages USING btree (tenant_id, to_agent, seq) WHERE ((to_agent IS NOT NULL) AND (handled_at IS NULL) AND (dead_at IS NULL));
+CREATE INDEX agent_messages_to ON public.agent_messages USING btree (tenant_id, to_agent, seq);
+CREATE TRIGGER stamp BEFORE INSERT ON public.agent_messages FOR EACH ROW EXECUTE FUNCTION federation.stamp();
+CREATE TRIGGER tell AFTER INSERT ON public.agent_messages FOR EACH ROW EXECUTE FUNCTION federation.tell_message();
+CREATE TRIGGER version BEFORE INSERT OR UPDATE ON public.agent_messages FOR EACH ROW EXECUTE FUNCTION federation.count_version();
+grant select on table public.agent_messages to authenticated;
+grant delete, insert, select, update on table public.agent_messages to federation_definer;
+grant delete, insert, select, update on table public.agent_messages to service_role;
+
+create table public.agent_sessions ( -- owner postgres, row level security on, fillfactor=80
+  row_id uuid not null default gen_random_uuid(),
+  tenant_id text not null default federation.tenant_id(),
+  session_id text not null,
+  agent_id text not null default federation.agent_id(),
+  instance_id text,
+  status text not null default 'online'::text,
+  task text,
+  capabilities text[] not null default '{}'::text[],
+  load real,
+  metadata jsonb not null default '{}'::jsonb,
+  started_at timestamp with time zone not null default now(),
+  last_seen_at timestamp with time zone not null default now(),
+  timeout_seconds integer not null default 90,
+  ended_at timestamp with time zone,
+  end_reason text,
+  version bigint not null default 1,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'::regclass)
+);
+comment on table public.agent_sessions is 'The processes of a tenant''s agents, kept alive by heartbeats.';
+alter table public.agent_sessions add constraint agent_sessions_tenant_id_session_id_key UNIQUE (tenant_id, session_id);
+alter table public.agent_sessions add constraint agent_sessions_pkey PRIMARY KEY (row_id);
+alter table public.agent_sessions add constraint agent_sessions_agent_id_check CHECK ((agent_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_sessions add constraint agent_sessions_end_reason_check CHECK ((octet_length(end_reason) <= 255));
+alter table public.agent_sessions add constraint agent_sessions_instance_id_check CHECK ((octet_length(instance_id) <= 255));
+alter table public.agent_sessions add constraint agent_sessions_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text));
+alter table public.agent_sessions add constraint agent_sessions_session_id_check CHECK (((octet_length(session_id) >= 1) AND (octet_length(session_id) <= 255)));
+alter table public.agent_sessions add constraint agent_sessions_status_check CHECK (((octet_length(status) >= 1) AND (octet_length(status) <= 64)));
+alter table public.agent_sessions add constraint agent_sessions_task_check CHECK ((octet_length(task) <= 65536));
+alter table public.agent_sessions add constraint agent_sessions_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_sessions add constraint agent_sessions_timeout_seconds_check CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 86400)));
+CREATE INDEX agent_sessions_agent ON public.agent_sessions USING btree (tenant_id, agent_id, started_at);
+CREATE INDEX agent_sessions_open ON public.agent_sessions USING btree (tenant_id, agent_id) WHERE (ended_at IS NULL);
+CREATE TRIGGER stamp_insert BEFORE INSERT ON public.agent_sessions FOR EACH ROW EXECUTE FUNCTION federation.stamp();
+CREATE TRIGGER stamp_update BEFORE UPDATE ON public.agent_sessions FOR EACH ROW WHEN ((((((((((((old.agent_id IS DISTINCT FROM new.agent_id) OR (old.instance_id IS DISTINCT FROM new.instance_id)) OR (old.status IS DISTINCT FROM new.status)) OR (old.task IS DISTINCT FROM new.task)) OR (old.capabilities IS DISTINCT FROM new.capabilities)) OR (old.load IS DISTINCT FROM new.load)) OR (old.metadata IS DISTINCT FROM new.metadata)) OR (old.started_at IS DISTINCT FROM new.started_at)) OR (old.timeout_seconds IS DISTINCT FROM new.timeout_seconds)) OR (old.ended_at IS DISTINCT FROM new.ended_at)) OR (old.end_reason IS DISTINCT FROM new.end_reason))) EXECUTE FUNCTION federation.stamp();
+CREATE TRIGGER tell AFTER INSERT OR UPDATE ON public.agent_sessions FOR EACH ROW EXECUTE FUNCTION federation.tell_session();
+CREATE TRIGGER version_insert BEFORE INSERT ON public.agent_sessions FOR EACH ROW EXECUTE FUNCTION federation.count_version();
+CREATE TRIGGER version_update BEFORE UPDATE ON public.agent_sessions FOR EACH ROW WHEN ((((((((((((old.agent_id IS DISTINCT FROM new.agent_id) OR (old.instance_id IS DISTINCT FROM new.instance_id)) OR (old.status IS DISTINCT FROM new.status)) OR (old.task IS DISTINCT FROM new.task)) OR (old.capabilities IS DISTINCT FROM new.capabilities)) OR (old.load IS DISTINCT FROM new.load)) OR (old.metadata IS DISTINCT FROM new.metadata)) OR (old.started_at IS DISTINCT FROM new.started_at)) OR (old.timeout_seconds IS DISTINCT FROM new.timeout_seconds)) OR (old.ended_at IS DISTINCT FROM new.ended_at)) OR (old.end_reason IS DISTINCT FROM new.end_reason))) EXECUTE FUNCTION federation.count_version();
+grant select on table public.agent_sessions to authenticated;
+grant delete, insert, select, update on table public.agent_sessions to federation_definer;
+grant delete, insert, select, update on table public.agent_sessions to service_role;
+alter publication supabase_realtime add table public.agent_sessions;
+
+create table public.agent_task_queue ( -- owner postgres, row level security on
+  row_id uuid not null default gen_random_uuid(),
+  tenant_id text not null,
+  task_row uuid not null,
+  assigned_to text,
+  capability text,
+  priority smallint not null default 2,
+  ready_at timestamp with time zone not null default now(),
+  lease_until timestamp with time zone,
+  fence bigint not null default 0,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'::regclass)
+);
+comment on table public.agent_task_queue is 'What can be claimed: one row per task that has not ended.';
+alter table public.agent_task_queue add constraint agent_task_queue_task_row_key UNIQUE (task_row);
+alter table public.agent_task_queue add constraint agent_task_queue_pkey PRIMARY KEY (row_id);
+alter table public.agent_task_queue add constraint agent_task_queue_task_row_fkey FOREIGN KEY (task_row) REFERENCES public.agent_tasks(row_id) ON DELETE CASCADE;
+alter table public.agent_task_queue add constraint agent_task_queue_priority_check CHECK (((priority >= 0) AND (priority <= 3)));
+alter table public.agent_task_queue add constraint agent_task_queue_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+CREATE INDEX agent_task_queue_agent ON public.agent_task_queue USING btree (tenant_id, assigned_to, priority, ready_at);
+CREATE INDEX agent_task_queue_capability ON public.agent_task_queue USING btree (tenant_id, capability, priority, ready_at) WHERE (assigned_to IS NULL);
+CREATE INDEX agent_task_queue_leases ON public.agent_task_queue USING btree (tenant_id, lease_until) WHERE (lease_until IS NOT NULL);
+CREATE INDEX agent_task_queue_news ON public.agent_task_queue USING btree (tenant_id, assigned_to, seq);
+CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.stamp();
+grant select on table public.agent_task_queue to authenticated;
+grant delete, insert, select, update on table public.agent_task_queue to federation_definer;
+grant delete, insert, select, update on table public.agent_task_queue to service_role;
+
+create table public.agent_tasks ( -- owner postgres, row level security on
+  row_id uuid not null default gen_random_uuid(),
+  tenant_id text not null default federation.tenant_id(),
+  task_id text not null,
+  assigned_by text not null,
+  assigned_to text,
+  capability text,
+  description text not null,
+  priority text not null default 'medium'::text,
+  deadline timestamp with time zone,
+  dependencies text[] not null default '{}'::text[],
+  details jsonb not null default '{}'::jsonb,
+  status text not null default 'pending'::text,
+  attempt integer not null default 0,
+  max_attempts integer not null default 3,
+  fence bigint not null default 0,
+  lease_until timestamp with time zone,
+  lease_agent text,
+  instance_id text,
+  progress real,
+  last_progress_at timestamp with time zone,
+  checkpoint jsonb,
+  result jsonb,
+  superseded_results jsonb not null default '[]'::jsonb,
+  error text,
+  content_hash text not null,
+  hop_count integer not null default 0,
+  correlation_id text,
+  reply_to text,
+  traceparent text,
+  created_at timestamp with time zone not null default now(),
+  started_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  expires_at timestamp with time zone,
+  version bigint not null default 1,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'::regclass)
+);
+comment on table public.agent_tasks is 'Tasks of a tenant, ended ones included, so that a task id stays one task.';
+alter table public.agent_tasks add constraint agent_tasks_tenant_id_task_id_key UNIQUE (tenant_id, task_id);
+alter table public.agent_tasks add constraint agent_tasks_pkey PRIMARY KEY (row_id);
+alter table public.agent_tasks add constraint agent_tasks_assigned_by_check CHECK ((assigned_by ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_tasks add constraint agent_tasks_assigned_to_check CHECK ((assigned_to ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_tasks add constraint agent_tasks_attempt_check CHECK ((attempt >= 0));
+alter table public.agent_tasks add constraint agent_tasks_capability_check CHECK (((octet_length(capability) >= 1) AND (octet_length(capability) <= 255)));
+alter table public.agent_tasks add constraint agent_tasks_correlation_id_check CHECK ((octet_length(correlation_id) <= 255));
+alter table public.agent_tasks add constraint agent_tasks_description_check CHECK ((octet_length(description) <= 1048576));
+alter table public.agent_tasks add constraint agent_tasks_details_check CHECK ((jsonb_typeof(details) = 'object'::text));
+alter table public.agent_tasks add constraint agent_tasks_hop_count_check CHECK ((hop_count >= 0));
+alter table public.agent_tasks add constraint agent_tasks_instance_id_check CHECK ((octet_length(instance_id) <= 255));
+alter table public.agent_tasks add constraint agent_tasks_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000)));
+alter table public.agent_tasks add constraint agent_tasks_priority_check CHECK ((priority = ANY (ARRAY['critical'::text, 'high'::text, 'medium'::text, 'low'::text])));
+alter table public.agent_tasks add constraint agent_tasks_progress_check CHECK (((progress >= (0)::double precision) AND (progress <= (1)::double precision)));
+alter table public.agent_tasks add constraint agent_tasks_reply_to_check CHECK ((octet_length(reply_to) <= 255));
+alter table public.agent_tasks add constraint agent_tasks_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'assigned'::text, 'in_progress'::text, 'input_required'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'dead'::text])));
+alter table public.agent_tasks add constraint agent_tasks_task_id_check CHECK (((octet_length(task_id) >= 1) AND (octet_length(task_id) <= 255)));
+alter table public.agent_tasks add constraint agent_tasks_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_tasks add constraint agent_tasks_traceparent_check CHECK ((octet_length(traceparent) <= 255));
+CREATE INDEX agent_tasks_by ON public.agent_tasks USING btree (tenant_id, assigned_by, seq);
+CREATE INDEX agent_tasks_cursor ON public.agent_tasks USING btree (tenant_id, tx, seq);
+CREATE INDEX agent_tasks_open ON public.agent_tasks USING btree (tenant_id, status) WHERE (ended_at IS NULL);
+CREATE INDEX agent_tasks_to ON public.agent_tasks USING btree (tenant_id, assigned_to, seq);
+CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.stamp();
+CREATE TRIGGER tell AFTER INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.tell_task();
+CREATE TRIGGER version BEFORE INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.count_version();
+grant select on table public.agent_tasks to authenticated;
+grant delete, insert, select, update on table public.agent_tasks to federation_definer;
+grant delete, insert, select, update on table public.agent_tasks to service_role;
+alter publication supabase_realtime add table public.agent_tasks;
+
+-- policies
+create policy "functions, in the tenant they act for" on public.agent_events as permissive for all to federation_definer
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
+  with check true;
+create policy "members read" on public.agent_events as permissive for select to authenticated
+  using ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND ((NOT private) OR (agent_id = ( SELECT federation.agent_id() AS agent_id))));
+create policy "functions, in the tenant they act for" on public.agent_memories as permissive for all to federation_definer
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
+  with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
+create policy "members add their own" on public.agent_memories as permissive for insert to authenticated
+  with check ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND (agent_id = ( SELECT federation.agent_id() AS agent_id)) AND (written_by = ( SELECT federation.agent_id() AS agent_id)));
+create policy "members change their own" on public.agent_memories as permissive for update to authenticated
+  using ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND (agent_id = ( SELECT federation.agent_id() AS agent_id)))
+  with check ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND (agent_id = ( SELECT federation.agent_id() AS agent_id)) AND (written_by = ( SELECT federation.agent_id() AS agent_id)));
+create policy "members read, but not what another agent keeps to itself" on public.agent_memories as permissive for select to authenticated
+  using ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND ((scope <> 'agent'::text) OR (agent_id = ( SELECT federation.agent_id() AS agent_id))));
+create policy "functions, in the tenant they act for" on public.agent_messages as permissive for all to federation_definer
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
+  with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
+create policy "members read what they sent and what is for them" on public.agent_messages as permissive for select to authenticated
+  using ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND ((to_agent IS NULL) OR (to_agent = ( SELECT federation.agent_id() AS agent_id)) OR (from_agent = ( SELECT federation.agent_id() AS agent_id))));
+create policy "functions, in the tenant they act for" on public.agent_sessions as permissive for all to federation_definer
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
+  with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
+create policy "members read" on public.agent_sessions as permissive for select to authenticated
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
+create policy "functions, in the tenant they act for" on public.agent_task_queue as permissive for all to federation_definer
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
+  with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
+create policy "members read" on public.agent_task_queue as permissive for select to authenticated
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
+create policy "functions, in the tenant they act for" on public.agent_tasks as permissive for all to federation_definer
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
+  with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
+create policy "members read" on public.agent_tasks as permissive for select to authenticated
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
+create policy "federation feeds and inboxes are written by the database only" on realtime.messages as restrictive for insert to authenticated
+  with check ((topic !~~ 'federation:%'::text) OR COALESCE((topic = ( SELECT federation.room_topic() AS room_topic)), false));
+create policy "federation members read their room, feed and inbox" on realtime.messages as permissive for select to authenticated
+  using (((extension = ANY (ARRAY['broadcast'::text, 'presence'::text])) AND (topic = ( SELECT federation.room_topic() AS room_topic))) OR ((extension = 'broadcast'::text) AND (topic = ANY (ARRAY[( SELECT federation.feed_topic() AS feed_topic), ( SELECT federation.inbox_topic() AS inbox_topic)]))));
+create policy "federation members write their room" on realtime.messages as permissive for insert to authenticated
+  with check ((extension = ANY (ARRAY['broadcast'::text, 'presence'::text])) AND (topic = ( SELECT federation.room_topic() AS room_topic)));
+create policy "federation topics are never changed" on realtime.messages as restrictive for update to authenticated
+  using (topic !~~ 'federation:%'::text);
+create policy "federation topics are never removed" on realtime.messages as restrictive for delete to authenticated
+  using (topic !~~ 'federation:%'::text);
+create policy "federation topics are nothing for anon" on realtime.messages as restrictive for all to anon
+  using (topic !~~ 'federation:%'::text);
+create policy "federation topics are read by their members only" on realtime.messages as restrictive for select to authenticated
+  using ((topic !~~ 'federation:%'::text) OR COALESCE((topic = ANY (ARRAY[( SELECT federation.room_topic() AS room_topic), ( SELECT federation.feed_topic() AS feed_topic), ( SELECT federation.inbox_topic() AS inbox_topic)])), false));
+
+-- functions
+
+CREATE OR REPLACE FUNCTION federation.act_as(as_agent text, as_tenant text, needs text DEFAULT 'agent'::text, OUT tenant text, OUT agent text, OUT outer_tenant text, OUT outer_agent text)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  claims jsonb := nullif(current_setting('request.jwt.claims', true), '');
+begin
+  outer_tenant := coalesce(current_setting('federation.tenant', true), '');
+  outer_agent := coalesce(current_setting('federation.agent', true), '');
+  if claims is not null and claims ->> 'role' is distinct from 'service_role' then
+    tenant := federation.tenant_id();
+    agent := federation.agent_id();
+    if tenant is null or agent is null then
+      raise exception 'the token names no %: expected app_metadata.% of 1 to 128 characters A-Z a-z 0-9 . _ @ -',
+        case when tenant is null then 'tenant' else 'agent' end,
+        case when tenant is null then 'tenant_id' else 'agent_id' end using errcode = '42501';
+    end if;
+    if as_tenant <> tenant or as_agent <> agent then
+      raise exception 'this token acts as agent % of tenant %, not as agent % of tenant %',
+        agent, tenant, coalesce(as_agent, agent), coalesce(as_tenant, tenant) using errcode = '42501';
+    end if;
+    return;
+  end if;
+  perform federation.check_agent('as_tenant', as_tenant), federation.check_agent('as_agent', as_agent);
+  -- Inside a function that acts for somebody, a call that names nobody acts for the same.
+  perform set_config('federation.tenant', coalesce(as_tenant, outer_tenant), true),
+          set_config('federation.agent', coalesce(as_agent, outer_agent), true);
+  tenant := federation.tenant_id();
+  agent := federation.agent_id();
+  if tenant is null and needs <> 'nothing' then
+    raise exception 'no tenant: name one with as_tenant' using errcode = '42501',
+      hint = 'In a session without a token, set app.current_tenant works as well.';
+  elsif agent is null and needs = 'agent' then
+    raise exception 'no agent: name one with as_agent' using errcode = '42501',
+      hint = 'In a session without a token, set app.current_agent works as well.';
+  end if;
+end
+$function$
+-- owner postgres
+grant execute on function federation.act_as(text,text,text) to authenticated;
+grant execute on function federation.act_as(text,text,text) to federation_definer;
+grant execute on function federation.act_as(text,text,text) to service_role;
+comment on function federation.act_as(text,text,text) is 'For whom an API function acts; refuses with 42501.';
+
+CREATE OR REPLACE FUNCTION federation.agent_id()
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  claims jsonb := nullif(current_setting('request.jwt.claims', true), '');
+  agent text;
+begin
+  if claims is not null and claims ->> 'role' is distinct from 'service_role' then
+    agent := coalesce(claims #>> '{app_metadata,agent_id}', 'user.' || (claims ->> 'sub'));
+  else
+    agent := nullif(current_setting('federation.agent', true), '');
+    if agent is null and claims is null then
+      agent := current_setting('app.current_agent', true);
+    end if;
+  end if;
+  return case when agent ~ '^[A-Za-z0-9._@-]{1,128}$' then agent end;
+end
+$function$
+-- owner postgres
+grant execute on function federation.agent_id() to authenticated;
+grant execute on function federation.agent_id() to federation_definer;
+grant execute on function federation.agent_id() to service_role;
+comment on function federation.agent_id() is 'The agent that asks, or null.';
+
+CREATE OR REPLACE FUNCTION federation.announce(topic text, event text, payload jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if topic not like 'federation:%' then
+    raise exception 'announce: expected a topic that begins with federation:, got %', topic using errcode = '22023';
+  end if;
+  perform realtime.send(payload, event, topic, true);
+end
+$function$
+-- owner postgres
+grant execute on function federation.announce(text,text,jsonb) to federation_definer;
+comment on function federation.announce(text,text,jsonb) is 'Broadcasts to feed or inbox once the transaction commits.';
+
+CREATE OR REPLACE FUNCTION federation.announce_memories(op text, tenant text, reader text, ids text[], memories jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  topic text := 'federation:' || tenant || coalesce(':agent:' || reader, ':feed');
+begin
+  if octet_length(memories::text) <= 199900 then -- null where they are too many to have been put together
+    perform federation.announce(topic, 'memory', jsonb_build_object('op', op, 'memories', memories));
+    return;
+  end if;
+  for part in 0 .. (cardinality(ids) - 1) / 500 loop
+    perform federation.announce(topic, 'memory', jsonb_build_object(
+      'op', op, 'ids', to_jsonb(ids[part * 500 + 1 : part * 500 + 500])));
+  end loop;
+end
+$function$
+-- owner postgres
+grant execute on function federation.announce_memories(text,text,text,text[],jsonb) to federation_definer;
+comment on function federation.announce_memories(text,text,text,text[],jsonb) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.check_agent(what text, value text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if value !~ '^[A-Za-z0-9._@-]{1,128}$' then
+    raise exception '%: expected 1 to 128 characters of A-Z a-z 0-9 . _ @ -, got %', what, quote_literal(left(value, 150))
+      using errcode = '22023';
+  end if;
+  return value;
+end
+$function$
+-- owner postgres
+grant execute on function federation.check_agent(text,text) to authenticated;
+grant execute on function federation.check_agent(text,text) to federation_definer;
+grant execute on function federation.check_agent(text,text) to service_role;
+comment on function federation.check_agent(text,text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.check_json(what text, value jsonb, max_bytes integer DEFAULT 1048576)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if octet_length(value::text) > max_bytes then
+    raise exception '%: expected at most % bytes as JSON text, got %', what, max_bytes, octet_length(value::text)
+      using errcode = '22023';
+  end if;
+  return value;
+end
+$function$
+-- owner postgres
+grant execute on function federation.check_json(text,jsonb,integer) to authenticated;
+grant execute on function federation.check_json(text,jsonb,integer) to federation_definer;
+grant execute on function federation.check_json(text,jsonb,integer) to service_role;
+comment on function federation.check_json(text,jsonb,integer) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.check_memory(memory jsonb, place bigint, tenant text, agent text)
+ RETURNS void
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  named text;
+begin
+  if jsonb_typeof(memory) <> 'object' then
+    raise exception 'memory %: expected an object, got %', place, jsonb_typeof(memory) using errcode = '22023';
+  end if;
+  perform federation.check_text(format('memory %s: id', place), memory ->> 'id', 255);
+  named := 'memory ' || quote_literal(memory ->> 'id');
+  perform federation.check_text(named || ': content', coalesce(memory ->> 'content', ''), 1048576, false),
+    federation.check_text(named || ': session_id', memory ->> 'session_id', 255, false),
+    federation.check_text(named || ': embedding_model', memory ->> 'embedding_model', 255, false),
+    federation.check_text(named || ': supersedes', memory ->> 'supersedes', 255, false),
+    federation.check_json(named || ': metadata', memory -> 'metadata'),
+    federation.check_json(named || ': source', memory -> 'source'),
+    federation.check_agent(named || ': agent_id', memory ->> 'agent_id');
+  if memory ->> 'content' is null then
+    raise exception '%: content: expected a text, got nothing', named using errcode = '22023';
+  end if;
+  if coalesce(memory ->> 'scope', 'tenant') not in ('agent', 'session', 'tenant') then
+    raise exception '%: scope: expected agent, session or tenant, got %', named, quote_literal(memory ->> 'scope') using errcode = '22023';
+  end if;
+  if coalesce(memory ->> 'agent_id', agent) is null then
+    raise exception '%: no agent: expected agent_id, or as_agent for all of them', named using errcode = '42501';
+  end if;
+  if memory ->> 'agent_id' <> agent or memory ->> 'tenant_id' <> tenant then
+    raise exception '%: agent % of tenant % cannot store for agent % of tenant %', named, agent, tenant,
+      coalesce(memory ->> 'agent_id', agent), coalesce(memory ->> 'tenant_id', tenant) using errcode = '42501';
+  end if;
+end
+$function$
+-- owner postgres
+grant execute on function federation.check_memory(jsonb,bigint,text,text) to authenticated;
+grant execute on function federation.check_memory(jsonb,bigint,text,text) to service_role;
+comment on function federation.check_memory(jsonb,bigint,text,text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.check_rows(max_rows integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if max_rows is null or max_rows < 0 then
+    raise exception 'number of rows: expected 0 or more, got %', coalesce(max_rows::text, 'nothing') using errcode = '22023';
+  end if;
+  return least(max_rows, 10000);
+end
+$function$
+-- owner postgres
+grant execute on function federation.check_rows(integer) to authenticated;
+grant execute on function federation.check_rows(integer) to federation_definer;
+grant execute on function federation.check_rows(integer) to service_role;
+comment on function federation.check_rows(integer) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.check_text(what text, value text, max_bytes integer, needed boolean DEFAULT true)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if value is null then
+    if needed then
+      raise exception '%: expected a text, got nothing', what using errcode = '22023';
+    end if;
+  elsif octet_length(value) > max_bytes or (needed and value = '') then
+    raise exception '%: expected % to % bytes, got %', what, case when needed then 1 else 0 end, max_bytes,
+      octet_length(value) using errcode = '22023';
+  end if;
+  return value;
+end
+$function$
+-- owner postgres
+grant execute on function federation.check_text(text,text,integer,boolean) to authenticated;
+grant execute on function federation.check_text(text,text,integer,boolean) to federation_definer;
+grant execute on function federation.check_text(text,text,integer,boolean) to service_role;
+comment on function federation.check_text(text,text,integer,boolean) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.count_version()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  new.version := case tg_op when 'INSERT' then 1 else old.version operator(pg_catalog.+) 1 end;
+  return new;
+end
+$function$
+-- owner postgres
+comment on function federation.count_version() is 'Trigger: 1 for a new row, one more for every update.';
+
+CREATE OR REPLACE FUNCTION federation.feed_topic()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ select 'federation:' || federation.tenant_id() || ':feed' $function$
+-- owner postgres
+grant execute on function federation.feed_topic() to authenticated;
+grant execute on function federation.feed_topic() to federation_definer;
+grant execute on function federation.feed_topic() to service_role;
+comment on function federation.feed_topic() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.forget_broadcasts(tenant text, agent text, ids text[])
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  room constant text := 'federation:' || tenant;
+  forgotten integer;
+  mine constant text := format($q$
+    (m.topic = %1$L or starts_with(m.topic, %1$L || ':')) and (
+      %2$L is null
+      or m.topic = %1$L || ':agent:' || %2$L
+      or %2$L in (m.payload ->> 'from_agent', m.payload ->> 'agent_id', m.payload ->> 'assigned_to', m.payload ->> 'assigned_by',
+        m.payload #>> '{message,from_agent}', m.payload #>> '{message,to_agent}')
+      or m.payload ->> 'id' = any (%3$L::text[])
+      or (jsonb_typeof(m.payload -> 'ids') = 'array' and m.payload -> 'ids' ?| %3$L::text[])
+      or (jsonb_typeof(m.payload -> 'memories') = 'array' and exists (
+        select from jsonb_array_elements(m.payload -> 'memories') k where %2$L in (k ->> 'agent_id', k ->> 'written_by'))))
+    $q$, room, agent, ids);
+begin
+  if has_table_privilege('realtime.messages', 'delete') then
+    execute 'delete from realtime.messages m where ' || mine;
+  else
+    execute $q$update realtime.messages m set payload = '{}', topic = 'federation-forgotten', event = null where $q$ || mine;
+  end if;
+  get diagnostics forgotten = row_count;
+  return forgotten;
+end
+$function$
+-- owner postgres
+grant execute on function federation.forget_broadcasts(text,text,text[]) to federation_definer;
+comment on function federation.forget_broadcasts(text,text,text[]) is 'Removes what was broadcast by, to or about an agent, or in a tenant.';
+
+CREATE OR REPLACE FUNCTION federation.hand_out(name regproc, callers text[], of_definer boolean DEFAULT false)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  signature regprocedure := name::oid::regprocedure;
+  home text := (select pronamespace::regnamespace::text from pg_proc where oid = name::oid);
+  caller text;
+begin
+  execute format('revoke all on function %s from public, anon, authenticated, service_role', signature);
+  foreach caller in array callers loop
+    execute format('grant execute on function %s to %I', signature, caller);
+  end loop;
+  if of_definer and (select proowner <> 'federation_definer'::regrole from pg_proc where oid = name::oid) then
+    -- Whoever becomes owner must be allowed to create in the schema, for as long as this statement.
+    execute format('grant create on schema %s to federation_definer', home);
+    execute format('alter function %s owner to federation_definer', signature);
+    execute format('revoke create on schema %s from federation_definer', home);
+  end if;
+end
+$function$
+-- owner postgres
+comment on function federation.hand_out(regproc,text[],boolean) is 'Owner and callers of a function; used by migrations.';
+
+CREATE OR REPLACE FUNCTION federation.inbox_topic()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ select 'federation:' || federation.tenant_id() || ':agent:' || federation.agent_id() $function$
+-- owner postgres
+grant execute on function federation.inbox_topic() to authenticated;
+grant execute on function federation.inbox_topic() to federation_definer;
+grant execute on function federation.inbox_topic() to service_role;
+comment on function federation.inbox_topic() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.is_quiet()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ select coalesce(current_setting('federation.quiet', true), '') = 'on' $function$
+-- owner postgres
+grant execute on function federation.is_quiet() to federation_definer;
+comment on function federation.is_quiet() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.memory_json(memory public.agent_memories)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'id', memory.id, 'tenant_id', memory.tenant_id, 'agent_id', memory.agent_id, 'session_id', memory.session_id,
+    'content', memory.content, 'embedding', memory.embedding::text::jsonb, 'embedding_model', memory.embedding_model,
+    'metadata', memory.metadata, 'source', memory.source, 'scope', memory.scope, 'written_by', memory.written_by,
+    'content_hash', memory.content_hash, 'supersedes', memory.supersedes, 'superseded_by', memory.superseded_by,
+    'version', memory.version, 'created_at', memory.created_at, 'updated_at', memory.updated_at,
+    'expires_at', memory.expires_at, 'seq', memory.seq)
+$function$
+-- owner postgres
+grant execute on function federation.memory_json(public.agent_memories) to authenticated;
+grant execute on function federation.memory_json(public.agent_memories) to federation_definer;
+grant execute on function federation.memory_json(public.agent_memories) to service_role;
+comment on function federation.memory_json(public.agent_memories) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.memory_reader(memory public.agent_memories)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$ select case memory.scope when 'agent' then memory.agent_id end $function$
+-- owner postgres
+grant execute on function federation.memory_reader(public.agent_memories) to federation_definer;
+comment on function federation.memory_reader(public.agent_memories) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.memory_weight(memory public.agent_memories)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select 500 + coalesce(pg_catalog.octet_length(memory.content), 0) + pg_catalog.octet_length(memory.metadata::text)
+    + coalesce(pg_catalog.octet_length(memory.source::text), 0) + 3 * coalesce(pg_catalog.pg_column_size(memory.embedding), 0)
+$function$
+-- owner postgres
+grant execute on function federation.memory_weight(public.agent_memories) to federation_definer;
+comment on function federation.memory_weight(public.agent_memories) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.message_json(message public.agent_messages)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+      'id', message.id, 'tenant_id', message.tenant_id, 'from_agent', message.from_agent, 'type', message.type,
+      'payload', message.payload, 'timestamp', message.created_at, 'reply_to', message.reply_to,
+      'correlation_id', message.correlation_id, 'hop_count', message.hop_count, 'sender_seq', message.sender_seq,
+      'traceparent', message.traceparent, 'delivery_attempt', message.delivery_attempt, 'seq', message.seq)
+    || case when message.to_agent is null then '{}' else jsonb_build_object('to_agent', message.to_agent) end
+$function$
+-- owner postgres
+grant execute on function federation.message_json(public.agent_messages) to authenticated;
+grant execute on function federation.message_json(public.agent_messages) to federation_definer;
+grant execute on function federation.message_json(public.agent_messages) to service_role;
+comment on function federation.message_json(public.agent_messages) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.prepare_memory()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  now_ms bigint := floor(extract(epoch from clock_timestamp()) * 1000);
+begin
+  new.tx := pg_current_xact_id();
+  new.seq := nextval('federation.change_seq');
+  new.updated_at := now();
+  if tg_op = 'INSERT' then
+    new.version := 1;
+    new.written_by := coalesce(new.written_by, federation.agent_id(), new.agent_id);
+    if new.hlc_ms = 0 then
+      new.hlc_ms := now_ms;
+    end if;
+    if new.hlc_writer = '' then
+      new.hlc_writer := new.written_by;
+    end if;
+  else
+    new.version := old.version + 1;
+    new.row_id := old.row_id;
+    -- What comes back after its deletion is a new memory under an old id.
+    new.created_at := case when old.deleted_at is not null and new.deleted_at is null then new.created_at else old.created_at end;
+    new.written_by := coalesce(federation.agent_id(), new.written_by);
+    if (new.hlc_ms, new.hlc_counter, new.hlc_writer) is not distinct from (old.hlc_ms, old.hlc_counter, old.hlc_writer) then
+      new.hlc_counter := case when now_ms > old.hlc_ms then 0 else old.hlc_counter + 1 end;
+      new.hlc_ms := greatest(now_ms, old.hlc_ms);
+      new.hlc_writer := coalesce(new.written_by, old.hlc_writer);
+    end if;
+  end if;
+  if new.deleted_at is not null then
+    new.content := null;
+    new.embedding := null;
+    new.embedding_model := null;
+    new.metadata := '{}';
+    new.source := null;
+    new.content_hash := null;
+  else
+    new.content_hash := encode(sha256(convert_to(new.content, 'UTF8')), 'hex');
+  end if;
+  return new;
+end
+$function$
+-- owner postgres
+comment on function federation.prepare_memory() is 'Trigger: what every written memory gets.';
+
+CREATE OR REPLACE FUNCTION federation.remove(tenant text, agent text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  counts jsonb := '{}';
+  removed integer;
+  ids text[];
+begin
+  perform set_config('federation.quiet', 'on', true);
+  ids := array(
+    select k.id from public.agent_memories k where k.tenant_id = tenant and k.agent_id = agent
+    union all
+    select m.id from public.agent_messages m where m.tenant_id = tenant and agent in (m.from_agent, m.to_agent));
+  delete from public.agent_task_queue q using public.agent_tasks t
+  where q.tenant_id = tenant and t.row_id = q.task_row and (agent is null or agent in (t.assigned_by, t.assigned_to, t.lease_agent));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_task_queue', removed);
+  delete from public.agent_tasks t
+  where t.tenant_id = tenant and (agent is null or agent in (t.assigned_by, t.assigned_to, t.lease_agent));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_tasks', removed);
+  delete from public.agent_messages m where m.tenant_id = tenant and (agent is null or agent in (m.from_agent, m.to_agent));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_messages', removed);
+  delete from public.agent_memories k where k.tenant_id = tenant and (agent is null or k.agent_id = agent);
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_memories', removed);
+  delete from public.agent_sessions s where s.tenant_id = tenant and (agent is null or s.agent_id = agent);
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_sessions', removed);
+  delete from public.agent_events e where e.tenant_id = tenant and (agent is null or agent in (e.agent_id, e.peer));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_events', removed);
+  counts := counts || jsonb_build_object('broadcasts', federation.forget_broadcasts(tenant, agent, ids));
+  perform set_config('federation.quiet', '', true);
+  return counts;
+end
+$function$
+-- owner postgres
+grant execute on function federation.remove(text,text) to federation_definer;
+comment on function federation.remove(text,text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.remove_expired_memories(tenant text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  removed integer;
+begin
+  delete from public.agent_memories k where k.tenant_id = tenant and k.expires_at <= now();
+  get diagnostics removed = row_count;
+  return removed;
+end
+$function$
+-- owner federation_definer
+grant execute on function federation.remove_expired_memories(text) to authenticated;
+grant execute on function federation.remove_expired_memories(text) to service_role;
+comment on function federation.remove_expired_memories(text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.room_topic()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ select 'federation:' || federation.tenant_id() $function$
+-- owner postgres
+grant execute on function federation.room_topic() to authenticated;
+grant execute on function federation.room_topic() to federation_definer;
+grant execute on function federation.room_topic() to service_role;
+comment on function federation.room_topic() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.session_json(session public.agent_sessions)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ select to_jsonb(session) - '{row_id,tx}'::text[] $function$
+-- owner postgres
+grant execute on function federation.session_json(public.agent_sessions) to authenticated;
+grant execute on function federation.session_json(public.agent_sessions) to federation_definer;
+grant execute on function federation.session_json(public.agent_sessions) to service_role;
+comment on function federation.session_json(public.agent_sessions) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.stamp()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  new.tx := pg_catalog.pg_current_xact_id();
+  new.seq := pg_catalog.nextval('federation.change_seq'::pg_catalog.regclass);
+  return new;
+end
+$function$
+-- owner postgres
+comment on function federation.stamp() is 'Trigger: sets tx and seq.';
+
+CREATE OR REPLACE FUNCTION federation.stop_acting(outer_tenant text, outer_agent text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  perform set_config('federation.tenant', outer_tenant, true), set_config('federation.agent', outer_agent, true);
+end
+$function$
+-- owner postgres
+grant execute on function federation.stop_acting(text,text) to authenticated;
+grant execute on function federation.stop_acting(text,text) to federation_definer;
+grant execute on function federation.stop_acting(text,text) to service_role;
+comment on function federation.stop_acting(text,text) is 'Ends what act_as() began.';
+
+CREATE OR REPLACE FUNCTION federation.store_message(message public.agent_messages)
+ RETURNS public.agent_messages
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  stored public.agent_messages;
+begin
+  insert into public.agent_messages (
+    tenant_id, id, from_agent, to_agent, type, payload, reply_to, correlation_id, hop_count, sender_seq, instance_id,
+    traceparent, expires_at)
+  values (
+    message.tenant_id, message.id, message.from_agent, message.to_agent, message.type, message.payload, message.reply_to,
+    message.correlation_id, message.hop_count, message.sender_seq, message.instance_id, message.traceparent, message.expires_at)
+  on conflict (tenant_id, id) do nothing
+  returning * into stored;
+  if stored.row_id is not null then
+    return stored;
+  end if;
+  select * into stored from public.agent_messages m where m.tenant_id = message.tenant_id and m.id = message.id;
+  if (stored.from_agent, stored.to_agent, stored.type, stored.payload, stored.reply_to) is distinct from
+     (message.from_agent, message.to_agent, message.type, message.payload, message.reply_to) then
+    raise exception 'message % exists already, with other content', quote_literal(message.id) using errcode = '23505',
+      hint = 'An id stands for one message; use it again only to repeat that message.';
+  end if;
+  return stored;
+end
+$function$
+-- owner postgres
+grant execute on function federation.store_message(public.agent_messages) to federation_definer;
+comment on function federation.store_message(public.agent_messages) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.taken_memory(tenant text, ids text[], owners text[])
+ RETURNS text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select k.id from unnest(ids, owners) as wanted (id, owner)
+  cross join lateral (
+    select m.id, m.agent_id from public.agent_memories m where m.tenant_id = tenant and m.id = wanted.id offset 0) k
+  where k.agent_id <> wanted.owner
+  limit 1
+$function$
+-- owner federation_definer
+grant execute on function federation.taken_memory(text,text[],text[]) to authenticated;
+grant execute on function federation.taken_memory(text,text[],text[]) to service_role;
+comment on function federation.taken_memory(text,text[],text[]) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.task_json(task public.agent_tasks)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ select task.details || (to_jsonb(task) - '{row_id,tx,details}'::text[]) $function$
+-- owner postgres
+grant execute on function federation.task_json(public.agent_tasks) to authenticated;
+grant execute on function federation.task_json(public.agent_tasks) to federation_definer;
+grant execute on function federation.task_json(public.agent_tasks) to service_role;
+comment on function federation.task_json(public.agent_tasks) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.tell_memories()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  gone constant jsonb := '{"content": null, "embedding": null, "metadata": {}, "source": null}';
+  change record;
+begin
+  if federation.is_quiet() then
+    return null;
+  end if;
+  if tg_op = 'INSERT' then
+    for change in
+      select c.op, c.tenant_id, c.reader, array_agg(c.id order by c.seq) as ids, jsonb_agg(c.memory order by c.seq) as memories,
+        bool_or(c.memory is null) as is_large
+      from (
+        select 'added' as op, n.tenant_id, federation.memory_reader(n) as reader, n.id, n.seq,
+          case when sum(federation.memory_weight(n)) over same_reader < 250000 then federation.memory_json(n) end as memory
+        from new_rows n where n.deleted_at is null
+        window same_reader as (partition by n.tenant_id, federation.memory_reader(n))) c
+      group by c.op, c.tenant_id, c.reader
+    loop
+      perform federation.announce_memories(change.op, change.tenant_id, change.reader, change.ids,
+        case when not change.is_large then change.memories end);
+    end loop;
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
+    select n.tenant_id, n.agent_id, 'memory_stored', n.id, n.scope = 'agent' from new_rows n where n.deleted_at is null;
+  elsif tg_op = 'UPDATE' then
+    for change in
+      select c.op, c.tenant_id, c.reader, array_agg(c.id order by c.seq) as ids, jsonb_agg(c.memory order by c.seq) as memories,
+        bool_or(c.memory is null) as is_large
+      from (
+        select case when n.deleted_at is not null then 'deleted'
+                    when o.deleted_at is not null or federation.memory_reader(o) is distinct from federation.memory_reader(n) then 'added'
+                    else 'updated' end as op,
+          n.tenant_id, federation.memory_reader(n) as reader, n.id, n.seq,
+          case when sum(federation.memory_weight(n)) over same_reader < 250000 then federation.memory_json(n) end as memory
+        from new_rows n join old_rows o using (row_id)
+        where n.deleted_at is null or o.deleted_at is null
+        window same_reader as (partition by n.tenant_id, federation.memory_reader(n))
+        union all
+        select 'deleted', o.tenant_id, federation.memory_reader(o), o.id, n.seq, federation.memory_json(o) || gone
+        from new_rows n join old_rows o using (row_id)
+        where o.deleted_at is null and n.deleted_at is null
+          and (federation.memory_reader(o), o.tenant_id) is distinct from (federation.memory_reader(n), n.tenant_id)) c
+      group by c.op, c.tenant_id, c.reader
+    loop
+      perform federation.announce_memories(change.op, change.tenant_id, change.reader, change.ids,
+        case when not change.is_large then change.memories end);
+    end loop;
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
+    select n.tenant_id, n.agent_id, case when n.deleted_at is null then 'memory_stored' else 'memory_deleted' end, n.id, n.scope = 'agent'
+    from new_rows n join old_rows o using (row_id) where n.deleted_at is null or o.deleted_at is null;
+  else
+    for change in
+      select o.tenant_id, federation.memory_reader(o) as reader, array_agg(o.id order by o.seq) as ids,
+        case when count(*) <= 200 then jsonb_agg(federation.memory_json(o) || gone order by o.seq) end as memories
+      from old_rows o where o.deleted_at is null
+      group by o.tenant_id, federation.memory_reader(o)
+    loop
+      perform federation.announce_memories('deleted', change.tenant_id, change.reader, change.ids, change.memories);
+    end loop;
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
+    select o.tenant_id, o.agent_id, 'memory_deleted', o.id, o.scope = 'agent' from old_rows o where o.deleted_at is null;
+  end if;
+  return null;
+end
+$function$
+-- owner federation_definer
+comment on function federation.tell_memories() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.tell_message()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  payload jsonb := jsonb_build_object('message', federation.message_json(new));
+begin
+  if octet_length(payload::text) > 200000 then
+    payload := jsonb_build_object('id', new.id);
+  end if;
+  perform federation.announce(
+    'federation:' || new.tenant_id || coalesce(':agent:' || new.to_agent, ':feed'), 'message', payload);
+  insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
+  values (new.tenant_id, new.from_agent, 'message_stored', new.id, new.to_agent);
+  return null;
+end
+$function$
+-- owner federation_definer
+comment on function federation.tell_message() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.tell_session()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if federation.is_quiet() then
+    return null;
+  end if;
+  if tg_op = 'INSERT' or (old.ended_at is not null and new.ended_at is null) then
+    insert into public.agent_events (tenant_id, agent_id, kind, subject)
+    values (new.tenant_id, new.agent_id, 'session_opened', new.session_id);
+  elsif old.ended_at is null and new.ended_at is not null then
+    insert into public.agent_events (tenant_id, agent_id, kind, subject)
+    values (new.tenant_id, new.agent_id, 'session_closed', new.session_id);
+  elsif (old.status, old.instance_id, old.end_reason) is not distinct from (new.status, new.instance_id, new.end_reason) then
+    return null; -- a heartbeat is nobody's news
+  end if;
+  perform federation.announce('federation:' || new.tenant_id || ':feed', 'session', jsonb_build_object(
+    'session_id', new.session_id, 'agent_id', new.agent_id, 'instance_id', new.instance_id, 'status', new.status,
+    'ended_at', new.ended_at, 'end_reason', new.end_reason));
+  return null;
+end
+$function$
+-- owner federation_definer
+comment on function federation.tell_session() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.tell_task()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if tg_op = 'UPDATE' and (old.status, old.assigned_to) is not distinct from (new.status, new.assigned_to) then
+    return null;
+  end if;
+  perform federation.announce('federation:' || new.tenant_id || ':feed', 'task', jsonb_build_object(
+    'task_id', new.task_id, 'status', new.status, 'assigned_to', new.assigned_to, 'assigned_by', new.assigned_by));
+  if tg_op = 'INSERT' then
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
+    values (new.tenant_id, new.assigned_by, 'task_assigned', new.task_id, new.assigned_to);
+  elsif old.status is distinct from new.status and new.status in ('completed', 'failed') then
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
+    values (new.tenant_id, new.assigned_to, 'task_' || new.status, new.task_id, new.assigned_by);
+  end if;
+  return null;
+end
+$function$
+-- owner federation_definer
+comment on function federation.tell_task() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.tenant_id()
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  claims jsonb := nullif(current_setting('request.jwt.claims', true), '');
+  tenant text;
+begin
+  if claims is not null and claims ->> 'role' is distinct from 'service_role' then
+    tenant := claims #>> '{app_metadata,tenant_id}';
+  else
+    tenant := nullif(current_setting('federation.tenant', true), '');
+    if tenant is null and claims is null then
+      tenant := current_setting('app.current_tenant', true);
+    end if;
+  end if;
+  return case when tenant ~ '^[A-Za-z0-9._@-]{1,128}$' then tenant end;
+end
+$function$
+-- owner postgres
+grant execute on function federation.tenant_id() to authenticated;
+grant execute on function federation.tenant_id() to federation_definer;
+grant execute on function federation.tenant_id() to service_role;
+comment on function federation.tenant_id() is 'The tenant of whoever asks, or null, which sees nothing.';
+
+CREATE OR REPLACE FUNCTION public.assign_task(task jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  known constant text[] := array['task_id', 'assigned_to', 'capability', 'description', 'priority', 'deadline', 'dependencies',
+    'max_attempts', 'hop_count', 'correlation_id', 'reply_to', 'traceparent', 'expires_at'];
+  who record;
+  hash text;
+  new_task public.agent_tasks;
+  stored public.agent_tasks;
+  message public.agent_messages;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if task is null or jsonb_typeof(task) <> 'object' then
+    raise exception 'task: expected an object, got %', coalesce(jsonb_typeof(task), 'nothing') using errcode = '22023';
+  end if;
+  perform federation.check_json('task', task), federation.check_text('task_id', task ->> 'task_id', 255),
+    federation.check_agent('assigned_to', task ->> 'assigned_to'),
+    federation.check_text('description', task ->> 'description', 1048576),
+    federation.check_text('capability', task ->> 'capability', 255, false),
+    federation.check_text('correlation_id', task ->> 'correlation_id', 255, false),
+    federation.check_text('reply_to', task ->> 'reply_to', 255, false),
+    federation.check_text('traceparent', task ->> 'traceparent', 255, false);
+  -- A forgotten recipient is not "whoever is free": that is said with an explicit null, or with a capability.
+  if not task ? 'assigned_to' and task ->> 'capability' is null then
+    raise exception 'assigned_to: expected an agent (or null for whoever is free, or a capability), got nothing' using errcode = '22023';
+  end if;
+  if coalesce(task ->> 'priority', 'medium') not in ('critical', 'high', 'medium', 'low') then
+    raise exception 'priority: expected critical, high, medium or low, got %', quote_literal(task ->> 'priority') using errcode = '22023';
+  end if;
+  if jsonb_typeof(task -> 'dependencies') not in ('array', 'null') then
+    raise exception 'dependencies: expected an array of task ids, got %', jsonb_typeof(task -> 'dependencies') using errcode = '22023';
+  end if;
+  begin
+    new_task.deadline := task ->> 'deadline';
+    new_task.expires_at := task ->> 'expires_at';
+    new_task.max_attempts := coalesce(task ->> 'max_attempts', '3');
+    new_task.hop_count := coalesce(task ->> 'hop_count', '0');
+  exception when data_exception then
+    raise exception 'task: %', sqlerrm using errcode = '22023';
+  end;
+  if new_task.max_attempts not between 1 and 1000 or new_task.hop_count < 0 then
+    raise exception 'expected max_attempts 1 to 1000 and hop_count 0 or more, got % and %',
+      new_task.max_attempts, new_task.hop_count using errcode = '22023';
+  end if;
+  hash := encode(sha256(convert_to(task::text, 'UTF8')), 'hex');
+
+  insert into public.agent_tasks (
+    tenant_id, task_id, assigned_by, assigned_to, capability, description, priority, deadline, dependencies, details, status,
+    max_attempts, content_hash, hop_count, correlation_id, reply_to, traceparent, expires_at)
+  values (
+    who.tenant, task ->> 'task_id', who.agent, task ->> 'assigned_to', task ->> 'capability', task ->> 'description',
+    coalesce(task ->> 'priority', 'medium'), new_task.deadline,
+    array(select jsonb_array_elements_text(case jsonb_typeof(task -> 'dependencies') when 'array' then task -> 'dependencies' else '[]' end)),
+    task - known, case when task ->> 'assigned_to' is null then 'pending' else 'assigned' end,
+    new_task.max_attempts, hash, new_task.hop_count, task ->> 'correlation_id', task ->> 'reply_to', task ->> 'traceparent',
+    new_task.expires_at)
+  on conflict (tenant_id, task_id) do nothing
+  returning * into stored;
+  if stored.row_id is null then
+    select * into stored from public.agent_tasks t where t.tenant_id = who.tenant and t.task_id = task ->> 'task_id';
+    if stored.content_hash <> hash then
+      raise exception 'task % exists already, with other content', quote_literal(task ->> 'task_id') using errcode = '23505',
+        hint = 'A task id stands for one task; use it again only to repeat that assignment.';
+    end if;
+  else
+    insert into public.agent_task_queue (tenant_id, task_row, assigned_to, capability, priority)
+    values (stored.tenant_id, stored.row_id, stored.assigned_to, stored.capability,
+      array_position(array['critical', 'high', 'medium', 'low'], stored.priority) - 1);
+    if stored.assigned_to is not null then
+      message.tenant_id := who.tenant;
+      message.id := gen_random_uuid();
+      message.from_agent := who.agent;
+      message.to_agent := stored.assigned_to;
+      message.type := 'task_assignment';
+      message.payload := task;
+      message.hop_count := stored.hop_count;
+      message.correlation_id := coalesce(stored.correlation_id, stored.task_id);
+      message.reply_to := stored.reply_to;
+      message.traceparent := stored.traceparent;
+      message.expires_at := stored.expires_at;
+      perform federation.store_message(message);
+    end if;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(stored);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.assign_task(jsonb,text,text) to authenticated;
+grant execute on function public.assign_task(jsonb,text,text) to service_role;
+comment on function public.assign_task(jsonb,text,text) is 'Stores a task and tells the agent it is for; the same content again is the same task.';
+
+CREATE OR REPLACE FUNCTION public.cleanup_expired_memories(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  removed integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
+  if who.tenant is not null then
+    removed := federation.remove_expired_memories(who.tenant);
+  else
+    -- A service that names no tenant cleans up all of them; anybody else is stopped by the grants.
+    delete from public.agent_memories k where k.expires_at <= now();
+    get diagnostics removed = row_count;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return removed;
+end
+$function$
+-- owner postgres
+grant execute on function public.cleanup_expired_memories(text,text) to authenticated;
+grant execute on function public.cleanup_expired_memories(text,text) to service_role;
+comment on function public.cleanup_expired_memories(text,text) is 'Removes expired memories for good; answers how many.';
+
+CREATE OR REPLACE FUNCTION public.close_session(session_id text, reason text DEFAULT 'shutdown'::text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  session public.agent_sessions;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  perform federation.check_text('session_id', close_session.session_id, 255),
+    federation.check_text('reason', close_session.reason, 255, false);
+  update public.agent_sessions s set
+    status = 'offline', ended_at = coalesce(s.ended_at, now()), end_reason = coalesce(s.end_reason, close_session.reason)
+  where s.tenant_id = who.tenant and s.session_id = close_session.session_id and (s.agent_id = who.agent or who.agent is null)
+  returning s.* into session;
+  if not found then
+    raise exception 'no session % of this agent', quote_literal(close_session.session_id) using errcode = 'P0002';
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.session_json(session);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.close_session(text,text,text,text) to authenticated;
+grant execute on function public.close_session(text,text,text,text) to service_role;
+comment on function public.close_session(text,text,text,text) is 'Ends a session; ending it again changes nothing.';
+
+CREATE OR REPLACE FUNCTION public.complete_task(task_id text, result jsonb, fence bigint DEFAULT NULL::bigint, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  task public.agent_tasks;
+  message public.agent_messages;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('task_id', complete_task.task_id, 255), federation.check_json('result', complete_task.result);
+  select * into task from public.agent_tasks t
+  where t.tenant_id = who.tenant and t.task_id = complete_task.task_id for update;
+  if not found then
+    raise exception 'no task %', quote_literal(complete_task.task_id) using errcode = 'P0002';
+  end if;
+  if who.agent is distinct from coalesce(task.lease_agent, task.assigned_to) then
+    raise exception 'task % is not this agent''s', quote_literal(complete_task.task_id) using errcode = '42501';
+  end if;
+  if task.ended_at is null then
+    if complete_task.fence <> task.fence then
+      raise exception 'task % has moved on: expected fence %, got %', quote_literal(complete_task.task_id), task.fence, complete_task.fence
+        using errcode = '55000';
+    end if;
+    update public.agent_tasks t set
+      status = 'completed', result = complete_task.result, progress = 1, ended_at = now(), lease_until = null,
+      started_at = coalesce(t.started_at, now())
+    where t.row_id = task.row_id
+    returning t.* into task;
+    delete from public.agent_task_queue q where q.tenant_id = who.tenant and q.task_row = task.row_id;
+    message.tenant_id := who.tenant;
+    message.id := gen_random_uuid();
+    message.from_agent := who.agent;
+    message.to_agent := task.assigned_by;
+    message.type := 'task_complete';
+    message.payload := jsonb_build_object('task_id', task.task_id, 'result', task.result, 'completed_by', who.agent);
+    message.hop_count := task.hop_count + 1;
+    message.correlation_id := coalesce(task.correlation_id, task.task_id);
+    message.traceparent := task.traceparent;
+    perform federation.store_message(message);
+  elsif task.status <> 'completed' then
+    raise exception 'task % has ended already: %', quote_literal(complete_task.task_id), task.status using errcode = '55000';
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.complete_task(text,jsonb,bigint,text,text) to authenticated;
+grant execute on function public.complete_task(text,jsonb,bigint,text,text) to service_role;
+comment on function public.complete_task(text,jsonb,bigint,text,text) is 'Ends a task with its result and tells whoever assigned it; a repeat answers the stored task.';
+
+CREATE OR REPLACE FUNCTION public.delete_agent(agent text, tenant text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  counts jsonb;
+begin
+  perform federation.check_text('agent', agent, 128);
+  select * into who from federation.act_as(agent, coalesce(tenant, ''), 'agent');
+  counts := federation.remove(who.tenant, who.agent);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return counts;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.delete_agent(text,text) to service_role;
+comment on function public.delete_agent(text,text) is 'Removes every trace of an agent; for services.';
+
+CREATE OR REPLACE FUNCTION public.delete_memory(id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  owner text;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select k.agent_id into owner from public.agent_memories k
+  where k.tenant_id = who.tenant and k.id = delete_memory.id and k.deleted_at is null
+    and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent);
+  if owner <> who.agent then
+    raise exception 'memory % belongs to another agent', quote_literal(delete_memory.id) using errcode = '42501';
+  end if;
+  if owner is not null then
+    update public.agent_memories k set deleted_at = now()
+    where k.tenant_id = who.tenant and k.id = delete_memory.id and k.agent_id = owner and k.deleted_at is null;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return owner is not null;
+end
+$function$
+-- owner postgres
+grant execute on function public.delete_memory(text,text,text) to authenticated;
+grant execute on function public.delete_memory(text,text,text) to service_role;
+comment on function public.delete_memory(text,text,text) is 'Leaves a tombstone; false when there was nothing to delete.';
+
+CREATE OR REPLACE FUNCTION public.delete_tenant(tenant text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  counts jsonb;
+begin
+  select * into who from federation.act_as(null, coalesce(tenant, ''), 'tenant');
+  counts := federation.remove(who.tenant, null);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return counts;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.delete_tenant(text) to service_role;
+comment on function public.delete_tenant(text) is 'Removes every trace of a tenant; for services.';
+
+CREATE OR REPLACE FUNCTION public.federation_stats(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  stats jsonb;
+begin
+  -- A service that names no tenant counts all of them; the policies keep everybody else to their own.
+  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
+  select jsonb_build_object(
+    'total_memories', (
+      select count(*) from public.agent_memories k
+      where (who.tenant is null or k.tenant_id = who.tenant) and k.deleted_at is null and k.superseded_by is null
+        and (k.expires_at is null or k.expires_at > now()) and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent)),
+    'active_sessions', (
+      select count(*) from public.agent_sessions s
+      where (who.tenant is null or s.tenant_id = who.tenant) and s.ended_at is null
+        and s.last_seen_at > now() - make_interval(secs => s.timeout_seconds)),
+    'total_messages', (
+      select count(*) from public.agent_messages m
+      where (who.tenant is null or m.tenant_id = who.tenant)
+        and (who.agent is null or m.to_agent is null or m.to_agent = who.agent or m.from_agent = who.agent)),
+    'open_tasks', (
+      select count(*) from public.agent_tasks t where (who.tenant is null or t.tenant_id = who.tenant) and t.ended_at is null))
+  into stats;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return stats;
+end
+$function$
+-- owner postgres
+grant execute on function public.federation_stats(text,text) to authenticated;
+grant execute on function public.federation_stats(text,text) to service_role;
+comment on function public.federation_stats(text,text) is 'How many memories, live sessions, messages and open tasks the caller may read.';
+
+CREATE OR REPLACE FUNCTION public.get_memory(id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  memory jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select federation.memory_json(k) into memory from public.agent_memories k
+  where k.tenant_id = who.tenant and k.id = get_memory.id
+    and k.deleted_at is null and k.superseded_by is null and (k.expires_at is null or k.expires_at > now())
+    and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return memory;
+end
+$function$
+-- owner postgres
+grant execute on function public.get_memory(text,text,text) to authenticated;
+grant execute on function public.get_memory(text,text,text) to service_role;
+comment on function public.get_memory(text,text,text) is 'A memory that the caller may read, or null.';
+
+CREATE OR REPLACE FUNCTION public.get_task(task_id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  found_task jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select federation.task_json(t) into found_task from public.agent_tasks t
+  where t.tenant_id = who.tenant and t.task_id = get_task.task_id;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return found_task;
+end
+$function$
+-- owner postgres
+grant execute on function public.get_task(text,text,text) to authenticated;
+grant execute on function public.get_task(text,text,text) to service_role;
+comment on function public.get_task(text,text,text) is 'A task, or null.';
+
+CREATE OR REPLACE FUNCTION public.heartbeat(session_id text, status text DEFAULT NULL::text, task text DEFAULT NULL::text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  alive boolean;
+  positions jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('session_id', heartbeat.session_id, 255),
+    federation.check_text('status', coalesce(heartbeat.status, 'unchanged'), 64),
+    federation.check_text('task', heartbeat.task, 65536, false);
+  update public.agent_sessions s set
+    last_seen_at = now(),
+    status = coalesce(heartbeat.status, s.status),
+    task = case when heartbeat.status is null then coalesce(heartbeat.task, s.task) else heartbeat.task end
+  where s.tenant_id = who.tenant and s.session_id = heartbeat.session_id and s.agent_id = who.agent and s.ended_at is null;
+  alive := found;
+  select jsonb_build_object(
+    'inbox', coalesce((select max(m.seq) from public.agent_messages m where m.tenant_id = who.tenant and m.to_agent = who.agent), 0),
+    'feed', greatest(
+      coalesce((select max(m.seq) from public.agent_messages m where m.tenant_id = who.tenant and m.to_agent is null), 0),
+      coalesce((select max(k.seq) from public.agent_memories k where k.tenant_id = who.tenant and k.scope <> 'agent'), 0)),
+    'queue', greatest(
+      coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to = who.agent), 0),
+      coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to is null), 0)))
+  into positions;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return jsonb_build_object('server_time', clock_timestamp(), 'alive', alive, 'positions', positions);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.heartbeat(text,text,text,text,text) to authenticated;
+grant execute on function public.heartbeat(text,text,text,text,text) to service_role;
+comment on function public.heartbeat(text,text,text,text,text) is 'Keeps a session alive; answers the newest positions of inbox, feed and queue.';
+
+CREATE OR REPLACE FUNCTION public.list_events(after_seq bigint DEFAULT 0, max_rows integer DEFAULT 100, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  return query
+    select to_jsonb(e) - '{row_id,tx,private}'::text[] from public.agent_events e
+    where e.tenant_id = who.tenant and e.seq > coalesce(after_seq, 0)
+      and (not e.private or who.agent is null or e.agent_id = who.agent)
+    order by e.seq
+    limit federation.check_rows(max_rows);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner postgres
+grant execute on function public.list_events(bigint,integer,text,text) to authenticated;
+grant execute on function public.list_events(bigint,integer,text,text) to service_role;
+comment on function public.list_events(bigint,integer,text,text) is 'What happened in the tenant, oldest first.';
+
+CREATE OR REPLACE FUNCTION public.list_sessions(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  return query
+    select federation.session_json(s) from public.agent_sessions s
+    where s.tenant_id = who.tenant and s.ended_at is null and s.last_seen_at > now() - make_interval(secs => s.timeout_seconds)
+    order by s.started_at desc, s.seq desc;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner postgres
+grant execute on function public.list_sessions(text,text) to authenticated;
+grant execute on function public.list_sessions(text,text) to service_role;
+comment on function public.list_sessions(text,text) is 'Sessions that are alive, newest first.';
+
+CREATE OR REPLACE FUNCTION public.mark_messages(ids text[], state text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  changed integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if state is null or state not in ('delivered', 'handled') then
+    raise exception 'state: expected delivered or handled, got %', coalesce(quote_literal(state), 'nothing') using errcode = '22023';
+  end if;
+  if cardinality(ids) > 10000 then
+    raise exception 'ids: expected at most 10000, got %', cardinality(ids) using errcode = '22023';
+  end if;
+  -- In the order of the rows, so that two who mark the same messages wait for each other instead of deadlocking.
+  with wanted as (
+    select m.row_id from public.agent_messages m
+    where m.tenant_id = who.tenant and m.id = any (ids) and m.to_agent = who.agent
+      and case state when 'delivered' then m.delivered_at is null else m.handled_at is null end
+    order by m.row_id for update)
+  update public.agent_messages m set
+    delivered_at = coalesce(m.delivered_at, now()),
+    handled_at = case state when 'handled' then now() else m.handled_at end
+  from wanted w where m.row_id = w.row_id;
+  get diagnostics changed = row_count;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return changed;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.mark_messages(text[],text,text,text) to authenticated;
+grant execute on function public.mark_messages(text[],text,text,text) to service_role;
+comment on function public.mark_messages(text[],text,text,text) is 'Marks messages to the acting agent as delivered or handled; answers how many changed.';
+
+CREATE OR REPLACE FUNCTION public.memory_index_statement(dimensions integer)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  home text := (select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+  kind text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
+begin
+  if dimensions is null or dimensions not between 1 and 4000 then
+    raise exception 'dimensions: expected 1 to 4000, got %', coalesce(dimensions::text, 'nothing') using errcode = '22023',
+      hint = 'Above 4000 dimensions pgvector has no HNSW index; searches stay exact.';
+  end if;
+  return format(
+    'create index if not exists agent_memories_hnsw_%1$s on public.agent_memories using hnsw '
+    '((embedding::%2$s.%3$s(%1$s)) %2$s.%3$s_cosine_ops) where %2$s.vector_dims(embedding) = %1$s',
+    dimensions, home, kind);
+end
+$function$
+-- owner postgres
+grant execute on function public.memory_index_statement(integer) to authenticated;
+grant execute on function public.memory_index_statement(integer) to service_role;
+comment on function public.memory_index_statement(integer) is 'The statement that makes an HNSW index for one dimension; it makes none itself.';
+
+CREATE OR REPLACE FUNCTION public.open_session(session_id text, instance_id text DEFAULT NULL::text, status text DEFAULT 'online'::text, task text DEFAULT NULL::text, capabilities text[] DEFAULT '{}'::text[], metadata jsonb DEFAULT '{}'::jsonb, timeout_seconds integer DEFAULT 90, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  session public.agent_sessions;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('session_id', open_session.session_id, 255),
+    federation.check_text('instance_id', open_session.instance_id, 255, false),
+    federation.check_text('status', open_session.status, 64),
+    federation.check_text('task', open_session.task, 65536, false),
+    federation.check_text('capabilities', array_to_string(open_session.capabilities, ','), 65536, false),
+    federation.check_json('metadata', open_session.metadata, 65536);
+  if jsonb_typeof(open_session.metadata) <> 'object' then
+    raise exception 'metadata: expected an object, got %', jsonb_typeof(open_session.metadata) using errcode = '22023';
+  end if;
+  if open_session.timeout_seconds not between 1 and 86400 then
+    raise exception 'timeout_seconds: expected 1 to 86400, got %', open_session.timeout_seconds using errcode = '22023';
+  end if;
+  insert into public.agent_sessions as s (
+    tenant_id, session_id, agent_id, instance_id, status, task, capabilities, metadata, timeout_seconds)
+  values (
+    who.tenant, open_session.session_id, who.agent, open_session.instance_id, open_session.status, open_session.task,
+    coalesce(open_session.capabilities, '{}'), coalesce(open_session.metadata, '{}'), coalesce(open_session.timeout_seconds, 90))
+  on conflict (tenant_id, session_id) do update set
+    instance_id = excluded.instance_id, status = excluded.status, task = excluded.task, capabilities = excluded.capabilities,
+    metadata = excluded.metadata, timeout_seconds = excluded.timeout_seconds, last_seen_at = now(),
+    started_at = case when s.ended_at is null then s.started_at else now() end, ended_at = null, end_reason = null
+  where s.agent_id = excluded.agent_id
+  returning s.* into session;
+  if session.row_id is null then
+    raise exception 'session % belongs to another agent', quote_literal(open_session.session_id) using errcode = '42501';
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.session_json(session);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.open_session(text,text,text,text,text[],jsonb,integer,text,text) to authenticated;
+grant execute on function public.open_session(text,text,text,text,text[],jsonb,integer,text,text) to service_role;
+comment on function public.open_session(text,text,text,text,text[],jsonb,integer,text,text) is 'Opens a session of the acting agent, or reopens it.';
+
+CREATE OR REPLACE FUNCTION public.pull_inbox(max_messages integer DEFAULT 100, after_seq bigint DEFAULT 0, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  return query
+    select federation.message_json(m) from public.agent_messages m
+    where m.tenant_id = who.tenant and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null
+      and m.seq > coalesce(after_seq, 0) and (m.expires_at is null or m.expires_at > now())
+    order by m.seq
+    limit federation.check_rows(max_messages);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner postgres
+grant execute on function public.pull_inbox(integer,bigint,text,text) to authenticated;
+grant execute on function public.pull_inbox(integer,bigint,text,text) to service_role;
+comment on function public.pull_inbox(integer,bigint,text,text) is 'The acting agent''s messages that are not handled, oldest first.';
+
+CREATE OR REPLACE FUNCTION public.query_memories(agent text DEFAULT NULL::text, max_rows integer DEFAULT 100, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  perform federation.check_agent('agent', query_memories.agent);
+  return query
+    select federation.memory_json(k) from public.agent_memories k
+    where k.tenant_id = who.tenant and (query_memories.agent is null or k.agent_id = query_memories.agent)
+      and k.deleted_at is null and k.superseded_by is null and (k.expires_at is null or k.expires_at > now())
+      and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent)
+    order by k.created_at desc, k.seq desc
+    limit federation.check_rows(max_rows);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner postgres
+grant execute on function public.query_memories(text,integer,text,text) to authenticated;
+grant execute on function public.query_memories(text,integer,text,text) to service_role;
+comment on function public.query_memories(text,integer,text,text) is 'Memories that the caller may read, newest first.';
+
+CREATE OR REPLACE FUNCTION public.schema_version()
+ RETURNS integer
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ select 1 $function$
+-- owner postgres
+grant execute on function public.schema_version() to anon;
+grant execute on function public.schema_version() to authenticated;
+grant execute on function public.schema_version() to service_role;
+comment on function public.schema_version() is 'Which schema of the agent federation this database has.';
+
+CREATE OR REPLACE FUNCTION public.search_memories(embedding extensions.vector, max_rows integer DEFAULT 10, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'extensions', 'pg_temp'
+AS $function$
+    declare
+      who record;
+      dimensions integer := vector_dims(embedding);
+      kind text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
+      near text := 'k.embedding <=> $1';
+      version integer[];
+    begin
+      select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+      if embedding is null or vector_norm(embedding) = 0 then
+        raise exception 'embedding: expected a vector that is not all zeros, got %', case when embedding is null then 'nothing' else 'zeros' end
+          using errcode = '22023';
+      end if;
+      if to_regclass('public.agent_memories_hnsw_' || dimensions) is not null then
+        near := format('k.embedding::%1$s(%2$s) <=> $1::%1$s(%2$s)', kind, dimensions);
+        -- Without it the tenant's filter starves what the index finds. pgvector has it since 0.8.
+        version := (select string_to_array(extversion, '.')::integer[] from pg_extension where extname = 'vector');
+        if version >= array[0, 8] then
+          perform set_config('hnsw.iterative_scan', 'strict_order', true);
+        end if;
+      end if;
+      return query execute format(
+        'select federation.memory_json(k) || jsonb_build_object(''similarity'', 1 - (%1$s)) from public.agent_memories k '
+        'where k.tenant_id = $2 and vector_dims(k.embedding) = %2$s and k.deleted_at is null and k.superseded_by is null '
+        'and (k.expires_at is null or k.expires_at > now()) and (k.scope <> ''agent'' or $3 is null or k.agent_id = $3) '
+        'order by %1$s limit $4', near, dimensions)
+        using embedding, who.tenant, who.agent, federation.check_rows(max_rows);
+      perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+    end
+    $function$
+-- owner postgres
+grant execute on function public.search_memories(extensions.vector,integer,text,text) to authenticated;
+grant execute on function public.search_memories(extensions.vector,integer,text,text) to service_role;
+comment on function public.search_memories(extensions.vector,integer,text,text) is 'The memories nearest in meaning, best first, of the same dimension only.';
+
+CREATE OR REPLACE FUNCTION public.send_message(id text, to_agent text, type text, payload jsonb, reply_to text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, hop_count integer DEFAULT 0, sender_seq bigint DEFAULT NULL::bigint, instance_id text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+declare
+  who record;
+  message public.agent_messages;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('id', id, 255), federation.check_agent('to_agent', to_agent),
+    federation.check_text('type', type, 255), federation.check_json('payload', payload),
+    federation.check_text('reply_to', reply_to, 255, false), federation.check_text('correlation_id', correlation_id, 255, false),
+    federation.check_text('instance_id', instance_id, 255, false), federation.check_text('traceparent', traceparent, 255, false);
+  if hop_count < 0 then
+    raise exception 'hop_count: expected 0 or more, got %', hop_count using errcode = '22023';
+  end if;
+  message.tenant_id := who.tenant;
+  message.id := id;
+  message.from_agent := who.agent;
+  message.to_agent := to_agent;
+  message.type := type;
+  message.payload := coalesce(payload, 'null');
+  message.reply_to := reply_to;
+  message.correlation_id := correlation_id;
+  message.hop_count := coalesce(hop_count, 0);
+  message.sender_seq := sender_seq;
+  message.instance_id := instance_id;
+  message.traceparent := traceparent;
+  message.expires_at := expires_at;
+  message := federation.store_message(message);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.message_json(message);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.send_message(text,text,text,jsonb,text,text,integer,bigint,text,text,timestamp with time zone,text,text) to authenticated;
+grant execute on function public.send_message(text,text,text,jsonb,text,text,integer,bigint,text,text,timestamp with time zone,text,text) to service_role;
+comment on function public.send_message(text,text,text,jsonb,text,text,integer,bigint,text,text,timestamp with time zone,text,text) is 'Stores and announces a message; the same id with the same content again answers the stored one.';
+
+CREATE OR REPLACE FUNCTION public.store_memories(memories jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'extensions', 'pg_temp'
+AS $function$
+declare
+  who record;
+  ids text[];
+  taken text;
+begin
+  -- A service that names no agent says in each memory whose it is.
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  if memories is null or jsonb_typeof(memories) <> 'array' then
+    raise exception 'memories: expected an array of objects, got %', coalesce(jsonb_typeof(memories), 'nothing') using errcode = '22023';
+  end if;
+  perform federation.check_memory(m.value, m.ordinality, who.tenant, who.agent)
+  from jsonb_array_elements(memories) with ordinality m;
+  ids := array(select m.value ->> 'id' from jsonb_array_elements(memories) with ordinality m order by m.ordinality);
+  taken := federation.taken_memory(who.tenant, ids, array(
+    select coalesce(m.value ->> 'agent_id', who.agent) from jsonb_array_elements(memories) with ordinality m order by m.ordinality));
+  if taken is not null then
+    raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
+  end if;
+
+  insert into public.agent_memories as k (
+    tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes,
+    valid_from, valid_to, traceparent, correlation_id, instance_id, created_at, expires_at)
+  select who.tenant, w.id, coalesce(w.agent_id, who.agent), w.session_id, w.content, (g.value ->> 'embedding')::vector,
+    w.embedding_model, coalesce(w.metadata, '{}'), w.source, coalesce(w.scope, 'tenant'), w.supersedes, w.valid_from,
+    w.valid_to, w.traceparent, w.correlation_id, w.instance_id, coalesce(w.created_at, now()), w.expires_at
+  from (
+    select distinct on (m.value ->> 'id') m.value, m.ordinality as place from jsonb_array_elements(memories) with ordinality m
+    order by m.value ->> 'id', m.ordinality desc) g,
+    jsonb_to_record(g.value) as w (
+      id text, agent_id text, session_id text, content text, embedding_model text, metadata jsonb, source jsonb, scope text,
+      supersedes text, valid_from timestamptz, valid_to timestamptz, traceparent text, correlation_id text, instance_id text,
+      created_at timestamptz, expires_at timestamptz)
+  order by g.place
+  on conflict (tenant_id, id) do update set
+    session_id = excluded.session_id, content = excluded.content, embedding = excluded.embedding,
+    embedding_model = excluded.embedding_model, metadata = excluded.metadata, source = excluded.source,
+    scope = excluded.scope, supersedes = excluded.supersedes, valid_from = excluded.valid_from, valid_to = excluded.valid_to,
+    traceparent = excluded.traceparent, correlation_id = excluded.correlation_id, instance_id = excluded.instance_id,
+    created_at = excluded.created_at, expires_at = excluded.expires_at, deleted_at = null,
+    superseded_by = case when k.deleted_at is null then k.superseded_by end
+  where k.agent_id = excluded.agent_id and (
+    k.deleted_at is not null
+    or (k.session_id, k.content, k.embedding, k.embedding_model, k.metadata, k.source, k.scope, k.supersedes, k.valid_from,
+        k.valid_to, k.expires_at) is distinct from
+       (excluded.session_id, excluded.content, excluded.embedding, excluded.embedding_model, excluded.metadata,
+        excluded.source, excluded.scope, excluded.supersedes, excluded.valid_from, excluded.valid_to, excluded.expires_at));
+
+  if exists (select from jsonb_array_elements(memories) m where m.value ->> 'supersedes' is not null) then
+    update public.agent_memories k set superseded_by = m.value ->> 'id'
+    from jsonb_array_elements(memories) m
+    where k.tenant_id = who.tenant and k.id = m.value ->> 'supersedes' and k.id <> m.value ->> 'id'
+      and k.agent_id = coalesce(m.value ->> 'agent_id', who.agent) and k.deleted_at is null
+      and k.superseded_by is distinct from m.value ->> 'id';
+  end if;
+
+  -- One look-up a memory, whatever the planner thinks of an array's length.
+  return query
+    select federation.memory_json(k.memory) from unnest(ids) with ordinality as wanted (id, place)
+    cross join lateral (
+      select m as memory from public.agent_memories m where m.tenant_id = who.tenant and m.id = wanted.id offset 0) k
+    order by wanted.place;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner postgres
+grant execute on function public.store_memories(jsonb,text,text) to authenticated;
+grant execute on function public.store_memories(jsonb,text,text) to service_role;
+comment on function public.store_memories(jsonb,text,text) is 'Inserts or replaces memories by id; the same content again changes nothing.';
+
+CREATE OR REPLACE FUNCTION public.store_memory(memory jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if memory is null or jsonb_typeof(memory) <> 'object' then
+    raise exception 'memory: expected an object, got %', coalesce(jsonb_typeof(memory), 'nothing') using errcode = '22023';
+  end if;
+  return (select s from public.store_memories(jsonb_build_array(memory), as_agent, as_tenant) s);
+end
+$function$
+-- owner postgres
+grant execute on function public.store_memory(jsonb,text,text) to authenticated;
+grant execute on function public.store_memory(jsonb,text,text) to service_role;
+comment on function public.store_memory(jsonb,text,text) is 'Inserts or replaces a memory by id; answers the row.';
+
+CREATE OR REPLACE FUNCTION public.update_session(session_id text, status text, task text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  session public.agent_sessions;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  perform federation.check_text('session_id', update_session.session_id, 255),
+    federation.check_text('status', update_session.status, 64),
+    federation.check_text('task', update_session.task, 65536, false),
+    federation.check_json('metadata', update_session.metadata, 65536);
+  if jsonb_typeof(update_session.metadata) <> 'object' then
+    raise exception 'metadata: expected an object, got %', jsonb_typeof(update_session.metadata) using errcode = '22023';
+  end if;
+  update public.agent_sessions s set
+    status = update_session.status, task = update_session.task,
+    metadata = coalesce(update_session.metadata, s.metadata), last_seen_at = now()
+  where s.tenant_id = who.tenant and s.session_id = update_session.session_id and (s.agent_id = who.agent or who.agent is null)
+  returning s.* into session;
+  if not found then
+    raise exception 'no session % of this agent', quote_literal(update_session.session_id) using errcode = 'P0002';
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.session_json(session);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.update_session(text,text,text,jsonb,text,text) to authenticated;
+grant execute on function public.update_session(text,text,text,jsonb,text,text) to service_role;
+comment on function public.update_session(text,text,text,jsonb,text,text) is 'Sets status and task of a session; P0002 when there is none.';
