@@ -1,3 +1,4 @@
+import "../../examples/support/known-notice.ts";
 import { Agent, request } from "node:http";
 import { createClient, type WebSocketLikeConstructor } from "@supabase/supabase-js";
 import WebSocket from "ws";
