@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createRealtimeHub, createSupabaseAdapter } from "agent-federation";
+import { createRealtimeHub, createSupabaseAdapter, mintAgentToken } from "agent-federation";
 import { startLocalSupabase } from "@agent-federation/local-supabase";
 import { chromium, type BrowserContext } from "playwright-core";
 import { afterAll, beforeAll, expect, test, type TestContext } from "vitest";
@@ -97,27 +97,32 @@ test("a page refuses secrets, and takes an anon key with an access token", async
   needsBrowser(context);
   const script = await bundleText(`
     import { createRealtimeHub, createSupabaseAdapter } from "agent-federation";
-    const codeOf = (attempt) => { try { attempt(); return "accepted"; } catch (error) { return error.code; } };
-    globalThis.attempt = (options) => [
-      codeOf(() => createRealtimeHub("page", "t", options)),
-      codeOf(() => createSupabaseAdapter(options)),
-    ];
+    const codeOf = (attempt) => attempt.then(() => "accepted", (error) => error.code);
+    globalThis.attempt = async (options) => {
+      const adapter = createSupabaseAdapter(options);
+      const hub = createRealtimeHub("page", options.tenantId, options);
+      const codes = [await codeOf(hub.initialize()), await codeOf(adapter.initialize())];
+      await Promise.all([hub.shutdown(), adapter.shutdown()]);
+      return codes;
+    };
   `);
   const page = await browser.newPage();
   await page.goto(served.url);
   await page.addScriptTag({ content: script, type: "module" });
   const attempt = (options: Record<string, string>): Promise<unknown> =>
     page.evaluate(
+      // Set by the script above.
       (given) => (globalThis as unknown as { attempt(options: unknown): unknown }).attempt(given),
-      options,
-    ); // set by the script above
+      { ...options, tenantId },
+    );
   const { url, anonKey, jwtSecret, serviceRoleKey, secretKey } = stack;
   const refused = ["credentials", "credentials"];
   expect(await attempt({ url, anonKey, jwtSecret })).toEqual(refused);
   expect(await attempt({ url, anonKey, serviceRoleKey })).toEqual(refused);
   expect(await attempt({ url, anonKey: serviceRoleKey })).toEqual(refused);
   expect(await attempt({ url, anonKey: secretKey })).toEqual(refused);
-  expect(await attempt({ url, anonKey, accessToken: "x", jwtSecret })).toEqual(refused);
-  expect(await attempt({ url, anonKey, accessToken: "x" })).toEqual(["accepted", "accepted"]);
+  const accessToken = await mintAgentToken({ secret: jwtSecret, tenantId, agentId: "page" });
+  expect(await attempt({ url, anonKey, accessToken, jwtSecret })).toEqual(refused);
+  expect(await attempt({ url, anonKey, accessToken })).toEqual(["accepted", "accepted"]);
   await page.close();
 });

@@ -258,7 +258,8 @@ test("what an agent keeps to itself is for nobody else in its tenant", async () 
 });
 
 test("the anon key alone is refused with what to do, wrong keys and tokens are refused by the project", async () => {
-  expect(() => open({})).toThrow(/accessToken|SUPABASE_JWT_SECRET/);
+  await expect(open({}).initialize()).rejects.toThrow(/accessToken.*SUPABASE_JWT_SECRET/);
+  expect(await codeOf(open({}).queryMemories("t"))).toBe("credentials");
   expect(await codeOf(open({ jwtSecret: "not-the-secret-of-this-project-at-all" }).initialize())).toBe(
     "unauthorized",
   );

@@ -61,7 +61,7 @@ export class SupabaseFederationAdapter {
   readonly #tenants = new Set<string>();
   #closing: Promise<void> | undefined;
 
-  /** Throws FederationError "credentials", "unsupported" or "invalid_argument" on options that cannot work. */
+  /** Throws FederationError "unsupported" or "invalid_argument" on options that cannot work; credentials are looked at by `initialize()`. */
   constructor(config: AdapterOptions) {
     const options = resolveAdapterOptions(config, { environment: readEnvironment(), inBrowser: isBrowser() });
     this.#options = options;
@@ -84,7 +84,7 @@ export class SupabaseFederationAdapter {
     const named = self ?? { tenantId: "default" };
     await this.#actors.run(named, async ({ connection, as }) => {
       const { access, fetch: request = fetch, requestTimeoutMs } = this.#options;
-      await checkSchema(connection, access, request, AbortSignal.timeout(requestTimeoutMs));
+      await checkSchema(connection, access(), request, AbortSignal.timeout(requestTimeoutMs));
       // A wrong service key or secret answers the question above as well; only a real call shows it.
       await connection.callPlain("federation_stats", as);
     });

@@ -51,7 +51,7 @@ export class ActingFor {
 
   /** Whom the credential itself names: an agent's token does, the service role and the JWT secret do not. */
   async self(): Promise<Actor | undefined> {
-    const { credential } = this.#options.access;
+    const { credential } = this.#options.access();
     if (credential.kind === "secret" || credential.kind === "service-role") return undefined;
     return actorOf(await this.#ownConnection());
   }
@@ -61,7 +61,7 @@ export class ActingFor {
     if (this.#closing !== undefined) throw adapterClosed();
     const release = this.#clock.hold();
     try {
-      if (this.#options.access.credential.kind !== "secret")
+      if (this.#options.access().credential.kind !== "secret")
         return await task(await this.#asCredential(named));
       const actor = this.#actorFor(named);
       const held = this.#hold(actor);
@@ -79,7 +79,7 @@ export class ActingFor {
   /** For everybody: the service role counts and cleans over all tenants. Others name the tenant they mean, or their token does. */
   async runForAll<T>(task: (connection: Connection) => Promise<T>): Promise<T | undefined> {
     if (this.#closing !== undefined) throw adapterClosed();
-    if (this.#options.access.credential.kind === "secret") return undefined;
+    if (this.#options.access().credential.kind === "secret") return undefined;
     const connection = await this.#ownConnection();
     if (actorOf(connection) !== undefined) return undefined;
     const release = this.#clock.hold();
@@ -89,7 +89,7 @@ export class ActingFor {
   /** A connection of the caller's own, with its own socket, which the caller closes. */
   async open(named: Named): Promise<Acting> {
     if (this.#closing !== undefined) throw adapterClosed();
-    if (this.#options.access.credential.kind === "secret") {
+    if (this.#options.access().credential.kind === "secret") {
       const actor = this.#actorFor(named);
       return actingAs(await openConnection(this.#connectionOptions(actor)), actor);
     }
@@ -130,7 +130,8 @@ export class ActingFor {
 
   /** The actor is whoever the token names, which is known once there is one. */
   async #openAsCredential(): Promise<Connection> {
-    const { access, clock, log, requestTimeoutMs: timeoutMs, agentId } = this.#options;
+    const { clock, log, requestTimeoutMs: timeoutMs, agentId } = this.#options;
+    const access = this.#options.access();
     const nobody: Actor = { tenantId: "", agentId };
     const tokens = openTokenSource(access, nobody, { clock, log, timeoutMs });
     await tokens.token();
@@ -167,9 +168,9 @@ export class ActingFor {
   }
 
   #connectionOptions(actor: Actor): ConnectionOptions {
-    const { access, requestTimeoutMs, fetch, random, log } = this.#options;
+    const { requestTimeoutMs, fetch, random, log } = this.#options;
     return {
-      access,
+      access: this.#options.access(),
       actor,
       requestTimeoutMs,
       socketHeartbeatMs: 25_000,

@@ -39,7 +39,8 @@ export interface SupabaseConfig extends AdapterOptions {
 
 /** Complete and read-only. */
 export interface ResolvedAdapterOptions {
-  readonly access: Access;
+  /** Throws FederationError "credentials" where there is nothing to prove who one is; first called by `initialize()`. */
+  readonly access: () => Access;
   readonly vectorBackend: "pgvector";
   readonly syncIntervalMs: number;
   readonly agentId: string;
@@ -71,7 +72,7 @@ export function resolveAdapterOptions(
   };
   const given = withoutUndefined(options);
   return {
-    access: resolveAccess({ ...taken?.options, ...given }, environment, inBrowser),
+    access: () => resolveAccess({ ...taken?.options, ...given }, environment, inBrowser),
     vectorBackend: resolveVectorBackend(options.vectorBackend, environment["FEDERATION_VECTOR_BACKEND"]),
     syncIntervalMs: milliseconds(options.syncInterval, "syncInterval", "FEDERATION_SYNC_INTERVAL", 60_000),
     agentId: requireId(options.agentId ?? "adapter", "agentId"),
