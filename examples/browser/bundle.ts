@@ -25,7 +25,7 @@ export function bundleText(contents: string): Promise<string> {
 }
 
 async function bundle(options: BuildOptions): Promise<string> {
-  const { outputFiles = [] } = await build({ ...forBrowsers, ...options, write: false });
+  const { outputFiles } = await build({ ...forBrowsers, ...options, write: false });
   const [script] = outputFiles;
   if (script === undefined) throw new Error("esbuild made no file");
   return script.text;

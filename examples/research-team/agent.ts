@@ -6,6 +6,7 @@ import {
   isFederationError,
   type RealtimeFederationHub,
   type SupabaseFederationAdapter,
+  type TaskAssignment,
 } from "agent-federation";
 import { parseDocument, type Document } from "./logic/text.ts";
 import { readdir, readFile } from "node:fs/promises";
@@ -25,18 +26,13 @@ export interface Teammate {
   readonly agentId: string;
   readonly tenantId: string;
   /** Says what happened: to the process that started this one, else on the terminal. */
-  tell(event: Omit<TeamEvent, "agent">): void;
+  readonly tell: (event: Omit<TeamEvent, "agent">) => void;
   /** Stores a memory of this agent, with an embedding of its content, and says so. */
-  remember(id: string, content: string, metadata: Record<string, unknown>): Promise<void>;
+  readonly remember: (id: string, content: string, metadata: Record<string, unknown>) => Promise<void>;
   /** Hands a task over and says so. */
-  assign(task: {
-    task_id: string;
-    assigned_to: string;
-    description: string;
-    [more: string]: unknown;
-  }): Promise<void>;
+  readonly assign: (task: TaskAssignment) => Promise<void>;
   /** Completes a task and says so. */
-  finish(taskId: string, text: string, result: Record<string, unknown>): Promise<void>;
+  readonly finish: (taskId: string, text: string, result: Record<string, unknown>) => Promise<void>;
 }
 
 /**

@@ -16,7 +16,7 @@ export interface TeamOptions {
   readonly timeoutMs?: number;
   readonly signal: AbortSignal;
   /** Called for everything that happens, as it happens. */
-  onEvent(event: TeamEvent): void;
+  readonly onEvent: (event: TeamEvent) => void;
 }
 
 export interface TeamResult {
