@@ -69,7 +69,7 @@ export class Presence {
 
   /** Reads the sessions once and decides from their number whether to be seen by presence. Call before the room is joined. */
   async start(): Promise<void> {
-    this.#apply(this.roster.syncSessions(await this.#sessions(), this.#parts.clock.now()));
+    await this.#syncSessions();
     this.#mode = nextRosterMode("presence", this.roster.instances, this.#options.rosterThreshold);
     if (this.#mode === "sessions") {
       this.#isTracking = false;
@@ -239,21 +239,23 @@ export class Presence {
 
   async #readSessions(): Promise<void> {
     try {
-      const sessions = await this.#sessions();
-      if (this.#scope.isClosed) return;
-      this.#apply(this.roster.syncSessions(sessions, this.#parts.clock.now()));
-      this.#parts.onSync();
+      await this.#syncSessions();
+      if (!this.#scope.isClosed) this.#parts.onSync();
     } catch (error) {
       if (!this.#scope.isClosed) this.#parts.log("debug", "the sessions could not be read", { error });
     }
   }
 
-  async #sessions(): Promise<AgentPresence[]> {
+  async #syncSessions(): Promise<void> {
+    const { clock } = this.#parts;
+    const askedAtMs = clock.now();
     const rows = await this.#parts.listSessions();
+    if (this.#scope.isClosed) return;
     if (!Array.isArray(rows))
       throw new FederationError("protocol", `list_sessions: expected an array, got ${typeof rows}`);
     // Newest first from the database; the newest goes last here.
-    return rows.toReversed().flatMap((row: unknown) => parsePresence(row) ?? []);
+    const sessions = rows.toReversed().flatMap((row: unknown) => parsePresence(row) ?? []);
+    this.#apply(this.roster.syncSessions(sessions, askedAtMs, clock.now()));
   }
 
   /** Shows this agent now, or as soon as the server's limit allows; the last value wins. */

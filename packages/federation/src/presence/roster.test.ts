@@ -88,23 +88,46 @@ test("sessions count only in a large room, and not those of processes whose pres
   const roster = make();
   const at = (seconds: number): string => new Date(seconds * 1000).toISOString();
   roster.sawPresence([{ ref: "1", presence: presence("killed") }], 0);
-  roster.syncSessions([presence("killed"), presence("untracked")], 0);
+  roster.syncSessions([presence("killed"), presence("untracked")], 0, 0);
   expect(roster.agents().map((agent) => agent.agent_id)).toEqual(["killed"]);
   expect(names(roster.countSessions(true, 0))).toEqual(["join untracked"]);
   roster.lostPresence([{ agentId: "killed", ref: "1" }], 60_000);
   expect(names(roster.due(70_000))).toEqual(["leave killed"]);
   // Its row is still there, for as long as a session may be silent.
   expect(
-    roster.syncSessions([presence("killed", undefined, "online", at(50)), presence("untracked")], 80_000),
+    roster.syncSessions(
+      [presence("killed", undefined, "online", at(50)), presence("untracked")],
+      80_000,
+      80_000,
+    ),
   ).toEqual([]);
   // It beats again: it was only the socket.
   expect(
     names(
-      roster.syncSessions([presence("killed", undefined, "online", at(90)), presence("untracked")], 91_000),
+      roster.syncSessions(
+        [presence("killed", undefined, "online", at(90)), presence("untracked")],
+        91_000,
+        91_000,
+      ),
     ),
   ).toEqual(["join killed"]);
   roster.countSessions(false, 92_000);
   expect(names(roster.due(92_000 + graceMs)).toSorted()).toEqual(["leave killed", "leave untracked"]);
+});
+
+test("the answer to a question about the sessions is not newer than what was heard meanwhile", () => {
+  const roster = make();
+  roster.countSessions(true, 0);
+  roster.sawSession(presence("early"), 10);
+  roster.sawSession(presence("ended"), 10);
+  const askedAt = 20;
+  roster.sawSession(presence("new"), 30);
+  roster.endedSession("ended", "ended-1", true, 30);
+  expect(
+    roster.syncSessions([presence("ended", undefined, "online", new Date(5).toISOString())], askedAt, 40),
+  ).toEqual([]);
+  expect(names(roster.due(99_999))).toEqual(["leave early"]);
+  expect(roster.agents().map((agent) => agent.agent_id)).toEqual(["new"]);
 });
 
 type Step = {

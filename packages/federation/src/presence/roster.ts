@@ -25,7 +25,7 @@ interface Entry {
   /** By presence reference, newest last. */
   readonly byRef: Map<string, AgentPresence>;
   /** By instance: what the sessions in the database say, newest last. */
-  readonly bySession: Map<string, AgentPresence>;
+  readonly bySession: Map<string, SeenSession>;
   /** What watchers were told last; empty before the join. */
   told: readonly AgentPresence[];
   goneAtMs: number | undefined;
@@ -33,6 +33,11 @@ interface Entry {
 
 // By then the session of a dead process has timed out as well.
 const forgetLostMs = 600_000;
+
+interface SeenSession {
+  readonly presence: AgentPresence;
+  readonly seenAtMs: number;
+}
 
 export interface RosterOptions {
   /** Whoever drops and is back within this time neither left nor joined. */
@@ -78,21 +83,31 @@ export class Roster {
     return this.#settleSome(new Set(lost.map(({ agentId }) => agentId)), nowMs);
   }
 
-  /** All sessions that live: what is not in it has ended. */
-  syncSessions(sessions: readonly AgentPresence[], nowMs: number): RosterChange[] {
+  /**
+   * All sessions that lived at `askedAtMs`: what is not in it has ended, apart from what was heard of since. The answer to a question may
+   * be older than the news.
+   */
+  syncSessions(sessions: readonly AgentPresence[], askedAtMs: number, nowMs: number): RosterChange[] {
     for (const [instance, lostAtMs] of this.#lostAtMs)
       if (nowMs - lostAtMs > forgetLostMs) this.#lostAtMs.delete(instance);
-    for (const entry of this.#entries.values()) entry.bySession.clear();
-    for (const session of sessions)
-      if (this.#isBelieved(session))
-        this.#entry(session.agent_id).bySession.set(session.instance_id, session);
+    for (const { bySession } of this.#entries.values()) {
+      for (const [instance, { seenAtMs }] of bySession) if (seenAtMs < askedAtMs) bySession.delete(instance);
+    }
+    for (const session of sessions) {
+      const { bySession } = this.#entry(session.agent_id);
+      if (this.#isBelieved(session) && !bySession.has(session.instance_id)) {
+        bySession.set(session.instance_id, { presence: session, seenAtMs: askedAtMs });
+      }
+    }
     return this.#settleAll(nowMs);
   }
 
   /** A session was opened or changed. */
   sawSession(session: AgentPresence, nowMs: number): RosterChange[] {
     this.#lostAtMs.delete(session.instance_id);
-    this.#entry(session.agent_id).bySession.set(session.instance_id, session);
+    const { bySession } = this.#entry(session.agent_id);
+    bySession.delete(session.instance_id); // the newest goes last
+    bySession.set(session.instance_id, { presence: session, seenAtMs: nowMs });
     return this.#settleSome(new Set([session.agent_id]), nowMs);
   }
 
@@ -101,6 +116,7 @@ export class Roster {
     const entry = this.#entries.get(agentId);
     if (entry === undefined) return [];
     entry.bySession.delete(instanceId);
+    this.#lostAtMs.set(instanceId, nowMs);
     if (!isFinal) return this.#settleSome(new Set([agentId]), nowMs);
     for (const [ref, presence] of entry.byRef)
       if (presence.instance_id === instanceId) entry.byRef.delete(ref);
@@ -160,7 +176,7 @@ export class Roster {
 
   /** What the sessions say of one process. */
   session(agentId: string, instanceId: string): AgentPresence | undefined {
-    return this.#entries.get(agentId)?.bySession.get(instanceId);
+    return this.#entries.get(agentId)?.bySession.get(instanceId)?.presence;
   }
 
   /** How many processes were seen, by presence or by session, whether sessions count or not. */
@@ -209,7 +225,7 @@ export class Roster {
   #visible(entry: Entry): AgentPresence[] {
     const byInstance = new Map<string, AgentPresence>();
     if (this.#countsSessions)
-      for (const [instance, session] of entry.bySession) byInstance.set(instance, session);
+      for (const [instance, { presence }] of entry.bySession) byInstance.set(instance, presence);
     for (const presence of entry.byRef.values()) {
       byInstance.delete(presence.instance_id);
       byInstance.set(presence.instance_id, presence);
