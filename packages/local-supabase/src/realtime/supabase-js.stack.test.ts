@@ -310,18 +310,16 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
       const [statuses, others] = [new Heard<Status>(), new Heard<Status>()];
       await Promise.all([subscribe(channel, statuses), subscribe(other, others)]);
       const topicOnWire = channel.topic;
-      client.sockets
-        .at(-1)
-        ?.send(
-          vsn === "1.0.0"
-            ? JSON.stringify({
-                topic: topicOnWire,
-                event: "access_token",
-                payload: { access_token: "mistake" },
-                ref: "x",
-              })
-            : JSON.stringify([null, "x", topicOnWire, "access_token", { access_token: "mistake" }]),
-        );
+      client.sockets.at(-1)?.send(
+        vsn === "1.0.0"
+          ? JSON.stringify({
+              topic: topicOnWire,
+              event: "access_token",
+              payload: { access_token: "mistake" },
+              ref: "x",
+            })
+          : JSON.stringify([null, "x", topicOnWire, "access_token", { access_token: "mistake" }]),
+      );
       expect((await statuses.next()).status).toBe("CHANNEL_ERROR");
       expect(await statuses.next()).toEqual(SUBSCRIBED);
       expect(others.rest()).toEqual([]);

@@ -70,7 +70,7 @@ async function sendSingle(
   caller: Caller,
   server: ServerParts,
 ): Promise<Answer> {
-  const query = new URL(request.url ?? "/", "http://localhost").searchParams;
+  const query = new URLSearchParams((request.url ?? "").split("?", 2)[1]);
   if ([...query.keys()].some((name) => name === "persist" || name.startsWith("persist["))) {
     return answerWith(422, { message: "Persistence is not available in this version" });
   }

@@ -19,7 +19,7 @@ export type UpgradeRequest =
 
 /** The checks of an upgrade, in the order in which the first that fails answers. */
 export async function checkUpgrade(request: IncomingMessage, keyring: Keyring): Promise<UpgradeRequest> {
-  const query = new URL(request.url ?? "/", "http://localhost").searchParams;
+  const query = new URLSearchParams((request.url ?? "").split("?", 2)[1]);
   const codec = codecFor(query.get("vsn"));
   if (codec === undefined)
     return { refusal: { status: 403, contentType: undefined, body: "", isDelayed: false } };
@@ -58,7 +58,8 @@ export function refuseUpgrade(socket: Duplex, { status, contentType, body }: Upg
     `content-length: ${Buffer.byteLength(body)}`,
     ...(contentType === undefined ? [] : [`content-type: ${contentType}`]),
   ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  // Destroyed once it is out: a client that keeps its half open keeps nothing of ours.
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
 }
 
 /** What policies may see of a socket's request: the headers that begin with `x-`. */
