@@ -49,6 +49,7 @@ export class LiveHub {
   #closing: Promise<void> | undefined;
   #inboxPosition = 0;
   #received = 0;
+  #isUsable = false;
 
   /** Resolves when joined and usable; leaves nothing behind when it rejects. `step` hears what is being done. */
   static async open(
@@ -123,6 +124,15 @@ export class LiveHub {
     return this.#received;
   }
 
+  /** Tells who is here, oneself last. Until then nobody hears of the roster: whoever hears of an agent wants to speak to it at once. */
+  usable(): void {
+    this.#isUsable = true;
+    for (const { agentId, presences } of this.presence.roster.members()) {
+      this.#parts.emitter.emit("agent:join", { agent_id: agentId, presences });
+    }
+    this.#tellSync();
+  }
+
   /** Everything stops; the session is closed. Never rejects: what could not be said any more is logged. Twice returns the same promise. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -171,6 +181,7 @@ export class LiveHub {
   }
 
   #tellChanges(changes: readonly RosterChange[]): void {
+    if (!this.#isUsable) return;
     const { emitter } = this.#parts;
     for (const { type, agentId, presences, reason } of changes) {
       const event = { agent_id: agentId, presences };
@@ -182,7 +193,7 @@ export class LiveHub {
 
   #tellSync(): void {
     const { emitter } = this.#parts;
-    if (emitter.listenerCount("agents:sync") > 0)
+    if (this.#isUsable && emitter.listenerCount("agents:sync") > 0)
       emitter.emit("agents:sync", { agents: this.presence.roster.agents() });
   }
 

@@ -291,6 +291,7 @@ export class RealtimeFederationHub<Own extends object = object> {
       throw cause;
     }
     this.#become(hubStateOf(this.#live.channels.map((channel) => channel.state)));
+    this.#live.usable();
     // After the code behind `await hub.initialize()` has added its listeners.
     clock.after(0, () => this.#live?.inbox.release());
   }
