@@ -24,7 +24,7 @@ export interface ReplayParts {
 }
 
 /** How long a frame that was recorded may fail to come before it counts as missing. */
-const MISSING_AFTER_MS = 3000;
+const MISSING_AFTER_MS = 10_000;
 
 /**
  * Does what the recorded clients did and compares what they get. Order is compared per connection and topic; presence
