@@ -25,6 +25,7 @@ export default defineConfig({
             "test-support/**/*.test.ts",
           ],
           exclude: ["**/*.stack.test.ts", "**/node_modules/**"],
+          testTimeout: 60_000, // properties run many cases, and a busy machine runs them slowly
         },
       },
       {
@@ -37,8 +38,8 @@ export default defineConfig({
             "test-support/**/*.stack.test.ts",
           ],
           exclude: ["**/node_modules/**"],
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
         },
       },
     ],
