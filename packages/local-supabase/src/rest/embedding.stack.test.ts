@@ -53,6 +53,9 @@ beforeAll(async () => {
 });
 afterAll(() => stack.close());
 
+/** As long as Postgres lets a name be. */
+const longName = "a".repeat(63);
+
 interface Answer {
   readonly data: unknown;
   readonly error: unknown;
@@ -174,6 +177,23 @@ describe("relationships", () => {
     expect(
       await data(from("directors").select("id, premieres(title), late_films(title)").eq("id", 1)),
     ).toEqual([{ id: 1, premieres: { title: "The Matrix" }, late_films: [{ title: "Cloud Atlas" }] }]);
+  });
+
+  test("columns and relations may be called like what the statement calls its own", async () => {
+    const query = from("films").select("pgrst_rows:id, films_1:title, directors(pgrst_rows:id)").eq("id", 3);
+    expect(await data(query)).toEqual([
+      { pgrst_rows: 3, films_1: "Life of Pi", directors: { pgrst_rows: 2 } },
+    ]);
+    const many = from("directors").select("pgrst_source:id, films(pgrst_rows:id)").eq("id", 2);
+    expect(await data(many)).toEqual([{ pgrst_source: 2, films: [{ pgrst_rows: 3 }] }]);
+    await stack.database.exec(`
+      create table ${longName} (id int primary key, up_id int references ${longName});
+      insert into ${longName} values (1, null), (2, 1); grant select on ${longName} to service_role`);
+    const deep = from(longName).select(`id, up:up_id(id), down:${longName}(id, up:up_id(id))`).order("id");
+    expect(await data(deep)).toEqual([
+      { id: 1, up: null, down: [{ id: 2, up: { id: 1 } }] },
+      { id: 2, up: { id: 1 }, down: [] },
+    ]);
   });
 
   test("embedded values come out as they are", async () => {

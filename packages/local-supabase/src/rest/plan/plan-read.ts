@@ -60,8 +60,10 @@ export function planRead(cache: SchemaCache, root: ReadRoot): ReadNode {
   return planNode(context, place, root.select, root.said, 0);
 
   function unique(wanted: string): string {
-    let alias = wanted;
-    for (let attempt = 2; aliases.has(alias); attempt += 1) alias = `${wanted}_${attempt}`;
+    // Postgres cuts names after 63 bytes, and two that differ only behind that are one.
+    const base = Buffer.byteLength(wanted) > 55 ? "pgrst_relation" : wanted;
+    let alias = base;
+    for (let attempt = 2; aliases.has(alias); attempt += 1) alias = `${base}_${attempt}`;
     aliases.add(alias);
     return alias;
   }

@@ -14,7 +14,7 @@ relations as (
   join exposed e on e.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
 ),
-columns as (
+columns as materialized (
   select r.oid as relation, a.attnum, a.attname as name,
     format_type(a.atttypid, -1) as type,
     format_type(case t.typtype when 'd' then t.typbasetype else a.atttypid end, -1) as base_type,
@@ -26,6 +26,7 @@ columns as (
     end as default_sql
   from relations r
   join pg_catalog.pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+    and a.attrelid = any (array(select oid from relations))
   join pg_catalog.pg_type t on t.oid = a.atttypid
   left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 ),
@@ -51,6 +52,13 @@ foreign_keys as (
   from pg_catalog.pg_constraint k
   where k.contype = 'f' and k.conparentid = 0
 ),
+procedures as materialized (
+  -- An array, not only a join: the thousands of functions of other schemas must be left out first.
+  select p.*, e.nspname as schema
+  from pg_catalog.pg_proc p
+  join exposed e on e.oid = p.pronamespace
+  where p.prokind = 'f' and p.pronamespace = any (array(select oid from exposed))
+),
 parameters as (
   select p.oid as function_id, unnested.n,
     coalesce(p.proargnames[unnested.n], '') as name,
@@ -58,26 +66,24 @@ parameters as (
     unnested.type as type_id,
     coalesce(p.proargmodes[unnested.n], 'i') as mode,
     row_number() over (partition by p.oid order by unnested.n) as position
-  from pg_catalog.pg_proc p
-  join exposed e on e.oid = p.pronamespace
+  from procedures p
   cross join unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) with ordinality as unnested (type, n)
-  where p.prokind = 'f' and coalesce(p.proargmodes[unnested.n], 'i') in ('i', 'b', 'v')
+  where coalesce(p.proargmodes[unnested.n], 'i') in ('i', 'b', 'v')
 ),
 functions as (
-  select p.oid, e.nspname as schema, p.proname as name, p.proretset, p.provolatile, p.prorows,
+  select p.oid, p.schema, p.proname as name, p.proretset, p.provolatile, p.prorows,
     t.typname as return_type, t.typnamespace = 'pg_catalog'::regnamespace as return_is_builtin,
     coalesce(base.typtype, t.typtype) = 'c' or coalesce(p.proargmodes::text[] && '{t,b,o}', false) as returns_row,
     row_type.relname as return_relation, row_schema.nspname as return_schema, row_type.relkind as return_kind,
     (select substr(setting, length('statement_timeout=') + 1)
      from unnest(p.proconfig) setting where setting like 'statement_timeout=%') as statement_timeout,
     p.pronargs, p.pronargdefaults
-  from pg_catalog.pg_proc p
-  join exposed e on e.oid = p.pronamespace
+  from procedures p
   join pg_catalog.pg_type t on t.oid = p.prorettype
   left join pg_catalog.pg_type base on base.oid = t.typbasetype and t.typtype = 'd'
   left join pg_catalog.pg_class row_type on row_type.oid = coalesce(base.typrelid, t.typrelid) and row_type.oid <> 0
   left join pg_catalog.pg_namespace row_schema on row_schema.oid = row_type.relnamespace
-  where p.prokind = 'f' and t.typname not in ('trigger', 'event_trigger')
+  where t.typname not in ('trigger', 'event_trigger')
 )
 select json_build_object(
   'tables', (

@@ -89,7 +89,7 @@ function lateralSql({ alias, toOne, inner, node }: Embed): Sql {
   const kind = inner ? sql`inner join lateral` : sql`left join lateral`;
   const rows = readSql(node);
   if (toOne) return sql`${kind} (${rows}) as ${identifier(alias)} on true`;
-  const list = sql`select json_agg(pgrst_rows) as found from (${rows}) as pgrst_rows`;
+  const list = sql`select json_agg(pgrst_rows.*) as found from (${rows}) as pgrst_rows`;
   const on = inner ? sql`${identifier(alias, "found")} is not null` : sql`true`;
   return sql`${kind} (${list}) as ${identifier(alias)} on ${on}`;
 }

@@ -91,7 +91,8 @@ export function plannedCountSql(plan: Plan, options: AnswerOptions): Sql {
 function bodySql(plan: Plan, { shape, stripNulls }: Representation): Sql {
   const returns = plan.kind === "call" ? plan.call.function : undefined;
   const isRow = returns === undefined || returns.returns.kind === "row";
-  const list = sql`json_agg(${isRow ? sql`pgrst_rows` : sql`pgrst_rows.${scalarColumn}`})`;
+  // With the asterisk it is the row, even where a column is called like it.
+  const list = sql`json_agg(${isRow ? sql`pgrst_rows.*` : sql`pgrst_rows.${scalarColumn}`})`;
   const stripped = stripNulls ? sql`json_strip_nulls(${list})` : list;
   const single = shape === "object" || (returns !== undefined && !returns.returnsSet);
   return single ? sql`coalesce(${stripped} -> 0, 'null')` : sql`coalesce(${stripped}, '[]')`;
@@ -105,7 +106,7 @@ function locationSql(plan: Plan, { preferences }: AnswerOptions): Sql {
     preferences.representation === "headers-only" &&
     plan.write.table.primaryKey.length > 0;
   if (!wanted) return sql`null`;
-  const key = sql`select json_object_agg(member.key, member.value) from ${producedRows} as pgrst_new, json_each_text(row_to_json(pgrst_new)) as member`;
+  const key = sql`select json_object_agg(member.key, member.value) from ${producedRows} as pgrst_new, json_each_text(row_to_json(pgrst_new.*)) as member`;
   return sql`case when count(*) = 1 then (${key}) end`;
 }
 
