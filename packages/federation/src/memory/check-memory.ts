@@ -4,7 +4,7 @@ import { isRecord, toJson } from "../runtime/json.ts";
 import type { AgentMemory } from "./memory.ts";
 
 export const maxIdBytes = 255;
-export const maxContentBytes = 1024 * 1024;
+export const maxContentBytes: number = 1024 * 1024;
 export const maxDimensions = 4096;
 
 /** A memory as it is sent: checked, complete, plain JSON. Keys that were not given are absent, so that the database's defaults hold. */

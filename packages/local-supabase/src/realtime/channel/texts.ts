@@ -26,7 +26,7 @@ export const joinReasons = {
 export const closeTexts = {
   presenceRate: "Client presence rate limit exceeded",
   presenceSize: "Track message size exceeded",
-  noReadRight,
+  noReadRight: (subTopic: string): string => noReadRight(subTopic),
   policiesUnreadable: "Realtime was unable to connect to the project database",
   expired: (secondsAgo: number): string =>
     `Token has expired ${Math.max(0, Math.floor(secondsAgo))} seconds ago`,
