@@ -56,8 +56,9 @@ $$;
 do $$
 begin
   if not exists (select from pg_trigger where tgrelid = 'realtime.messages'::regclass and tgname = 'announce_message') then
+    -- Rows without a payload are what policies are asked with; nobody hears of them, and leaving them out halves what that costs.
     create trigger announce_message after insert on realtime.messages
-      for each row execute function realtime.announce_message();
+      for each row when (new.payload is not null or new.binary_payload is not null) execute function realtime.announce_message();
   end if;
 end
 $$;
