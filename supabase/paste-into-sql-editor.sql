@@ -1577,7 +1577,9 @@ as $$
 declare
   who record;
   ids text[];
+  owners text[];
   taken text;
+  written integer;
 begin
   -- A service that names no agent says in each memory whose it is.
   select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
@@ -1587,8 +1589,9 @@ begin
   perform federation.check_memory(m.value, m.ordinality, who.tenant, who.agent)
   from jsonb_array_elements(memories) with ordinality m;
   ids := array(select m.value ->> 'id' from jsonb_array_elements(memories) with ordinality m order by m.ordinality);
-  taken := federation.taken_memory(who.tenant, ids, array(
-    select coalesce(m.value ->> 'agent_id', who.agent) from jsonb_array_elements(memories) with ordinality m order by m.ordinality));
+  owners := array(
+    select coalesce(m.value ->> 'agent_id', who.agent) from jsonb_array_elements(memories) with ordinality m order by m.ordinality);
+  taken := federation.taken_memory(who.tenant, ids, owners);
   if taken is not null then
     raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
   end if;
@@ -1620,7 +1623,14 @@ begin
         k.valid_to, k.expires_at) is distinct from
        (excluded.session_id, excluded.content, excluded.embedding, excluded.embedding_model, excluded.metadata,
         excluded.source, excluded.scope, excluded.supersedes, excluded.valid_from, excluded.valid_to, excluded.expires_at));
-
+  get diagnostics written = row_count;
+  -- What was not written was there already, or another agent stored it a moment ago.
+  if written < cardinality(ids) then
+    taken := federation.taken_memory(who.tenant, ids, owners);
+    if taken is not null then
+      raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
+    end if;
+  end if;
   if exists (select from jsonb_array_elements(memories) m where m.value ->> 'supersedes' is not null) then
     update public.agent_memories k set superseded_by = m.value ->> 'id'
     from jsonb_array_elements(memories) m

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import { expect, test } from "vitest";
 import { applyMigrations } from "../../../local-supabase/src/database/migrations/apply-migrations.ts";
 import { openTestDatabase } from "../../../../test-support/database.ts";
 import { migrationsDir, pasteableText, schemaFiles } from "../../../../test-support/sql-files.ts";
 import { newTenant, openFederationDatabase, service, call } from "../../../../test-support/sql-roles.ts";
 import { describeSchema } from "../../../../test-support/sql-schema.ts";
-import { schemaVersion } from "./schema-version.ts";
+import { schemaVersion } from "../connection/schema-check.ts";
 
 test("the kept dump, the file to paste and the types are what the migrations make (node --import tsx scripts/schema-write.ts)", async () => {
   for (const { path, text } of await schemaFiles()) {
@@ -58,6 +58,17 @@ test("the schema applies where pgvector already lives in public", async () => {
       as_tenant: tenant,
     }),
   ).toMatchObject({ id: "m", similarity: 1 });
+});
+
+test("a project that grants everything to everybody by default ends up with the same rights", async () => {
+  const kept = readFileSync(join(migrationsDir, "..", "schema.sql"), "utf8");
+  await using database = disposable(await openTestDatabase());
+  await database.exec(`
+    alter default privileges for role postgres in schema public grant all on tables to anon, authenticated, service_role;
+    alter default privileges for role postgres in schema public grant all on sequences to anon, authenticated, service_role;
+    alter default privileges for role postgres in schema public grant all on functions to anon, authenticated, service_role;`);
+  await applyMigrations(database, migrationsDir);
+  expect(await describeSchema(database)).toBe(kept);
 });
 
 test("the version is the library's, and nothing of ours but that can be called by anon; definers are pinned and have their owner", async () => {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { nativeUrl } from "../../../../test-support/database.ts";
 import type { Database } from "../../../local-supabase/src/database/database.ts";
 import {
   agent,
@@ -436,6 +437,28 @@ test("content of the largest size is stored and found by its words, whatever it 
 function wide(index: number): string {
   return String.fromCodePoint(0x20000 + (index % 40_000));
 }
+
+// The embedded database has one connection: nothing happens at once there.
+test.skipIf(nativeUrl === undefined)(
+  "eight who store the same memory at once store it once; another agent's is refused",
+  async () => {
+    const tenant = newTenant();
+    const memory = { id: "k", content: "x", embedding: [1, 2] };
+    const answers = await Promise.all(Array.from({ length: 8 }, () => store(agent(tenant, "alice"), memory)));
+    expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
+    expect(answers[0]?.version).toBe(1);
+    expect((await announcements(database, tenant)).map(idsIn)).toEqual([["k"]]);
+    const race = await Promise.allSettled(
+      ["a", "b", "c", "d"].map((name) =>
+        store(agent(tenant, name), { id: "race", content: name, scope: "agent" }),
+      ),
+    );
+    expect(race.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    for (const outcome of race) {
+      if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ code: "42501" });
+    }
+  },
+);
 
 test("a memory that is rolled back is never announced", async () => {
   const tenant = newTenant();

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { nativeUrl } from "../../../../test-support/database.ts";
 import type { Database } from "../../../local-supabase/src/database/database.ts";
 import {
   agent,
@@ -157,6 +158,23 @@ test("a task for a capability, or expressly for whoever is free, is queued and s
   ]);
   expect((await announcements(database, tenant)).map(({ event }) => event)).toEqual(["task", "task"]);
 });
+
+// The embedded database has one connection: nothing happens at once there.
+test.skipIf(nativeUrl === undefined)(
+  "a task assigned and completed by eight at once is one task",
+  async () => {
+    const tenant = newTenant();
+    const [alice, bob] = [agent(tenant, "alice"), agent(tenant, "bob")];
+    const eight = async (run: () => Promise<unknown>) =>
+      new Set((await Promise.all(Array.from({ length: 8 }, run))).map((answer) => JSON.stringify(answer)))
+        .size;
+    expect(await eight(() => call(database, alice, "assign_task", { task: review }))).toBe(1);
+    expect(await callRows(database, bob, "pull_inbox")).toHaveLength(1);
+    const complete = { task_id: "t1", result: { done: true } };
+    expect(await eight(() => call(database, bob, "complete_task", complete))).toBe(1);
+    expect(await callRows(database, alice, "pull_inbox")).toHaveLength(1);
+  },
+);
 
 test.each([
   [null, "task: expected an object, got nothing"],
