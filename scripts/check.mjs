@@ -6,13 +6,16 @@ import { bad, good, helpIfAsked, since, step } from "./lib/terminal.mjs";
 helpIfAsked(`
 npm run check
 
-Types of source, tests and examples; the build of the packages; lint with type information, in which the layers are
+Types of source, tests and examples, and of the packages as they are built; lint with type information, in which the layers are
 rules; format; the repository's own hygiene. npm run format repairs the format.`);
 
 /** @type {readonly { name: string, run: () => Promise<number> }[]} */
 const checks = [
   { name: "types", run: () => runCommand("tsc", ["--noEmit", "-p", "tsconfig.json"]) },
-  { name: "build", run: () => runCommand("tsc", ["-b", "packages/local-supabase", "packages/federation"]) },
+  {
+    name: "build",
+    run: () => runCommand("tsc", ["-b", "--noEmit", "packages/local-supabase", "packages/federation"]),
+  },
   { name: "lint and layers", run: () => runCommand("oxlint", ["--type-aware", "--deny-warnings"]) },
   { name: "format", run: () => runCommand("oxfmt", ["--check", "."]) },
   { name: "hygiene", run: () => run(process.execPath, ["scripts/check-hygiene.mjs"]) },
