@@ -155,6 +155,27 @@ describe("writing", () => {
     expect((await todos.select("id")).data).toEqual([{ id: 1 }]);
   });
 
+  test("or chooses what is written as well, and the answer is ordered", async () => {
+    await fill();
+    const todos = stack.as("authenticated").from("todos");
+    const { data } = await todos
+      .update({ done: true })
+      .or("id.eq.1,rank.is.null")
+      .select("id")
+      .order("id", { ascending: false });
+    expect(data).toEqual([{ id: 3 }, { id: 1 }]);
+    const { data: gone } = await todos.delete().eq("data->>city", "Oslo").select("id");
+    expect(gone).toEqual([{ id: 2 }]);
+  });
+
+  test("rows of an insert are all answered, whatever the most rows of a read", async () => {
+    const many = Array.from({ length: 1001 }, (_, at) => ({ title: String(at) }));
+    const { data, error } = await stack.as("authenticated").from("todos").insert(many).select("id");
+    expect(error).toBeNull();
+    expect(data).toHaveLength(1001);
+    expect((await stack.as("authenticated").from("todos").select("id")).data).toHaveLength(1000);
+  });
+
   test("a duplicate is 409 with what Postgres said", async () => {
     const settings = stack.as("authenticated").from("settings");
     await settings.insert({ owner: "a" });

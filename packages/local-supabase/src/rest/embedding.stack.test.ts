@@ -282,6 +282,23 @@ describe("filters on embedded relations", () => {
     expect({ found, count }).toEqual({ found: [{ id: 1 }, { id: 3 }], count: 3 });
   });
 
+  test("a row whose selected columns are null is a row all the same", async () => {
+    await stack.database.exec(
+      "insert into directors values (9, null, 'Nameless'); insert into films values (9, 9)",
+    );
+    expect(await data(from("films").select("id, directors(first_name)").eq("id", 9))).toEqual([
+      { id: 9, directors: { first_name: null } },
+    ]);
+    const without = from("films").select("id, directors(first_name)").is("directors", null).order("id");
+    expect(await data(without)).toMatchObject([{ id: 4 }]);
+    const withOne = from("films")
+      .select("id, directors(first_name)")
+      .not("directors", "is", null)
+      .eq("id", 9);
+    expect(await data(withOne)).toMatchObject([{ id: 9 }]);
+    await stack.database.exec("delete from films where id = 9; delete from directors where id = 9");
+  });
+
   test("order by a column of a to-one relation", async () => {
     const query = from("films")
       .select("title, directors(last_name)")

@@ -91,6 +91,7 @@ const cases: readonly [name: string, query: (things: Query) => Query, expected: 
     (q) => q.textSearch("words", "cats or dog", { type: "websearch", config: "english" }),
     [1, 2],
   ],
+  ["fts in a JSON path", (q) => q.textSearch("data->>s", "x", { config: "simple" }), [1]],
   ["fts in text", (q) => q.textSearch("name", "alpha", { config: "simple" }), [1]],
   ["not", (q) => q.not("id", "in", "(1,2)"), [3, 4]],
   ["not eq", (q) => q.not("flag", "eq", true), [2]],

@@ -249,8 +249,8 @@ function predicate(
   }
   const column = reference(alias, table, field);
   const type = table?.columns.get(field.name)?.baseType;
-  const asWords =
-    operation.kind === "search" && field.path.length === 0 && type !== undefined && wordTypes.has(type);
+  const isText = field.path.length > 0 || (type !== undefined && wordTypes.has(type));
+  const asWords = operation.kind === "search" && isText;
   return { kind: "column", column, negated, operation, asWords };
 }
 
