@@ -18,7 +18,11 @@ export async function startTestStack(options: LocalSupabaseOptions = {}): Promis
   try {
     const stack = await startLocalSupabase({ port: 0, databaseUrl: fresh.url, ...options });
     let closing: Promise<void> | undefined;
-    const close = (): Promise<void> => (closing ??= stack.close().finally(async () => await fresh.drop()));
+    const closeAndDrop = async (): Promise<void> => {
+      await stack.close();
+      await fresh.drop();
+    };
+    const close = (): Promise<void> => (closing ??= closeAndDrop());
     return { ...stack, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await fresh.drop();

@@ -18,7 +18,7 @@ beforeEach(async () => {
       fresh === undefined
         ? { kind: "embedded", folder: join(folder ?? "", "db") }
         : { kind: "native", databaseUrl: fresh.url },
-    rest: { maxRows: 1000, schemas: ["public"], statementTimeoutMs: 1_000 },
+    rest: { maxRows: 1000, schemas: ["public"], statementTimeoutMs: 3_000 },
     migrationsDir: undefined,
     log: () => undefined,
     onProgress: () => undefined,
@@ -84,7 +84,7 @@ test("a transaction in which a statement overran is rolled back", async () => {
 test("many short statements in one transaction may take longer than one of them may", async () => {
   const { database } = backend;
   await database.transaction(async (session) => {
-    for (let i = 0; i < 4; i++) await session.query("select pg_sleep(0.4)");
+    for (let i = 0; i < 4; i++) await session.query("select pg_sleep(1)");
   });
 });
 
@@ -96,6 +96,12 @@ test("close waits for what runs, refuses what comes after, and is one promise", 
   await expect(database.query("select 2")).rejects.toMatchObject({ code: "57P01" });
   expect((await running).rows).toEqual([["1"]]);
   await closing;
+});
+
+test("close ends a statement that never ends", async () => {
+  const endlessly = backend.database.query(endless);
+  const [, ended] = await Promise.allSettled([backend.close(), endlessly]);
+  expect(ended).toMatchObject({ status: "rejected", reason: { code: "57014" } });
 });
 
 test("a transaction that is held open does not hold up close", async () => {

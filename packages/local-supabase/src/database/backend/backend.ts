@@ -30,7 +30,8 @@ interface Pending {
  *  restarting ──cannot be opened, crashed too often──▶ dead            any ──close──▶ closed  */
 type State =
   | { readonly name: "running"; readonly thread: WorkerThread }
-  | { readonly name: "restarting" | "dead" | "closed" };
+  | { readonly name: "closed"; readonly thread: WorkerThread | undefined }
+  | { readonly name: "restarting" | "dead" };
 
 const maxCrashes = 5;
 const crashWindowMs = 60_000;
@@ -92,7 +93,7 @@ export class Backend {
   async #close(): Promise<void> {
     const state = this.#state;
     const closed = state.name === "running" ? this.#ask({ type: "close" }) : undefined;
-    this.#state = { name: "closed" };
+    this.#state = { name: "closed", thread: state.name === "running" ? state.thread : undefined };
     // The worker may be ended below us: by an overrun, or because it crashed.
     await closed?.catch(() => undefined);
     if (state.name === "running") await state.thread.terminate();
@@ -157,9 +158,14 @@ export class Backend {
   }
 
   #end(request: number): void {
-    this.#options.log("error", "a statement overran its time; the embedded database is reopened");
+    const thread = "thread" in this.#state ? this.#state.thread : undefined;
+    if (thread === undefined) return;
+    this.#options.log(
+      "error",
+      "a statement overran its time; the embedded database is ended and opened again",
+    );
     this.#overran = request;
-    if (this.#state.name === "running") void this.#state.thread.terminate();
+    void thread.terminate();
   }
 
   /** All that the worker had to say has been received. */
@@ -181,6 +187,7 @@ export class Backend {
       });
     }
     this.#rejectInterrupted(this.#progress.request);
+    this.#progress.clear();
     this.#state = { name: "restarting" };
     this.#restart = this.#openThread(undefined).then(
       (thread) => this.#resume(thread),

@@ -19,6 +19,11 @@ export class Progress {
     return Atomics.load(this.#cells, 1);
   }
 
+  /** After a worker that ended in the middle of something. */
+  clear(): void {
+    Atomics.store(this.#cells, 0, 0);
+  }
+
   step(): void {
     Atomics.add(this.#cells, 1, 1);
   }
