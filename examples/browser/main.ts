@@ -3,13 +3,13 @@ import "../support/known-notice.ts";
 import { once } from "node:events";
 import { createRealtimeHub, createSupabaseAdapter } from "agent-federation";
 import { openProject } from "../support/project.ts";
+import { stopOnSignals } from "../support/stop-on-signals.ts";
 import { servePage } from "./serve.ts";
 
-const stop = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+const stop = stopOnSignals();
 
 const tenantId = "browser-example";
-const project = await openProject();
+const project = await openProject(stop.signal);
 Object.assign(process.env, project.environment);
 const hub = createRealtimeHub("server", tenantId);
 const adapter = createSupabaseAdapter();

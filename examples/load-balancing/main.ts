@@ -9,13 +9,15 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { createRealtimeHub, mintAgentToken } from "agent-federation";
 import { federationSettings, openProject } from "../support/project.ts";
+import { stopOnSignals } from "../support/stop-on-signals.ts";
 import { piecesOf, Plan } from "./plan.ts";
 
 const limit = 1_200_000;
 const primesBelowLimit = 92_938; // π(1,200,000)
 const tenantId = `worker-pool-${randomUUID().slice(0, 8)}`;
 
-const project = await openProject();
+const stop = stopOnSignals();
+const project = await openProject(stop.signal);
 Object.assign(process.env, project.environment);
 const children = new Map<string, ChildProcess>();
 const plan = new Plan(piecesOf(limit, 24));
@@ -23,8 +25,8 @@ const coordinator = createRealtimeHub("coordinator", tenantId);
 
 let stopWaiting = (_problem?: string): void => undefined;
 const ended = new Promise<string | undefined>((resolve) => (stopWaiting = resolve));
-for (const signal of ["SIGINT", "SIGTERM"] as const)
-  process.once(signal, () => stopWaiting(`stopped by ${signal}`));
+if (stop.signal.aborted) stopWaiting("stopped");
+stop.signal.addEventListener("abort", () => stopWaiting("stopped"));
 const timer = setTimeout(() => stopWaiting("not done within 90 s"), 90_000);
 
 const killed = "worker-2";
@@ -63,7 +65,7 @@ coordinator.on("error", ({ error }) => stopWaiting(error.message));
 
 try {
   await coordinator.initialize();
-  await Promise.all([...expected].map(startWorker));
+  if (!stop.signal.aborted) await Promise.all([...expected].map(startWorker));
   const problem = await ended;
   const problems = [
     ...(problem === undefined ? [] : [problem]),
@@ -72,7 +74,8 @@ try {
     ...(lateDid > 0 ? [] : [`${late}, who joined late, did nothing`]),
   ];
   for (const each of problems) console.error(`failed: ${each}`);
-  if (problems.length > 0) process.exitCode = 1;
+  if (stop.signal.aborted) process.exitCode = stop.exitCode();
+  else if (problems.length > 0) process.exitCode = 1;
   else console.log(`All 24 tasks are done: ${plan.sum} primes below ${limit}`);
 } finally {
   clearTimeout(timer);

@@ -3,13 +3,13 @@ import "../support/known-notice.ts";
 import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
 import { openProject } from "../support/project.ts";
+import { stopOnSignals } from "../support/stop-on-signals.ts";
 import { runTeam } from "./team.ts";
 import { openTimeline, wantsColour } from "./timeline.ts";
 
-const stop = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+const stop = stopOnSignals();
 
-const project = await openProject();
+const project = await openProject(stop.signal);
 const timeline = openTimeline({ colour: wantsColour(process.stdout, process.env), startedAtMs: Date.now() });
 const print = (lines: readonly string[]): void => lines.forEach((line) => console.log(line));
 try {
@@ -21,8 +21,9 @@ try {
     onEvent: (event) => print(timeline.add(event, Date.now())),
   });
   print(timeline.flush());
-  for (const each of missing) console.error(`missing: ${each}`);
-  if (missing.length === 0) console.log(`The report: ${reportFile}`);
+  if (!stop.signal.aborted) for (const each of missing) console.error(`missing: ${each}`);
+  if (stop.signal.aborted) process.exitCode = stop.exitCode();
+  else if (missing.length === 0) console.log(`The report: ${reportFile}`);
   else process.exitCode = 1;
 } finally {
   await project.close();

@@ -42,6 +42,7 @@ export async function runTeam(options: TeamOptions): Promise<TeamResult> {
   const onAbort = (): void => finish();
   const timer = setTimeout(() => finish(), timeoutMs);
   signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) finish();
 
   try {
     for (const [agentId, script] of Object.entries(scripts)) {

@@ -7,6 +7,7 @@ import { runTeam } from "../research-team/team.ts";
 import { openTimeline, wantsColour } from "../research-team/timeline.ts";
 import { explain } from "../support/explain.ts";
 import { federationSettings, migrationsFolder, settingsOf } from "../support/project.ts";
+import { stopOnSignals } from "../support/stop-on-signals.ts";
 import { openStack, type OpenedStack } from "./open-stack.ts";
 import { parseOptions, usage, type StartOptions } from "./options.ts";
 
@@ -22,47 +23,68 @@ else if ("problem" in asked) {
 
 /** Resolves to the exit code, once nothing of it runs any more. */
 async function start(options: StartOptions): Promise<number> {
-  const { stop, exitCode } = stopOnSignals();
-  const startedAtMs = Date.now();
+  const { signal: stop, exitCode } = stopOnSignals();
   let stack: OpenedStack<LocalSupabase>;
   try {
-    stack = await openStack(options, (port) =>
-      startLocalSupabase({
-        port,
-        ...(options.dataDir === undefined ? {} : { dataDir: options.dataDir }),
-        migrationsDir: migrationsFolder,
-      }),
-    );
+    stack = await openStack(options, (port) => startUnless(stop, port, options.dataDir));
   } catch (error) {
+    if (stop.aborted) return exitCode();
     console.error(`npm start: ${explain(error)}`);
-    return stop.aborted ? exitCode() : 1;
+    return 1;
   }
+  const { supabase, note } = stack;
   try {
+    if (note !== undefined) console.log(note);
+    introduce(supabase);
+    const isFinished = await work(supabase, options, stop);
     if (stop.aborted) return exitCode();
-    if (stack.note !== undefined) console.log(stack.note);
-    introduce(stack.supabase, Date.now() - startedAtMs);
-    const isFinished = await work(stack.supabase, options, stop);
-    if (stop.aborted) return exitCode();
-    if (options.once) return isFinished ? 0 : 1;
-    console.log(`\nThe local Supabase stays up at ${stack.supabase.url}. Ctrl-C ends it.`);
-    await aborted(stop);
-    return isFinished ? 0 : 1;
+    if (options.once || !isFinished) return isFinished ? 0 : 1;
+    console.log(`The local Supabase stays up at ${supabase.url}. Ctrl-C ends it.`);
+    const ended = await Promise.race([supabase.closed, aborted(stop)]);
+    if (ended === undefined) return 0;
+    console.error(`npm start: the local Supabase ended by itself: ${ended.reason}`);
+    return 1;
   } catch (error) {
     console.error(`npm start: ${explain(error)}`);
     return 1;
   } finally {
-    await stack.supabase.close();
+    await supabase.close();
   }
 }
 
-function introduce(supabase: LocalSupabase, tookMs: number): void {
+/** A stop while it starts undoes the start. Later stops are ours: the agents end before what they talk to. */
+async function startUnless(
+  stop: AbortSignal,
+  port: number,
+  dataDir: string | undefined,
+): Promise<LocalSupabase> {
+  const starting = new AbortController();
+  const onStop = (): void => starting.abort(stop.reason);
+  stop.throwIfAborted();
+  stop.addEventListener("abort", onStop, { once: true });
+  try {
+    return await startLocalSupabase({
+      port,
+      ...(dataDir === undefined ? {} : { dataDir }),
+      migrationsDir: migrationsFolder,
+      signal: starting.signal,
+      onProgress: (text) => console.error(text),
+    });
+  } finally {
+    stop.removeEventListener("abort", onStop);
+  }
+}
+
+function introduce(supabase: LocalSupabase): void {
   const lines = {
     SUPABASE_URL: supabase.url,
     SUPABASE_ANON_KEY: supabase.anonKey,
     SUPABASE_SERVICE_ROLE_KEY: supabase.serviceRoleKey,
     SUPABASE_JWT_SECRET: supabase.jwtSecret,
   };
-  console.log(paint(`A local Supabase is up at ${supabase.url} (${(tookMs / 1000).toFixed(1)} s)`, "1"));
+  console.log(
+    paint(`A local Supabase is up at ${supabase.url} (${(supabase.startedInMs / 1000).toFixed(1)} s)`, "1"),
+  );
   console.log("For programs of your own, put this into .env. The last two are for servers only:\n");
   for (const [name, value] of Object.entries(lines)) console.log(`${paint(name, "2")}=${value}`);
 }
@@ -96,24 +118,7 @@ async function work(
   return true;
 }
 
-/** The first signal asks everything to end in order, the second ends this process at once; its children notice. */
-function stopOnSignals(): { readonly stop: AbortSignal; readonly exitCode: () => number } {
-  const controller = new AbortController();
-  let code = 130;
-  for (const [signal, number] of [
-    ["SIGINT", 130],
-    ["SIGTERM", 143],
-  ] as const) {
-    process.on(signal, () => {
-      if (controller.signal.aborted) process.exit(number);
-      code = number;
-      controller.abort();
-    });
-  }
-  return { stop: controller.signal, exitCode: () => code };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+function aborted(signal: AbortSignal): Promise<undefined> {
+  if (signal.aborted) return Promise.resolve(undefined);
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(undefined), { once: true }));
 }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { startLocalSupabase } from "@agent-federation/local-supabase";
+import { startLocalSupabase, type LocalSupabase } from "@agent-federation/local-supabase";
+import { explain } from "./explain.ts";
 
 /** A Supabase project that an example runs against. */
 export interface Project {
@@ -15,18 +16,34 @@ export const migrationsFolder: string = fileURLToPath(new URL("../../supabase/mi
 
 /**
  * The project that the environment or a `.env` file in this folder names, else a local one, in memory and on a free port. Says on
- * standard error which it is.
+ * standard error which it is. A signal that aborts undoes a start that is under way, and the program ends.
  */
-export async function openProject(): Promise<Project> {
+export async function openProject(signal?: AbortSignal): Promise<Project> {
   if (existsSync(".env")) process.loadEnvFile(".env");
   const url = process.env["SUPABASE_URL"];
   if (url !== undefined && url !== "") {
     console.error(`Using the Supabase project at ${url}`);
     return { environment: federationSettings(), close: () => Promise.resolve() };
   }
-  const stack = await startLocalSupabase({ port: 0, migrationsDir: migrationsFolder });
+  const stack = await startStack(signal);
   console.error(`No SUPABASE_URL is set: a local Supabase runs at ${stack.url} until this ends`);
   return { environment: { ...federationSettings(), ...settingsOf(stack) }, close: () => stack.close() };
+}
+
+async function startStack(signal: AbortSignal | undefined): Promise<LocalSupabase> {
+  const starting = new AbortController();
+  const onAbort = (): void => starting.abort(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await startLocalSupabase({ port: 0, migrationsDir: migrationsFolder, signal: starting.signal });
+  } catch (error) {
+    console.error(
+      signal?.aborted === true ? "Stopped while the local Supabase was starting" : explain(error),
+    );
+    return process.exit(1);
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
 }
 
 /** What a server that uses the stack needs to know. With the JWT secret, each agent gets tokens of its own. */
