@@ -20,20 +20,27 @@ export async function closeRealtime(
   const socket = innerSocket(realtime);
   // Takes back the 50 s timer of a client whose channels are all gone.
   if (realtime.getChannels().length === 0) realtime.channel("closing");
-  if (socket === undefined) await realtime.disconnect();
-  else socket.disconnect();
+  const disconnected = new Promise<void>((resolve) => {
+    if (socket === undefined) void realtime.disconnect().then(() => resolve());
+    else socket.disconnect(resolve);
+  });
   for (const channel of realtime.getChannels()) channel.teardown();
   for (let tries = 0; tries < politeTries && isOpen(currentSocket()); tries++) await sleep(clock, politeMs);
   const last = currentSocket();
   if (last !== undefined && last.readyState !== closed) terminate(last);
+  await disconnected; // it looks every 150 ms whether the socket is closed, and gives up looking after a second and a half
 }
 
 function isOpen(socket: OwnedSocket | undefined): boolean {
   return socket !== undefined && socket.readyState !== closed;
 }
 
-function innerSocket(realtime: unknown): { disconnect(): void } | undefined {
+interface InnerSocket {
+  disconnect(done: () => void): void;
+}
+
+function innerSocket(realtime: unknown): InnerSocket | undefined {
   const adapter = (realtime as { socketAdapter?: { getSocket?: () => unknown } }).socketAdapter; // internal; may be missing
   const socket = adapter?.getSocket?.() as { disconnect?: unknown } | undefined;
-  return typeof socket?.disconnect === "function" ? (socket as { disconnect(): void }) : undefined;
+  return typeof socket?.disconnect === "function" ? (socket as InnerSocket) : undefined;
 }

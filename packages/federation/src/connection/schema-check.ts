@@ -22,8 +22,12 @@ export async function checkSchema(
     version = await connection.callPlain("schema_version", {}, { retry: false, signal });
   } catch (error) {
     if (isFederationError(error, "unauthorized")) throw await whichIsRefused(error, access, request, signal);
-    if (isFederationError(error, "unreachable"))
-      throw new FederationError("unreachable", `${access.url}: ${error.message}`, { cause: error });
+    if (isFederationError(error, "unreachable")) {
+      throw new FederationError("unreachable", `no Supabase answers at ${access.url}`, {
+        cause: error,
+        remedy: error.remedy ?? "Look at the URL",
+      });
+    }
     throw error;
   }
   if (version === schemaVersion) return;
@@ -48,10 +52,11 @@ async function whichIsRefused(
   request: typeof fetch,
   signal: AbortSignal,
 ): Promise<FederationError> {
+  const refuse = (what: string, remedy: string): FederationError =>
+    new FederationError("unauthorized", `${access.url} refused ${what}`, { cause: error, remedy });
+  const keyRemedy = "Look at SUPABASE_ANON_KEY and SUPABASE_URL: they must belong to one project";
   if (access.credential.kind === "service-role")
-    return new FederationError("unauthorized", `the service role key was refused: ${error.message}`, {
-      cause: error,
-    });
+    return refuse("the service role key", keyRemedy.replace("ANON", "SERVICE_ROLE"));
   const init = {
     method: "POST",
     headers: { apikey: access.apiKey, "content-type": "application/json" },
@@ -60,6 +65,8 @@ async function whichIsRefused(
   };
   const answer = await request(`${access.url}/rest/v1/rpc/schema_version`, init).catch(() => undefined);
   await answer?.body?.cancel();
-  const refused = answer?.status === 401 ? "the API key" : "the access token";
-  return new FederationError("unauthorized", `${refused} was refused: ${error.message}`, { cause: error });
+  if (answer?.status === 401) return refuse("the API key", keyRemedy);
+  if (access.credential.kind === "secret")
+    return refuse("the access token", "Look at SUPABASE_JWT_SECRET: it must be that of the project");
+  return refuse("the access token", "It must be signed with the project's key and not have expired");
 }

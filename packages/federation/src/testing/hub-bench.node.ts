@@ -23,7 +23,7 @@ export interface HubBench {
   /** Initialized. */
   open(agentId: string, options?: HubOptions, tenant?: string): Promise<RealtimeFederationHub>;
   mint(agentId: string, tenant?: string, ttlSeconds?: number): Promise<string>;
-  /** Runs after the test, before the hubs are shut down. */
+  /** Runs after the test, once its hubs are shut down. */
   defer(cleanUp: () => unknown): void;
 }
 
@@ -42,8 +42,8 @@ export function useHubBench(): HubBench {
     tenant = freshTenant();
   }, 120_000);
   afterEach(async () => {
-    for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp();
     await Promise.all(hubs.splice(0).map((hub) => hub.shutdown()));
+    for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp();
     tenant = freshTenant();
   }, 60_000);
   afterAll(async () => {

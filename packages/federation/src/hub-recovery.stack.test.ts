@@ -1,0 +1,195 @@
+import { fork, type ChildProcess } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { startTestStack } from "../../../test-support/stack.ts";
+import type { HubState } from "./hub-state.ts";
+import type { RealtimeFederationHub } from "./realtime-hub.ts";
+import { migrationsDir, next, until, useHubBench } from "./testing/hub-bench.node.ts";
+import { startTcpProxy, type TcpProxy } from "./testing/tcp-proxy.node.ts";
+
+const bench = useHubBench();
+
+/** Starts an agent in a process of its own and resolves when it has joined. */
+async function startAgent(agentId: string, plan = "stay"): Promise<ChildProcess> {
+  const { url, anonKey, jwtSecret } = bench.stack;
+  const child = fork(fileURLToPath(new URL("./testing/agent-process.node.ts", import.meta.url)), {
+    execArgv: ["--import", "tsx", "--conditions=@agent-federation/source"],
+    env: {
+      ...process.env,
+      SUPABASE_URL: url,
+      SUPABASE_ANON_KEY: anonKey,
+      SUPABASE_JWT_SECRET: jwtSecret,
+      AGENT_ID: agentId,
+      AGENT_TENANT: bench.tenant,
+      AGENT_PLAN: plan,
+    },
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  });
+  bench.defer(() => child.kill("SIGKILL"));
+  await new Promise<void>((resolve, reject) => {
+    let complaints = "";
+    child.stderr?.on("data", (chunk: Buffer) => (complaints += chunk.toString()));
+    child.once("message", () => resolve());
+    child.once("exit", (code) => reject(new Error(`the agent process ended with ${code}: ${complaints}`)));
+  });
+  return child;
+}
+
+async function openProxy(): Promise<TcpProxy> {
+  const proxy = await startTcpProxy(bench.stack.url);
+  bench.defer(() => proxy.close());
+  return proxy;
+}
+
+const becomes = (hub: RealtimeFederationHub, name: HubState["name"]): Promise<void> =>
+  until(hub, ["state"], () => hub.state.name === name);
+
+test("an agent process that is killed is seen to leave, and the same agent can come back", async () => {
+  const watcher = await bench.open("watcher");
+  const child = await startAgent("worker");
+  await until(watcher, ["agent:join"], () => watcher.getActiveAgents().length === 2);
+  const left = next(watcher, "agent:leave");
+  child.kill("SIGKILL");
+  expect(await left).toMatchObject({ agent_id: "worker", reason: "gone" });
+  const joined = next(watcher, "agent:join");
+  await bench.open("worker");
+  expect((await joined).agent_id).toBe("worker");
+});
+
+test("a process whose hub was shut down ends by itself, with nothing left that would keep it", async () => {
+  const child = await startAgent("brief", "leave");
+  let left = "";
+  child.stdout?.on("data", (chunk: Buffer) => (left += chunk.toString()));
+  const code = await new Promise((resolve) => child.once("close", resolve));
+  expect(code).toBe(0);
+  expect(JSON.parse(left)).toEqual([]);
+});
+
+test("after the network dropped every socket, the hub is back, shows itself again, and reads what it missed", async () => {
+  const proxy = await openProxy();
+  const a = await bench.open("a", { url: proxy.url });
+  const b = await bench.open("b");
+  const goings: string[] = [];
+  b.on("agent:leave", ({ agent_id }) => goings.push(agent_id));
+  await until(b, ["agent:join"], () => b.getActiveAgents().length === 2);
+  await a.updateStatus("busy", "Digging");
+  await until(b, ["agent:update"], () => b.getActiveAgents()[0]?.status === "busy");
+
+  const heard: unknown[] = [];
+  a.on("message:news", ({ payload }) => heard.push(payload));
+  proxy.refuse();
+  await becomes(a, "reconnecting");
+  await b.sendMessage("a", "news", "direct");
+  await b.broadcast("news", "to all", { durable: true });
+  const back = next(b, "agent:join", ({ agent_id }) => agent_id === "a").then(() => "joined again");
+  const present = until(b, ["agents:sync"], () => b.getActiveAgents().length === 2).then(
+    () => "was never away",
+  );
+  proxy.restore();
+  await becomes(a, "online");
+  await until(a, ["message:news"], () => heard.length === 2);
+  expect([...heard].toSorted()).toEqual(["direct", "to all"]);
+  await (goings.length > 0 ? back : present);
+  expect(b.getActiveAgents()[0]).toMatchObject({ agent_id: "a", status: "busy", task: "Digging" });
+});
+
+test("a short drop is neither leave nor join for the others", async () => {
+  const proxy = await openProxy();
+  const a = await bench.open("a", { url: proxy.url });
+  // As long as the reconnect takes, however busy this machine is.
+  const b = await bench.open("b", { presenceGraceMs: 60_000 });
+  await until(b, ["agent:join"], () => b.getActiveAgents().length === 2);
+  const events: string[] = [];
+  b.on("agent:leave", () => events.push("leave"));
+  b.on("agent:join", () => events.push("join"), { replay: false });
+  const dropped = becomes(a, "reconnecting");
+  proxy.cut();
+  await dropped;
+  await becomes(a, "online");
+  const told = next(b, "message:back");
+  await a.sendMessage("b", "back", null);
+  await told;
+  expect(events).toEqual([]);
+  expect(b.getActiveAgents()).toHaveLength(2);
+});
+
+test("a broadcast made while the room is lost waits for it", async () => {
+  const proxy = await openProxy();
+  const [a, b] = [await bench.open("a", { url: proxy.url }), await bench.open("b")];
+  const dropped = becomes(a, "reconnecting");
+  proxy.cut();
+  await dropped;
+  const heard = next(b, "message:late");
+  await a.broadcast("late", { still: "arrives" });
+  expect((await heard).payload).toEqual({ still: "arrives" });
+});
+
+test("a network that swallows everything is noticed by the missing heartbeats", async () => {
+  const proxy = await openProxy();
+  const a = await bench.open("a", { url: proxy.url, socketHeartbeatMs: 200 });
+  const lost = becomes(a, "reconnecting");
+  proxy.swallow();
+  await lost;
+  proxy.restore();
+  proxy.cut();
+  await becomes(a, "online");
+});
+
+test("when the token runs out before a new one is there, the channels are built anew with the new one", async () => {
+  let give = (_token: string): void => {};
+  let calls = 0;
+  const a = await bench.open("a", {
+    requestTimeoutMs: 20_000,
+    accessToken: async () =>
+      calls++ === 0 ? bench.mint("a", undefined, 4) : new Promise<string>((resolve) => (give = resolve)),
+  });
+  const lost = next(a, "state", ({ to }) => to.name === "reconnecting");
+  expect(await lost).toMatchObject({ to: { cause: { message: expect.stringMatching(/expired/i) } } });
+  give(await bench.mint("a"));
+  await becomes(a, "online");
+  const heard = next(a, "message:x");
+  await a.sendMessage("a", "x", {});
+  await heard;
+});
+
+test("a token that is renewed in time is never noticed", async () => {
+  const states: string[] = [];
+  let calls = 0;
+  let isRenewedTwice = (): void => {};
+  const renewedTwice = new Promise<void>((resolve) => (isRenewedTwice = resolve));
+  const a = await bench.open("a", {
+    accessToken: () => {
+      if (++calls === 4) isRenewedTwice(); // by then the first one has run out
+      return bench.mint("a", undefined, 3);
+    },
+  });
+  a.on("state", ({ to }) => states.push(to.name));
+  await renewedTwice;
+  const heard = next(a, "message:x");
+  await a.sendMessage("a", "x", {});
+  await heard;
+  expect(states).toEqual([]);
+});
+
+test("hubs come back by themselves when the server restarts on its data", async () => {
+  const { mkdtemp, rm } = await import("node:fs/promises");
+  const { tmpdir } = await import("node:os");
+  const { join } = await import("node:path");
+  const dataDir = await mkdtemp(join(tmpdir(), "hub-restart-"));
+  bench.defer(() => rm(dataDir, { recursive: true, force: true }));
+  const first = await startTestStack({ migrationsDir, dataDir });
+  const { url, anonKey, jwtSecret } = first;
+  const [a, b] = [
+    await bench.open("a", { url, anonKey, jwtSecret }),
+    await bench.open("b", { url, anonKey, jwtSecret }),
+  ];
+  const lost = Promise.all([becomes(a, "reconnecting"), becomes(b, "reconnecting")]);
+  await first.close();
+  await lost;
+  const second = await startTestStack({ migrationsDir, dataDir, port: Number(new URL(url).port) });
+  bench.defer(() => second.close());
+  await Promise.all([becomes(a, "online"), becomes(b, "online")]);
+  const heard = next(b, "message:after");
+  await a.sendMessage("b", "after", { ok: true });
+  expect((await heard).payload).toEqual({ ok: true });
+}, 120_000);
