@@ -273,6 +273,35 @@ test.each(everyFunction)("anon may not call %s", async (name, args) => {
   await expect(call(database, anon, name, args)).rejects.toMatchObject({ code: "42501" });
 });
 
+test.each(everyFunction)(
+  "%s, called from another tenant, shows and changes nothing of this one",
+  async (name, args) => {
+    const tenant = newTenant();
+    await fill(tenant);
+    const before = await everythingOf(tenant);
+    const stranger = agent(newTenant(), "alice");
+    const answer = await callRows(database, stranger, name, args).catch((error: unknown) => {
+      expect(error).toMatchObject({ code: expect.stringMatching(/^(42501|P0002)$/) as string });
+    });
+    expect(JSON.stringify(answer ?? [])).not.toContain(tenant);
+    expect(await everythingOf(tenant)).toEqual(before);
+  },
+);
+
+/** All rows of the tenant and all that was announced in it. */
+async function everythingOf(tenant: string): Promise<unknown> {
+  const { rows } = await database.query(
+    tables
+      .map((table) => `select '${table}', to_jsonb(t)::text from public.${table} t where tenant_id = $1`)
+      .concat(
+        "select 'broadcast', to_jsonb(m)::text from realtime.messages m where topic like 'federation:' || $1 || '%'",
+      )
+      .join(" union all ") + " order by 1, 2",
+    [tenant],
+  );
+  return rows;
+}
+
 test("every function in public is in that list", async () => {
   const { rows } = await database.query(`
     select distinct p.proname from pg_proc p where p.pronamespace = 'public'::regnamespace
