@@ -178,6 +178,36 @@ describe("hostile text", () => {
     expect((await stack.database.query("select count(*) from untouched")).rows).toEqual([["1"]]);
   });
 
+  test("deep, long and wide requests are answered or refused, and the next one is served", async () => {
+    const deep = 200_000;
+    const long = 20_000;
+    const requests = [
+      { method: "POST", path: "/notes", body: `{"body":${"[".repeat(deep)}${"]".repeat(deep)}}` },
+      { method: "POST", path: "/notes", body: "[".repeat(deep) },
+      { path: "/notes", query: `select=body${"->a".repeat(long)}` },
+      { path: "/notes", query: `or=${"(and".repeat(long)}` },
+      { path: "/notes", query: `select=${"notes(".repeat(long)}` },
+      { path: "/notes", query: `select=${"id,".repeat(long)}id` },
+      { path: "/notes", query: `order=${"id,".repeat(long)}id` },
+      { path: "/notes", query: `or=(${"id.eq.1,".repeat(long / 4)}id.eq.2)` },
+      { path: "/notes", query: `id=in.(${"1,".repeat(long)}2)` },
+      { path: "/notes", query: `body=eq.${"a".repeat(long * 5)}` },
+      { path: "/notes", query: `body=in.("${"a".repeat(long * 5)}` },
+      { path: "/notes", query: `body=match.${"(".repeat(long)}${")".repeat(long)}` },
+    ];
+    for (const request of requests) {
+      const { status } = await stack.send(request);
+      expect(status).toBeGreaterThanOrEqual(200);
+      const next = await stack.send({
+        method: "POST",
+        path: "/notes",
+        body: '{"owner":"next"}',
+        headers: { prefer: "return=representation" },
+      });
+      expect(next).toMatchObject({ status: 201 });
+    }
+  });
+
   test("any value is found again by itself", async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: "grapheme", maxLength: 40 }), async (body) => {

@@ -1,5 +1,5 @@
 import type { Database, QueryResult, Session } from "../../database/database.ts";
-import { maxAffectedError, singularityError } from "../errors/request-errors.ts";
+import { maxAffectedError, parseError, singularityError } from "../errors/request-errors.ts";
 import type { Plan } from "../plan/plan.ts";
 import { settingsSql, type RequestSettings } from "../sql/settings.sql.ts";
 import { sql, render, type Sql } from "../sql/sql.ts";
@@ -64,8 +64,12 @@ async function answer(session: Session, plan: Plan, options: AnswerOptions): Pro
   return { ...outcome, total: count === "planned" ? planned : Math.max(outcome.total ?? 0, planned) };
 }
 
+/** Their number is two bytes in Postgres' protocol. */
+const maxParams = 65_535;
+
 function run(session: Session, statement: Sql): Promise<QueryResult> {
   const { text, params } = render(statement);
+  if (params.length > maxParams) throw parseError("failed to parse the query string", "too many values");
   return session.query(text, params);
 }
 

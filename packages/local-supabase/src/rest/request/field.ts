@@ -1,3 +1,4 @@
+import { parseError } from "../errors/request-errors.ts";
 import type { Cursor } from "./cursor.ts";
 
 /** One `->` or `->>` into a JSON value: by key, or by position where `key` is a whole number. */
@@ -41,6 +42,9 @@ export function readField(cursor: Cursor): Field | undefined {
   return { name, path };
 }
 
+/** Postgres nests one expression per step, and its stack ends somewhere. */
+const maxSteps = 100;
+
 /** As many steps as there are; an arrow without a key is left standing, so that the caller fails at it. */
 export function readJsonPath(cursor: Cursor): readonly JsonStep[] {
   const path: JsonStep[] = [];
@@ -54,6 +58,9 @@ export function readJsonPath(cursor: Cursor): readonly JsonStep[] {
       return path;
     }
     path.push({ arrow, ...step });
+    if (path.length > maxSteps) {
+      throw parseError("failed to parse JSON path", `more than ${maxSteps} steps`);
+    }
   }
 }
 

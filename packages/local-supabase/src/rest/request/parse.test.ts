@@ -71,6 +71,11 @@ describe("what cannot be read is said where it stands, as PostgREST says it", ()
     expect(failure(() => parseLogic("and", false, deep))).toMatchObject({ code: "PGRST100" });
   });
 
+  test("a JSON path longer than any document is deep", () => {
+    expect(failure(() => parseSelect(`a${"->b".repeat(101)}`))).toMatchObject({ code: "PGRST100" });
+    expect(parseSelect(`a${"->b".repeat(100)}`)).toHaveLength(1);
+  });
+
   test("a zero byte", () => {
     for (const query of ["id=eq.%00", "a%00b=eq.1", "select=%00"]) {
       expect(failure(() => parseQueryString(query, { args: false }))).toMatchObject({ code: "PGRST100" });

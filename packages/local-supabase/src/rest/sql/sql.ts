@@ -17,8 +17,8 @@ export function sql(strings: TemplateStringsArray, ...pieces: readonly Sql[]): S
   const parts: (string | Parameter)[] = [];
   for (const [at, text] of strings.entries()) {
     parts.push(text);
-    const piece = pieces[at];
-    if (piece !== undefined) parts.push(...piece.parts);
+    // One by one: a call takes fewer arguments than a statement may have parts.
+    for (const part of pieces[at]?.parts ?? []) parts.push(part);
   }
   return { parts };
 }
