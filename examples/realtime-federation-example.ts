@@ -9,6 +9,7 @@ import "./support/known-notice.ts";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { createHashingEmbedder, createRealtimeHub, createSupabaseAdapter } from "agent-federation";
+import { explain } from "./support/explain.ts";
 import { openProject } from "./support/project.ts";
 
 const project = await openProject();
@@ -119,6 +120,9 @@ try {
     "memories in",
     tenant,
   );
+} catch (error) {
+  console.error(explain(error));
+  process.exitCode = 1;
 } finally {
   await Promise.all([coordinator.shutdown(), analyst.shutdown(), adapter.shutdown()]);
   await project.close();

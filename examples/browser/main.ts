@@ -2,6 +2,7 @@
 import "../support/known-notice.ts";
 import { once } from "node:events";
 import { createRealtimeHub, createSupabaseAdapter } from "agent-federation";
+import { explain } from "../support/explain.ts";
 import { openProject } from "../support/project.ts";
 import { stopOnSignals } from "../support/stop-on-signals.ts";
 import { servePage } from "./serve.ts";
@@ -34,6 +35,9 @@ try {
   hub.on("agent:leave", ({ agent_id }) => console.log(`${agent_id} left`));
   console.log(`Open ${page.url} in a browser. Ctrl-C ends this.`);
   if (!stop.signal.aborted) await once(stop.signal, "abort");
+} catch (error) {
+  console.error(explain(error));
+  process.exitCode = 1;
 } finally {
   clearInterval(timer);
   await Promise.all([hub.shutdown(), adapter.shutdown(), page.close()]);

@@ -8,6 +8,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { createRealtimeHub, mintAgentToken } from "agent-federation";
+import { explain } from "../support/explain.ts";
 import { federationSettings, openProject } from "../support/project.ts";
 import { stopOnSignals } from "../support/stop-on-signals.ts";
 import { piecesOf, Plan } from "./plan.ts";
@@ -77,6 +78,9 @@ try {
   if (stop.signal.aborted) process.exitCode = stop.exitCode();
   else if (problems.length > 0) process.exitCode = 1;
   else console.log(`All 24 tasks are done: ${plan.sum} primes below ${limit}`);
+} catch (error) {
+  console.error(`failed: ${explain(error)}`);
+  process.exitCode = 1;
 } finally {
   clearTimeout(timer);
   await Promise.all([...children.values()].map(endWorker));
