@@ -1,11 +1,11 @@
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { createServer, type AddressInfo } from "node:net";
 import { SignJWT } from "jose";
 import { expect, test } from "vitest";
 import { startTestStack } from "../../../test-support/stack.ts";
 import type { HubOptions } from "./config/hub-options.ts";
 import type { FederationError } from "./runtime/errors.ts";
-import { useHubBench } from "./testing/hub-bench.node.ts";
+import { createRealtimeHub } from "./realtime-hub.ts";
+import { migrationsDir, useHubBench } from "./testing/hub-bench.node.ts";
 
 const bench = useHubBench();
 
@@ -35,7 +35,7 @@ test("a URL where nobody listens is unreachable", async () => {
 });
 
 test("a URL where somebody listens and never answers ends in a timeout", async () => {
-  const server = createServer((socket) => void bench.defer(() => socket.destroy()));
+  const server = createServer((socket) => bench.defer(() => socket.destroy()));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   bench.defer(() => server.close());
   const { port } = server.address() as AddressInfo; // of a TCP server
@@ -57,7 +57,6 @@ test("a wrong API key is told from a refused token", async () => {
 
 test("the anon key alone is refused with what to do instead", async () => {
   const { url, anonKey } = bench.stack;
-  const { createRealtimeHub } = await import("./realtime-hub.ts");
   const hub = createRealtimeHub("a", bench.tenant, { url, anonKey });
   await expect(hub.initialize()).rejects.toMatchObject({
     code: "credentials",
@@ -145,7 +144,7 @@ test("a hub that is shut down while it initializes is closed, and initialize say
 
 test("with the server gone no call resolves as if it had happened", async () => {
   const stack = await startTestStack({
-    migrationsDir: (await import("./testing/hub-bench.node.ts")).migrationsDir,
+    migrationsDir,
   });
   const { url, anonKey, jwtSecret } = stack;
   const hub = await bench.open("a", { url, anonKey, jwtSecret, requestTimeoutMs: 700 });

@@ -1,8 +1,12 @@
+import { createClient } from "@supabase/supabase-js";
 import { expect, test } from "vitest";
+import { deleteAgent, deleteTenant } from "./administration.ts";
+import { resolveTransport } from "./connection/transport.ts";
 import { isFederationError } from "./runtime/errors.ts";
 import type { CoordinationMessage } from "./messaging/message.ts";
+import { createRealtimeHub } from "./realtime-hub.ts";
+import { createSupabaseAdapter } from "./supabase-adapter.ts";
 import { next, until, useHubBench } from "./testing/hub-bench.node.ts";
-import { deleteAgent, deleteTenant } from "./administration.ts";
 
 const bench = useHubBench();
 const names = (agents: readonly { readonly agent_id: string }[]): string[] =>
@@ -282,7 +286,6 @@ test("memories of the tenant are told, one's own as well, large ones whole, and 
   ];
   const unheard: string[] = [];
   deaf.on("memory:added", ({ id }) => unheard.push(id));
-  const { createSupabaseAdapter } = await import("./supabase-adapter.ts");
   const { url, anonKey, jwtSecret } = bench.stack;
   const adapter = createSupabaseAdapter({ url, anonKey, jwtSecret });
   await adapter.initialize();
@@ -346,8 +349,6 @@ test("heartbeats keep the session, and reopen one that somebody closed", async (
   });
   const { session_id } = await a.getStats();
   const b = await bench.open("b");
-  const { createClient } = await import("@supabase/supabase-js");
-  const { resolveTransport } = await import("./connection/transport.ts");
   const realtime = { transport: await resolveTransport() };
   const client = createClient(bench.stack.url, bench.stack.serviceRoleKey, { realtime });
   const { error } = await client.rpc("close_session", {
@@ -369,8 +370,6 @@ test("a hub stops when its signal aborts", async () => {
 });
 
 test("a client of one's own gives URL, key and token, wherever the token sits", async () => {
-  const { createClient } = await import("@supabase/supabase-js");
-  const { resolveTransport } = await import("./connection/transport.ts");
   const realtime = { transport: await resolveTransport() };
   const { url, anonKey } = bench.stack;
   const token = await bench.mint("a");
@@ -378,7 +377,6 @@ test("a client of one's own gives URL, key and token, wherever the token sits", 
     global: { headers: { Authorization: `Bearer ${token}` } },
     realtime,
   });
-  const { createRealtimeHub } = await import("./realtime-hub.ts");
   const a = createRealtimeHub("a", bench.tenant, { client: byHeader });
   bench.defer(() => a.shutdown());
   await a.initialize();
