@@ -1,4 +1,4 @@
-import { notImplementedError } from "../errors/request-errors.ts";
+import { maxAffectedRpcError, notImplementedError } from "../errors/request-errors.ts";
 import { ambiguousFunctionError, noFunctionError } from "../errors/schema-errors.ts";
 import type { JsonPayload } from "../request/payload.ts";
 import type { ParsedRequest } from "../request/request.ts";
@@ -31,6 +31,8 @@ export function planCall(request: CallRequest, cache: SchemaCache): Call {
   if (chosen.parameters.some((parameter) => parameter.variadic)) {
     throw notImplementedError("Functions with variadic parameters are not implemented in rpc.");
   }
+  const { maxAffected, handling } = request.preferences;
+  if (maxAffected !== undefined && handling === "strict" && !chosen.returnsSet) throw maxAffectedRpcError();
   const readOnly = request.method !== "post" || chosen.volatility !== "volatile";
   return { function: chosen, args: planArguments(request, chosen), readOnly };
 }

@@ -1,31 +1,14 @@
 import { notEmbeddedError, relatedOrderError } from "../errors/request-errors.ts";
 import type { Field } from "../request/field.ts";
-import type { Filter } from "../request/filter.ts";
-import type { Logic } from "../request/logic.ts";
 import type { OrderTerm } from "../request/order.ts";
 import type { At, Window } from "../request/query-string.ts";
 import type { SelectField, SelectItem, SelectRelation } from "../request/select.ts";
 import { isToOne, type Relationship, type TableName } from "../schema/relationship.ts";
-import type { SchemaCache, Table } from "../schema/schema-cache.ts";
+import type { SchemaCache } from "../schema/schema-cache.ts";
 import { findRelationship } from "./find-relationship.ts";
-import type {
-  ColumnReference,
-  Embed,
-  Join,
-  OutputColumn,
-  Ordering,
-  Predicate,
-  ReadNode,
-  Source,
-} from "./read-plan.ts";
-
-/** What the query string says about a relation and about those embedded in it. */
-export interface Said {
-  readonly filters: readonly At<Filter>[];
-  readonly logic: readonly At<Logic>[];
-  readonly orders: readonly At<readonly OrderTerm[]>[];
-  readonly windows: readonly At<Window>[];
-}
+import { predicate, reference } from "./plan-predicate.ts";
+import type { ColumnReference, Embed, Join, OutputColumn, Ordering, ReadNode, Source } from "./read-plan.ts";
+import { ofItself, type Said } from "./said.ts";
 
 export interface ReadRoot {
   readonly source: Source;
@@ -35,15 +18,6 @@ export interface ReadRoot {
   readonly said: Said;
   /** The most rows any relation of the answer may hold; undefined where the answer is what was written. */
   readonly maxRows: number | undefined;
-}
-
-/** The root's own filters and logic as conditions on a table that is written. */
-export function planConditions(table: Table, said: Said): readonly Predicate[] {
-  const filters = said.filters.filter(({ path }) => path.length === 0).map(({ value }) => value);
-  const logic = said.logic.filter(({ path }) => path.length === 0).map(({ value }) => value);
-  return [...filters.map((filter): Logic => ({ kind: "filter", filter })), ...logic].map((term) =>
-    predicate(term, table.name, table, []),
-  );
 }
 
 /** Resolves a request's `select`, filters, orders and limits against the schema. Pure. */
@@ -99,21 +73,21 @@ function planNode(
     planEmbed(context, place, relation, below.get(relation) ?? nothingSaid, depth + 1),
   );
   const column = (field: Field): ColumnReference => reference(place.alias, table, field);
-  const own = <T>(items: readonly At<T>[]): readonly T[] =>
-    items.filter((i) => i.path.length === 0).map((i) => i.value);
   const everything = select.length === 0 && depth === 0 ? [star] : fields;
   return {
     ...place,
     columns: everything.map((field) => outputColumn(field, column(field.field))),
     embeds,
     where: [
-      ...own(said.filters).map((filter) => predicate({ kind: "filter", filter }, place.alias, table, embeds)),
-      ...own(said.logic).map((logic) => predicate(logic, place.alias, table, embeds)),
+      ...ofItself(said.filters).map((filter) =>
+        predicate({ kind: "filter", filter }, place.alias, table, embeds),
+      ),
+      ...ofItself(said.logic).map((logic) => predicate(logic, place.alias, table, embeds)),
     ],
-    order: own(said.orders)
+    order: ofItself(said.orders)
       .flat()
       .map((term) => ordering(term, place.table, column, embeds)),
-    window: bounded(own(said.windows)[0], context.maxRows),
+    window: bounded(ofItself(said.windows)[0], context.maxRows),
   };
 }
 
@@ -221,43 +195,6 @@ function outputColumn({ field, alias, cast }: SelectField, column: ColumnReferen
 function pathName({ name, path }: Field): string | undefined {
   if (path.length === 0) return undefined;
   return path.findLast((step) => step.by === "key")?.key ?? name;
-}
-
-function reference(alias: string, table: Table | undefined, { name, path }: Field): ColumnReference {
-  const type = table?.columns.get(name)?.baseType;
-  return {
-    alias,
-    name,
-    path,
-    asJson: path.length > 0 && type !== undefined && type !== "json" && type !== "jsonb",
-  };
-}
-
-function predicate(
-  logic: Logic,
-  alias: string,
-  table: Table | undefined,
-  embeds: readonly Embed[],
-): Predicate {
-  if (logic.kind !== "filter") {
-    return { ...logic, terms: logic.terms.map((term) => predicate(term, alias, table, embeds)) };
-  }
-  const { field, negated, operation } = logic.filter;
-  const embed = field.path.length === 0 ? embeds.find(({ name }) => name === field.name) : undefined;
-  if (embed !== undefined && operation.kind === "is" && isNullness(operation.value)) {
-    return { kind: "embed", embed: embed.alias, found: (operation.value === "not_null") !== negated };
-  }
-  const column = reference(alias, table, field);
-  const type = table?.columns.get(field.name)?.baseType;
-  const isText = field.path.length > 0 || (type !== undefined && wordTypes.has(type));
-  const asWords = operation.kind === "search" && isText;
-  return { kind: "column", column, negated, operation, asWords };
-}
-
-const wordTypes = new Set(["text", "character varying", "bpchar", "json", "jsonb"]);
-
-function isNullness(value: string): boolean {
-  return value === "null" || value === "not_null";
 }
 
 function ordering(

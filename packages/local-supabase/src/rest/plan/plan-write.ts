@@ -2,8 +2,9 @@ import { columnNotFoundError } from "../errors/schema-errors.ts";
 import type { JsonPayload } from "../request/payload.ts";
 import type { ParsedRequest } from "../request/request.ts";
 import type { Column, Table } from "../schema/schema-cache.ts";
-import { planConditions, type Said } from "./plan-read.ts";
+import { planConditions } from "./plan-predicate.ts";
 import type { Predicate } from "./read-plan.ts";
+import type { Said } from "./said.ts";
 
 export type Write =
   | {

@@ -1,11 +1,11 @@
-import { checkMaxAffected, type ParsedRequest } from "../request/request.ts";
-import type { SchemaCache } from "../schema/schema-cache.ts";
 import { tableNotFoundError } from "../errors/schema-errors.ts";
-import type { Table } from "../schema/schema-cache.ts";
+import type { ParsedRequest } from "../request/request.ts";
+import type { SchemaCache, Table } from "../schema/schema-cache.ts";
 import { planCall, type Call } from "./plan-call.ts";
-import { planRead, type Said } from "./plan-read.ts";
+import { planRead } from "./plan-read.ts";
 import { planWrite, type Write } from "./plan-write.ts";
 import type { ReadNode } from "./read-plan.ts";
+import { ofEmbedded, type Said } from "./said.ts";
 
 /** What a request comes to: everything named in it is resolved, nothing was asked of the database yet. */
 export type Plan =
@@ -38,16 +38,15 @@ export function planRequest(
       // The root's filters chose the rows to write, and its limit was for reading.
       const below = {
         ...said,
-        filters: deeper(said.filters),
-        logic: deeper(said.logic),
-        windows: deeper(said.windows),
+        filters: ofEmbedded(said.filters),
+        logic: ofEmbedded(said.logic),
+        windows: ofEmbedded(said.windows),
       };
       const root = { source: { kind: "produced" }, name: table, select: query.select, said: below } as const;
       return { kind: "write", write, node: planRead(cache, { ...root, maxRows: undefined }) };
     }
     case "call": {
       const call = planCall(request, cache);
-      checkMaxAffected(request.preferences, call.function.returnsSet);
       const { returns } = call.function;
       const name = (returns.kind === "row" ? returns.table : undefined) ?? {
         schema,
@@ -65,11 +64,7 @@ function tableOf(cache: SchemaCache, schema: string, name: string): Table {
   return table;
 }
 
-function deeper<T extends { readonly path: readonly string[] }>(items: readonly T[]): readonly T[] {
-  return items.filter(({ path }) => path.length > 0);
-}
-
 /** The root's window is that of the query string and the `Range` header together. */
 function withTop({ query, window }: ParsedRequest): Said["windows"] {
-  return [{ path: [], value: window }, ...deeper(query.windows)];
+  return [{ path: [], value: window }, ...ofEmbedded(query.windows)];
 }

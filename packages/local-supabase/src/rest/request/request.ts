@@ -1,5 +1,4 @@
 import {
-  maxAffectedRpcError,
   methodError,
   notImplementedError,
   pathError,
@@ -137,10 +136,4 @@ function parseAction(request: RestRequest, resource: Resource, query: QueryStrin
     default:
       throw methodError(method);
   }
-}
-
-/** With `handling=strict`, `max-affected` makes no sense for a function that answers one value. */
-export function checkMaxAffected(preferences: Preferences, returnsSet: boolean): void {
-  const bounded = preferences.maxAffected !== undefined && preferences.handling === "strict";
-  if (bounded && !returnsSet) throw maxAffectedRpcError();
 }

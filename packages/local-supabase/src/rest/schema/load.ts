@@ -1,7 +1,7 @@
 import type { Database } from "../../database/database.ts";
 import { introspectionSql } from "./introspection.sql.ts";
+import { deriveRelationships } from "./derive-relationships.ts";
 import {
-  deriveRelationships,
   groupBy,
   tableKey,
   type ComputedRelationship,

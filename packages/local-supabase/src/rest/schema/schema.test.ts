@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { nearestName } from "./nearest-name.ts";
-import { deriveRelationships, isToOne, type ForeignKey } from "./relationship.ts";
+import { deriveRelationships } from "./derive-relationships.ts";
+import { isToOne, type ForeignKey } from "./relationship.ts";
 import { resolveViewColumns, topTargets } from "./view-columns.ts";
 
 const name = (table: string): { readonly schema: string; readonly name: string } => ({
