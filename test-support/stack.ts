@@ -35,7 +35,10 @@ export function freshTenant(): string {
   return `tenant-${randomUUID()}`;
 }
 
-/** What keeps this process busy: sockets, servers, workers, timers. Equal before a start and after its close. */
-export function activeResources(): string[] {
-  return process.getActiveResourcesInfo().sort();
+/** Servers and threads of this process. The same before a start and after its close; clients' sockets are not counted. */
+export function serversAndThreads(): string[] {
+  return process
+    .getActiveResourcesInfo()
+    .filter((kind) => kind === "TCPServerWrap" || kind === "MessagePort")
+    .sort();
 }

@@ -1,4 +1,5 @@
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -8,6 +9,8 @@ import WebSocket from "ws";
 import { startTestStack } from "../../../test-support/stack.ts";
 import type { LocalSupabase } from "./start-local-supabase.ts";
 
+/** Roles belong to the cluster, which other tests use as well. */
+const narrow = `narrow_${randomBytes(4).toString("hex")}`;
 let stack: LocalSupabase;
 let migrations: string;
 beforeAll(async () => {
@@ -21,7 +24,7 @@ beforeAll(async () => {
      create function public.whoami() returns text language sql as 'select current_user::text';
      create function public.dawdle() returns void language sql as 'select pg_sleep(30)';
      create function public.escape() returns text language plpgsql as $$ begin reset role; return current_user; end $$;
-     create role narrow nologin; grant narrow to authenticator; grant usage on schema public to narrow;`,
+     create role ${narrow} nologin; grant ${narrow} to authenticator; grant usage on schema public to ${narrow};`,
   );
   stack = await startTestStack({ migrationsDir: migrations, statementTimeoutMs: 3_000 });
 });
@@ -123,7 +126,7 @@ describe("refused", () => {
   });
 
   test("a role of the project that was granted to authenticator is not", async () => {
-    expect(await (await withToken(await stack.mintToken({ role: "narrow" }))).json()).toBe("narrow");
+    expect(await (await withToken(await stack.mintToken({ role: narrow }))).json()).toBe(narrow);
   });
 
   test("nothing: a token without exp, and one without a role, which is anon's", async () => {

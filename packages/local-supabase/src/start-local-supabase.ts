@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Backend } from "./database/backend/backend.ts";
 import type { DatabaseSource } from "./database/backend/messages.ts";
 import { openDataFolder } from "./database/data-folder.ts";
+import { readMigrations } from "./database/migrations/read-migrations.ts";
 import { makePrivateFolder } from "./database/open-pglite.ts";
 import { HttpServer } from "./http/http-server.ts";
 import { createKeyring } from "./keys/create-keyring.ts";
@@ -54,13 +55,14 @@ export async function startLocalSupabase(given: LocalSupabaseOptions = {}): Prom
   }
 }
 
-/** Cheap refusals first: the folder, the port, then the database. */
+/** Cheap refusals first: the migrations' folder, the data folder, the port, then the database. */
 async function start(
   options: ResolvedOptions,
   cleanups: Cleanups,
   startedMs: number,
 ): Promise<LocalSupabase> {
   const { log } = options;
+  if (options.migrationsDir !== undefined) readMigrations(options.migrationsDir);
   const { source, jwtSecret } = prepareStorage(options, cleanups);
   const keyring = await createKeyring({ jwtSecret, jwks: options.jwks });
   const http = await HttpServer.listen({ host: options.host, port: options.port, log });

@@ -28,12 +28,13 @@ export class WorkerThread {
     worker.on("error", (error: Error) => (cause = error));
     const exited = new Promise<void>((done) => worker.once("exit", () => done()));
     return new Promise((opened, failed) => {
+      let problem: Error | undefined;
       const exitedEarly = (): void =>
-        failed(cause ?? new Error("the database worker ended while it started"));
+        failed(problem ?? cause ?? new Error("the database worker ended while it started"));
       worker.once("exit", exitedEarly);
       worker.on("message", (message: WorkerMessage) => {
         if (message.type === "unusable") {
-          failed(toError(message.error));
+          problem = toError(message.error);
           void worker.terminate();
         } else if (message.type === "ready") {
           worker.off("exit", exitedEarly);

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openTestDatabase } from "../../../../../test-support/database.ts";
 import type { Database, QueryResult } from "../database.ts";
@@ -22,7 +23,7 @@ describe("postgres may", () => {
   test.each([
     ["make tables in public", "create table public.made (id int primary key)"],
     ["make schemas", "create schema made"],
-    ["make roles", "create role made_role nologin"],
+    ["make roles", `create role made_${randomBytes(4).toString("hex")} nologin`],
     ["make a policy on realtime.messages", "create policy made on realtime.messages for select using (true)"],
     ["alter it", "alter policy made on realtime.messages using (false)"],
     ["comment on it", "comment on policy made on realtime.messages is 'x'"],
