@@ -8,7 +8,7 @@ export type { HubState } from "./hub-state.ts";
 export type { CoordinationMessage } from "./messaging/message.ts";
 // With a star, because only then can a caller add its own types to FederationMessageTypes. The file holds nothing but
 // FederationMessageTypes, HelpRequest, SharedKnowledge, StatusUpdate and TaskComplete.
-export type * from "./messaging/message-types.ts";
+export type * from "./message-types.ts";
 export type { MemoryEvent } from "./messaging/memory-event.ts";
 export type { SendOptions } from "./messaging/outbox.ts";
 export type { AgentPresence, AgentStatus } from "./presence/agent-presence.ts";

@@ -44,6 +44,7 @@ export class LiveHub {
   readonly channels: readonly DependableChannel[];
   readonly #parts: LiveHubParts;
   readonly #room: DependableChannel;
+  readonly #feed: DependableChannel;
   readonly #memories: MemoryFeed;
   readonly #seenInRoom = new SeenIds();
   #closing: Promise<void> | undefined;
@@ -102,13 +103,13 @@ export class LiveHub {
       { presence: { key: presenceKey(options.agentId), enabled: true }, ack: true },
       this.#roomPlan(),
     );
-    const feed = this.#makeChannel(`${topic}:feed`, { replicationReady: true }, this.#feedPlan());
+    this.#feed = this.#makeChannel(`${topic}:feed`, { replicationReady: true }, this.#feedPlan());
     const inbox = this.#makeChannel(
       `${topic}:agent:${options.agentId}`,
       { replicationReady: true },
       this.#inboxPlan(),
     );
-    this.channels = [this.#room, feed, inbox];
+    this.channels = [this.#room, this.#feed, inbox];
     this.broadcasts = new RoomBroadcasts({
       agentId: options.agentId,
       clock: options.clock,
@@ -162,10 +163,13 @@ export class LiveHub {
     const { initializeTimeoutMs } = this.#parts.options;
     step("opening the session");
     this.inbox.startFeedAt(await this.session.open());
-    await this.presence.start();
     step("joining the channels");
     for (const channel of this.channels) channel.open();
-    await Promise.all(this.channels.map((channel) => channel.whenJoined(initializeTimeoutMs, signal)));
+    const joined = this.channels.map((channel) => channel.whenJoined(initializeTimeoutMs, signal));
+    await Promise.all([
+      ...joined,
+      this.#feed.whenJoined(initializeTimeoutMs, signal).then(() => this.presence.start()),
+    ]);
     step("waiting for the presence state");
     await this.presence.whenVisible(signal);
     this.session.keepAlive();
@@ -331,7 +335,10 @@ export class LiveHub {
         if (memorySync) onBroadcast(channel, "memory", (payload) => this.#memories.heard(payload));
       },
       onJoined: () => {
-        if (!isFirst) this.inbox.pullFeed();
+        if (!isFirst) {
+          this.inbox.pullFeed();
+          this.presence.feedIsBack();
+        }
         isFirst = false;
       },
       onReplicating: () => this.inbox.pullFeed(),

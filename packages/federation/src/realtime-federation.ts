@@ -11,7 +11,7 @@ export type {
   SharedKnowledge,
   StatusUpdate,
   TaskComplete,
-} from "./messaging/message-types.ts";
+} from "./message-types.ts";
 export type { CoordinationMessage } from "./messaging/message.ts";
 export type { SendOptions } from "./messaging/outbox.ts";
 export type { AgentPresence, AgentStatus } from "./presence/agent-presence.ts";

@@ -49,7 +49,8 @@ export class Presence {
   readonly #visibleWaiters = new Set<() => void>();
   readonly #startedAt: string;
   #mode: RosterMode = "presence";
-  #isTracking = true;
+  /** Not before it is decided whether this room is one to be seen in. */
+  #isTracking = false;
   #status = "online";
   #task: string | undefined;
   #channel: RealtimeChannel | undefined;
@@ -67,14 +68,16 @@ export class Presence {
     return this.#mode;
   }
 
-  /** Reads the sessions once and decides from their number whether to be seen by presence. Call before the room is joined. */
+  /**
+   * Reads the sessions and decides from their number whether to be seen by presence. Call when the feed is joined: what happens from then on
+   * is announced.
+   */
   async start(): Promise<void> {
     await this.#syncSessions();
     this.#mode = nextRosterMode("presence", this.roster.instances, this.#options.rosterThreshold);
-    if (this.#mode === "sessions") {
-      this.#isTracking = false;
-      this.#apply(this.roster.countSessions(true, this.#parts.clock.now()));
-    }
+    if (this.#mode === "sessions") this.#apply(this.roster.countSessions(true, this.#parts.clock.now()));
+    else this.#isTracking = true;
+    this.#track();
     this.#scope.run((signal) => this.#relist(signal));
   }
 
@@ -115,6 +118,11 @@ export class Presence {
     this.#trackedAtMs = [];
     this.#cancel("track");
     this.#track();
+  }
+
+  /** After the feed was lost for a while: sessions may have come and gone meanwhile. */
+  feedIsBack(): void {
+    this.#scope.run(() => this.#readSessions());
   }
 
   setStatus(status: string, task: string | undefined): void {
@@ -231,9 +239,11 @@ export class Presence {
 
   async #relist(signal: AbortSignal): Promise<void> {
     const { clock, random } = this.#parts;
-    while (!signal.aborted) {
+    for (let round = 1; !signal.aborted; round++) {
       await sleep(clock, this.#options.relistMs * (0.75 + random() / 2), signal).catch(() => {});
-      if (!signal.aborted && this.#mode === "sessions") await this.#readSessions();
+      // In a small room the sessions only tell when it has grown large, which the feed says as well.
+      const isDue = this.#mode === "sessions" || round % 4 === 0;
+      if (!signal.aborted && isDue) await this.#readSessions();
     }
   }
 

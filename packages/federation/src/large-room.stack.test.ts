@@ -1,0 +1,78 @@
+import { expect, test } from "vitest";
+import { next, until, useHubBench } from "./testing/hub-bench.node.ts";
+import type { RealtimeFederationHub } from "./realtime-hub.ts";
+
+const bench = useHubBench();
+const manyAgents = 200;
+const atOnce = 10;
+
+test("200 agents in one tenant each see 200, and none is cut off", async () => {
+  const wanted = Array.from({ length: manyAgents }, (_, index) => `agent-${index}`);
+  const hubs: RealtimeFederationHub[] = [];
+  const trouble: string[] = [];
+  const queue = [...wanted];
+  const open = async (): Promise<void> => {
+    for (let agentId = queue.shift(); agentId !== undefined; agentId = queue.shift()) {
+      const hub = bench.make(agentId, { initializeTimeoutMs: 120_000, requestTimeoutMs: 60_000 });
+      hub.on("agent:leave", ({ agent_id, reason }) =>
+        trouble.push(`${hub.agentId} took ${agent_id} for ${reason}`),
+      );
+      hub.on(
+        "state",
+        ({ to }) => to.name === "reconnecting" && trouble.push(`${hub.agentId}: ${to.cause?.message}`),
+      );
+      hub.on("error", ({ error, during }) => trouble.push(`${during}: ${error.message}`));
+      await hub.initialize();
+      hubs.push(hub);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, open));
+  await Promise.all(
+    hubs.map((hub) => until(hub, ["agent:join"], () => hub.getActiveAgents().length === manyAgents)),
+  );
+  const sorted = wanted.toSorted();
+  for (const hub of hubs)
+    expect(
+      hub
+        .getActiveAgents()
+        .map((agent) => agent.agent_id)
+        .toSorted(),
+    ).toEqual(sorted);
+  expect(trouble).toEqual([]);
+  const stats = await Promise.all(hubs.map((hub) => hub.getStats()));
+  expect(new Set(stats.map(({ roster }) => roster))).toEqual(new Set(["sessions"]));
+
+  // One that is not in presence is in the list all the same, and leaves it.
+  const [first, last] = [hubs[0], hubs.at(-1)];
+  if (first === undefined || last === undefined) throw new Error("no hubs");
+  trouble.length = 0;
+  const left = next(first, "agent:leave");
+  await last.shutdown();
+  expect(await left).toMatchObject({ agent_id: last.agentId, reason: "shutdown" });
+  expect(first.getActiveAgents()).toHaveLength(manyAgents - 1);
+}, 400_000);
+
+test("a room that passes its threshold still lists everybody, and so does one that shrinks again", async () => {
+  const options = { rosterThreshold: 3, presenceHeartbeat: 200 };
+  const hubs: RealtimeFederationHub[] = [];
+  for (const id of ["a", "b", "c", "d", "e"]) hubs.push(await bench.open(id, options));
+  await Promise.all(hubs.map((hub) => until(hub, ["agent:join"], () => hub.getActiveAgents().length === 5)));
+  const [a, b, c, d, e] = hubs;
+  if (a === undefined || b === undefined || c === undefined || d === undefined || e === undefined)
+    throw new Error("no hubs");
+  expect((await e.getStats()).roster).toBe("sessions");
+  // The three that were seen by presence go; the two that were not begin to be.
+  await Promise.all([a.shutdown(), b.shutdown(), c.shutdown()]);
+  await Promise.all(
+    [d, e].map((hub) => until(hub, ["agent:leave"], () => hub.getActiveAgents().length === 2)),
+  );
+  const late = await bench.open("late", { rosterThreshold: 100 });
+  await until(late, ["agent:join"], () => late.getActiveAgents().length === 3);
+  expect(
+    late
+      .getActiveAgents()
+      .map((agent) => agent.agent_id)
+      .toSorted(),
+  ).toEqual(["d", "e", "late"]);
+  expect((await late.getStats()).roster).toBe("presence");
+});
