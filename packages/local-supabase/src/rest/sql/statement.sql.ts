@@ -16,9 +16,9 @@ export interface AnswerOptions {
 }
 
 /**
- * The one statement of a request. It answers one row: `rows` in the answer, `total` rows there are (null where not
- * counted), the `body`, the `location` of a new row, how many rows were `inserted`, and what functions set as response
- * `headers` and `status`.
+ * The one statement of a request. It answers one row: how many `rows` there are in the answer and what functions set as
+ * response `headers` and `status`; where asked for, the `total` without limits, the `body`, the `location` of a new row,
+ * and how many rows were `inserted`.
  */
 export function statementSql(plan: Plan, options: AnswerOptions): Sql {
   const statement = answerSql(plan, options);
@@ -27,23 +27,25 @@ export function statementSql(plan: Plan, options: AnswerOptions): Sql {
 }
 
 function answerSql(plan: Plan, options: AnswerOptions): Sql {
-  const produced = producedSql(plan, options);
-  const isWrite = plan.kind === "write";
-  const wantsRows = isWrite ? options.preferences.representation === "representation" : true;
-  const rows = wantsRows ? readSql(plan.node) : sql`select * from ${producedRows}`;
-  const columns = joined(
-    [
-      sql`${isWrite ? sql`null` : totalSql(plan.node, options)} as total`,
-      sql`count(*) as rows`,
-      sql`${options.headersOnly || !wantsRows ? sql`''` : bodySql(plan, options.representation)} as body`,
-      sql`${locationSql(plan, options)} as location`,
-      sql`${isWrite ? insertedSql : sql`null`} as inserted`,
-      sql`nullif(current_setting('response.headers', true), '') as headers`,
-      sql`nullif(current_setting('response.status', true), '') as status`,
-    ],
-    ", ",
-  );
-  return sql`${produced}select ${columns} from (${rows}) as pgrst_rows`;
+  const { preferences, representation, headersOnly } = options;
+  const wantsRows = plan.kind !== "write" || preferences.representation === "representation";
+  // Every column costs; what nobody asked for is left out.
+  const total = plan.kind === "write" ? undefined : totalSql(plan.node, options);
+  const body = headersOnly || !wantsRows ? undefined : bodySql(plan, representation);
+  const location = locationSql(plan, options);
+  const upsert =
+    plan.kind === "write" && plan.write.kind === "insert" && plan.write.conflict?.action === "merge";
+  const columns = [
+    sql`count(*) as rows`,
+    ...(total === undefined ? [] : [sql`${total} as total`]),
+    ...(body === undefined ? [] : [sql`${body} as body`]),
+    ...(location === undefined ? [] : [sql`${location} as location`]),
+    ...(upsert ? [sql`${insertedSql} as inserted`] : []),
+    sql`nullif(current_setting('response.headers', true), '') as headers`,
+    sql`nullif(current_setting('response.status', true), '') as status`,
+  ];
+  const from = wantsRows ? sql`(${readSql(plan.node)}) as pgrst_rows` : producedRows;
+  return sql`${producedSql(plan, options)}select ${joined(columns, ", ")} from ${from}`;
 }
 
 function producedSql(plan: Plan, { preferences }: AnswerOptions): Sql {
@@ -71,9 +73,9 @@ function returning(
 }
 
 /** How many rows there are without limit and offset. A page that is not full answers that by itself. */
-function totalSql(node: ReadNode, { preferences, maxRows }: AnswerOptions): Sql {
+function totalSql(node: ReadNode, { preferences, maxRows }: AnswerOptions): Sql | undefined {
   const { count } = preferences;
-  if (count !== "exact" && count !== "estimated") return sql`null`;
+  if (count !== "exact" && count !== "estimated") return undefined;
   const all = countSql(node);
   const rows = count === "estimated" ? sql`${all} limit ${value(maxRows + 1)}` : all;
   const counted = sql`(select count(*) from (${rows}) as pgrst_all)`;
@@ -99,13 +101,13 @@ function bodySql(plan: Plan, { shape, stripNulls }: Representation): Sql {
 }
 
 /** The key of the one new row, as a JSON object of texts. */
-function locationSql(plan: Plan, { preferences }: AnswerOptions): Sql {
+function locationSql(plan: Plan, { preferences }: AnswerOptions): Sql | undefined {
   const wanted =
     plan.kind === "write" &&
     plan.write.kind === "insert" &&
     preferences.representation === "headers-only" &&
     plan.write.table.primaryKey.length > 0;
-  if (!wanted) return sql`null`;
+  if (!wanted) return undefined;
   const key = sql`select json_object_agg(member.key, member.value) from ${producedRows} as pgrst_new, json_each_text(row_to_json(pgrst_new.*)) as member`;
   return sql`case when count(*) = 1 then (${key}) end`;
 }
