@@ -1,0 +1,214 @@
+import type { RealtimeChannel } from "@supabase/supabase-js";
+import { expect, test } from "vitest";
+import { FederationError } from "../runtime/errors.ts";
+import { silentLog } from "../runtime/log.ts";
+import { TestClock } from "../runtime/testing/test-clock.ts";
+import { Presence, type PresenceOptions } from "./presence.ts";
+import { Session, type SessionParts } from "./session.ts";
+
+interface Wire {
+  readonly channel: RealtimeChannel;
+  readonly tracked: { readonly at: number; readonly payload: Record<string, unknown> }[];
+  fire(event: "sync" | "join" | "leave", payload?: object): void;
+}
+
+/** What the room looks like from above: takes tracks, tells what it is told to tell. */
+function wire(clock: TestClock, state: object = {}, answer: "ok" | "timed out" = "ok"): Wire {
+  const handlers = new Map<string, (payload: object) => void>();
+  const tracked: Wire["tracked"][number][] = [];
+  const channel = {
+    on: (_type: string, { event }: { event: string }, handler: (payload: object) => void) =>
+      void handlers.set(event, handler),
+    presenceState: () => state,
+    track: async (payload: Record<string, unknown>) => {
+      tracked.push({ at: clock.now(), payload });
+      return answer;
+    },
+  };
+  return {
+    channel: channel as unknown as RealtimeChannel, // the three methods that presence uses
+    tracked,
+    fire: (event, payload = {}) => handlers.get(event)?.(payload),
+  };
+}
+
+function open(
+  sessions: readonly object[] = [],
+  options: Partial<PresenceOptions> = {},
+): { presence: Presence; clock: TestClock; told: string[] } {
+  const clock = new TestClock();
+  const told: string[] = [];
+  const presence = new Presence(
+    {
+      agentId: "me",
+      tenantId: "t",
+      instanceId: "i",
+      graceMs: 1500,
+      rosterThreshold: 3,
+      relistMs: 30_000,
+      capabilities: [],
+      metadata: {},
+      ...options,
+    },
+    {
+      clock,
+      random: () => 0.5,
+      log: silentLog,
+      listSessions: async () => sessions,
+      onChanges: (changes) => told.push(...changes.map(({ type, agentId }) => `${type} ${agentId}`)),
+      onSync: () => told.push("sync"),
+    },
+  );
+  return { presence, clock, told };
+}
+
+const session = (agentId: string): object => ({
+  agent_id: agentId,
+  tenant_id: "t",
+  instance_id: `${agentId}-1`,
+  session_id: agentId,
+});
+
+test("many changes of status make few presence calls, the first at once, and the last value wins", async () => {
+  const { presence, clock } = open();
+  const room = wire(clock);
+  await presence.start();
+  presence.joined(room.channel);
+  const began = clock.now();
+  for (let count = 0; count < 50; count++) {
+    presence.setStatus("busy", String(count));
+    await clock.advance(100);
+  }
+  expect(room.tracked[0]?.at).toBe(began);
+  expect(room.tracked.length).toBeLessThanOrEqual(4);
+  await clock.advance(30_000);
+  expect(room.tracked.at(-1)?.payload["task"]).toBe("49");
+  expect(room.tracked.filter(({ at }) => at - began < 30_000).length).toBeLessThanOrEqual(4);
+  await presence.close();
+  expect(clock.pending).toBe(0);
+});
+
+test("after each join of the room this agent is shown again, with what it said last", async () => {
+  const { presence, clock } = open();
+  await presence.start();
+  const [first, second] = [wire(clock), wire(clock)];
+  presence.joined(first.channel);
+  presence.setStatus("busy", "reading");
+  presence.joined(second.channel);
+  expect(second.tracked.map(({ payload }) => payload)).toMatchObject([{ status: "busy", task: "reading" }]);
+  await presence.close();
+});
+
+test("a presence call that the server did not take is made again", async () => {
+  const { presence, clock } = open();
+  const room = wire(clock, {}, "timed out");
+  await presence.start();
+  presence.joined(room.channel);
+  await clock.advance(2_000);
+  expect(room.tracked.length).toBe(2);
+  await presence.close();
+  expect(clock.pending).toBe(0);
+});
+
+test("in a large room an agent is not shown by presence and knows the others by their sessions", async () => {
+  const { presence, clock, told } = open(["a", "b", "c", "me"].map(session));
+  const room = wire(clock);
+  await presence.start();
+  presence.joined(room.channel);
+  expect(room.tracked).toEqual([]);
+  expect(presence.mode).toBe("sessions");
+  expect(told.toSorted()).toEqual(["join a", "join b", "join c", "join me"]);
+  await presence.whenVisible(new AbortController().signal);
+  await presence.close();
+});
+
+test("before the first state of a channel its diffs say nothing", async () => {
+  const meta = { agent_id: "a", tenant_id: "t", instance_id: "a-1", presence_ref: "1" };
+  const { presence, clock, told } = open();
+  const room = wire(clock, { "agent:a": [meta] });
+  await presence.start();
+  presence.bind(room.channel);
+  room.fire("join", { key: "agent:a", newPresences: [meta] });
+  expect(told).toEqual([]);
+  room.fire("sync");
+  expect(told).toEqual(["join a", "sync"]);
+  room.fire("leave", { key: "agent:a", leftPresences: [meta] });
+  await clock.advance(1500);
+  expect(told).toEqual(["join a", "sync", "leave a"]);
+  await presence.close();
+});
+
+function openSession(parts: Partial<SessionParts>): { session: Session; clock: TestClock; calls: string[] } {
+  const clock = new TestClock();
+  const calls: string[] = [];
+  const { call = async () => ({}) } = parts;
+  const live = new Session(
+    {
+      sessionId: "s",
+      instanceId: "i",
+      heartbeatMs: 1000,
+      timeoutSeconds: 90,
+      capabilities: [],
+      metadata: {},
+    },
+    {
+      clock,
+      log: silentLog,
+      status: () => ({ status: "busy", task: "x" }),
+      onReopened: () => calls.push("reopened"),
+      onPositions: ({ inbox }) => calls.push(`inbox at ${inbox}`),
+      onTrouble: () => calls.push("trouble"),
+      ...parts,
+      call: (name, args) => {
+        calls.push(name);
+        return call(name, args);
+      },
+    },
+  );
+  return { session: live, clock, calls };
+}
+
+test("the heartbeat says where the inbox is, and a session that somebody closed is opened again", async () => {
+  let alive = true;
+  const { session, clock, calls } = openSession({ call: async () => ({ alive, positions: { inbox: 7 } }) });
+  await session.open();
+  session.keepAlive();
+  await clock.advance(1000);
+  alive = false;
+  await clock.advance(1000);
+  await session.close(1000);
+  expect(calls).toEqual([
+    "open_session",
+    "heartbeat",
+    "inbox at 7",
+    "heartbeat",
+    "open_session",
+    "reopened",
+    "inbox at 7",
+    "close_session",
+  ]);
+  expect(clock.pending).toBe(0);
+});
+
+test("failing heartbeats are trouble once they have lasted, and go on", async () => {
+  const { session, clock, calls } = openSession({
+    call: () => Promise.reject(new FederationError("unreachable", "down")),
+  });
+  session.keepAlive();
+  await clock.advance(5000);
+  expect(calls.filter((call) => call === "trouble")).toHaveLength(1);
+  expect(calls.filter((call) => call === "heartbeat")).toHaveLength(5);
+  await session.close(1000); // it was never open, so there is nothing to tell
+  expect(calls).not.toContain("close_session");
+});
+
+test("a status for a session that is gone opens it again", async () => {
+  const { session, calls } = openSession({
+    call: (name) =>
+      name === "update_session"
+        ? Promise.reject(new FederationError("not_found", "none"))
+        : Promise.resolve({}),
+  });
+  await session.update("busy", "x");
+  expect(calls).toEqual(["update_session", "open_session", "reopened"]);
+});
