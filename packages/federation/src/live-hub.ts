@@ -218,6 +218,7 @@ export class LiveHub {
         clock: options.clock,
         random: options.random,
         log: options.log,
+        isRoomJoined: () => this.#room.joined !== undefined,
         listSessions: () => this.connection.call("list_sessions"),
         onChanges: (changes) => this.#tellChanges(changes),
         onSync: () => this.#tellSync(),

@@ -87,7 +87,8 @@ export class RealtimeFederationHub<Own extends object = object> {
     this.tenantId = tenantId;
     this.#emitter = new Emitter((error, event) => this.#tellError(toError(error), `a listener of ${event}`));
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
-    config.signal?.addEventListener("abort", () => void this.shutdown(), { once: true });
+    if (config.signal?.aborted === true) void this.shutdown();
+    else config.signal?.addEventListener("abort", () => void this.shutdown(), { once: true });
   }
 
   get state(): HubState {
@@ -227,9 +228,7 @@ export class RealtimeFederationHub<Own extends object = object> {
   /** Stores a task and tells the agent it is for. The same task again changes nothing. Resolves to the task as stored. */
   async assignTask(task: TaskAssignment): Promise<FederationTask> {
     const live = this.#ready();
-    return parseTask(
-      await live.connection.call("assign_task", { task: { priority: "medium", ...checkTask(task) } }),
-    );
+    return parseTask(await live.connection.call("assign_task", { task: checkTask(task) }));
   }
 
   /** Ends a task that was assigned to this agent, and tells whoever assigned it. Resolves to the task as stored. */
@@ -300,6 +299,7 @@ export class RealtimeFederationHub<Own extends object = object> {
     this.#stop.abort(this.#closedError());
     await this.#initializing?.catch(() => {});
     await this.#live?.close();
+    this.#live = undefined; // nobody is here any more, as far as this hub can tell
     this.#become({ name: "closed", cause });
     this.#resolveClosed(cause);
   }

@@ -22,6 +22,8 @@ export interface InboxParts {
   readonly deliver: (message: CoordinationMessage) => Emission;
 }
 
+// What nobody listens for is kept up to here; the rest stays in the database alone.
+const mostHeld = 10_000;
 const pageSize = 100;
 const pullAgainAfterMs = 2_000;
 // Rows of transactions that ended out of order lie a little below the newest one seen.
@@ -173,10 +175,22 @@ export class Inbox {
     }
   }
 
+  #hold(message: CoordinationMessage): void {
+    this.#held.push(message);
+    if (this.#held.length <= mostHeld) return;
+    const oldest = this.#held.shift();
+    if (oldest === undefined) return;
+    this.#seen.forget(oldest.id); // so that it is delivered when it is read again
+    this.#parts.log("error", "a message nobody listens for is kept in the database only", {
+      id: oldest.id,
+      type: oldest.type,
+    });
+  }
+
   #deliver(message: CoordinationMessage): void {
     const isDirect = message.to_agent !== undefined;
     if (!this.#isReleased || (isDirect && !this.#parts.hasListener(message.type))) {
-      this.#held.push(message);
+      this.#hold(message);
       return;
     }
     const { finished } = this.#parts.deliver(message);

@@ -11,6 +11,10 @@ export class SeenIds {
     return this.#ids.has(id);
   }
 
+  forget(id: string): void {
+    this.#ids.delete(id);
+  }
+
   /** True when `id` was not there yet. */
   add(id: string): boolean {
     if (this.#ids.has(id)) return false;

@@ -35,6 +35,7 @@ function wire(clock: TestClock, state: object = {}, answer: "ok" | "timed out" =
 function open(
   sessions: readonly object[] = [],
   options: Partial<PresenceOptions> = {},
+  isRoomJoined: () => boolean = () => true,
 ): { presence: Presence; clock: TestClock; told: string[] } {
   const clock = new TestClock();
   const told: string[] = [];
@@ -54,6 +55,7 @@ function open(
       clock,
       random: () => 0.5,
       log: silentLog,
+      isRoomJoined,
       listSessions: async () => sessions,
       onChanges: (changes) => told.push(...changes.map(({ type, agentId }) => `${type} ${agentId}`)),
       onSync: () => told.push("sync"),
@@ -202,13 +204,30 @@ test("failing heartbeats are trouble once they have lasted, and go on", async ()
   expect(calls).not.toContain("close_session");
 });
 
-test("a status for a session that is gone opens it again", async () => {
+test("a status for a session that is gone opens it again, and is written then", async () => {
+  let isGone = true;
   const { session, calls } = openSession({
-    call: (name) =>
-      name === "update_session"
-        ? Promise.reject(new FederationError("not_found", "none"))
-        : Promise.resolve({}),
+    call: async (name) => {
+      if (name === "open_session") isGone = false;
+      if (name === "update_session" && isGone) throw new FederationError("not_found", "none");
+      return {};
+    },
   });
   await session.update("busy", "x");
-  expect(calls).toEqual(["update_session", "open_session", "reopened"]);
+  expect(calls).toEqual(["update_session", "open_session", "reopened", "update_session"]);
+});
+
+test("while the room is lost nothing is said into it", async () => {
+  let isJoined = true;
+  const { presence, clock } = open([], {}, () => isJoined);
+  const room = wire(clock);
+  await presence.start();
+  presence.joined(room.channel);
+  isJoined = false;
+  presence.setStatus("busy", "waiting");
+  expect(room.tracked).toHaveLength(1);
+  isJoined = true;
+  presence.joined(room.channel);
+  expect(room.tracked.at(-1)?.payload["task"]).toBe("waiting");
+  await presence.close();
 });

@@ -26,6 +26,8 @@ export interface PresenceParts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  /** Whether what is said into the room arrives; otherwise it is said at the next join. */
+  readonly isRoomJoined: () => boolean;
   /** Reads the sessions that are alive. */
   readonly listSessions: () => Promise<unknown>;
   readonly onChanges: (changes: readonly RosterChange[]) => void;
@@ -272,7 +274,13 @@ export class Presence {
   #track(): void {
     const { clock, log } = this.#parts;
     const channel = this.#channel;
-    if (channel === undefined || !this.#isTracking || this.#timers.has("track")) return;
+    if (
+      channel === undefined ||
+      !this.#isTracking ||
+      this.#timers.has("track") ||
+      !this.#parts.isRoomJoined()
+    )
+      return;
     const waitMs = trackWaitMs(this.#trackedAtMs, clock.now());
     if (waitMs > 0) return this.#after("track", waitMs, () => this.#track());
     this.#trackedAtMs = withTrackCall(this.#trackedAtMs, clock.now());

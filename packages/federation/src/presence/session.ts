@@ -75,15 +75,14 @@ export class Session {
 
   /** Writes status and task; a session that somebody closed meanwhile is opened again. */
   async update(status: string, task: string | undefined): Promise<void> {
+    const write = (): Promise<unknown> =>
+      this.#parts.call("update_session", { session_id: this.#options.sessionId, status, task: task ?? null });
     try {
-      await this.#parts.call("update_session", {
-        session_id: this.#options.sessionId,
-        status,
-        task: task ?? null,
-      });
+      await write();
     } catch (error) {
       if (!isFederationError(error, "not_found")) throw error;
       await this.#reopen();
+      await write();
     }
   }
 
