@@ -21,3 +21,7 @@ export function closedError(): DatabaseError {
 export function statementTimeout(): DatabaseError {
   return databaseError("57014", "canceling statement due to statement timeout");
 }
+
+export function crashedBefore(): DatabaseError {
+  return databaseError("57P02", "the embedded database crashed in an earlier statement");
+}

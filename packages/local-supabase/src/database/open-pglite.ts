@@ -5,17 +5,15 @@ import { bootstrap } from "./bootstrap/bootstrap.ts";
 import type { Database } from "./database.ts";
 import { clearAbandonedFolders, makeOwnedFolder } from "./owned-folders.ts";
 import { startPglite, superuser } from "./pglite.ts";
-import { PgliteDatabase } from "./pglite-database.ts";
+import { PgliteDatabase, type PgliteEvents } from "./pglite-database.ts";
 import { fillFromPrepared } from "./prepared-folder.ts";
 import { withCleanup } from "./with-cleanup.ts";
 
-export interface PgliteOptions {
+export interface PgliteOptions extends PgliteEvents {
   /** The folder of the database cluster, made where it is missing. Without it: a private one that close() removes. */
   readonly dataDir?: string | undefined;
   /** Called when this start has to prepare the snapshot first and will take some seconds. */
   readonly onSlow?: (() => void) | undefined;
-  /** Called whenever Postgres is about to be entered and when it has returned; it cannot be interrupted in between. */
-  readonly onStep?: (() => void) | undefined;
 }
 
 /** A bootstrapped embedded database in this thread. A slow statement blocks the thread; see backend/ for the worker. */
@@ -39,12 +37,12 @@ export function makePrivateFolder(): string {
   return makeOwnedFolder(tmpdir(), privatePrefix);
 }
 
-async function openFolder(folder: string, { onSlow, onStep }: PgliteOptions): Promise<Database> {
+async function openFolder(folder: string, { onSlow, onStep, onCrash }: PgliteOptions): Promise<Database> {
   if (!existsSync(join(folder, "PG_VERSION"))) {
     mkdirSync(dirname(folder), { recursive: true });
     await fillFromPrepared(folder, onSlow);
   }
-  const database = new PgliteDatabase(await startPglite(folder), onStep);
+  const database = new PgliteDatabase(await startPglite(folder), { onStep, onCrash });
   try {
     // In single-user mode nothing sets the session's user at the start, so that "set local session authorization" would
     // not go back at the end of its transaction.

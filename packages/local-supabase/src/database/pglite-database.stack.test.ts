@@ -92,3 +92,12 @@ test("notifications arrive at commit and not after a rollback", async () => {
   await database.query(`select pg_notify('Odd channel', 'three')`);
   expect(heard).toEqual(["one", "two"]);
 });
+
+test("a statement that crashes Postgres is an error, and so is everything after it", async () => {
+  let crashes = 0;
+  const fragile = await openPglite({ onCrash: () => crashes++ });
+  await expect(fragile.query("select repeat('[', 1000000)::jsonb")).rejects.toMatchObject({ code: "54001" });
+  await expect(fragile.query("select 1")).rejects.toMatchObject({ code: "57P02" });
+  expect(crashes).toBe(1);
+  await fragile.close();
+});

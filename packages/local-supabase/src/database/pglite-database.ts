@@ -1,11 +1,19 @@
 import { protocol, type PGlite } from "@electric-sql/pglite";
-import { closedError, swallowedFailure } from "./database-errors.ts";
+import { CrashDetector } from "./crash-detector.ts";
+import { closedError, crashedBefore, swallowedFailure } from "./database-errors.ts";
 import { DatabaseError, type Database, type QueryResult, type Session, type SqlText } from "./database.ts";
 import { quoteIdentifier } from "./quote.ts";
 import { SerialQueue } from "./serial-queue.ts";
 
 const { serialize, messages } = protocol;
 type BackendMessage = Awaited<ReturnType<PGlite["execProtocolStream"]>>[number];
+
+export interface PgliteEvents {
+  /** Postgres is about to be entered, or has returned; it cannot be interrupted in between. */
+  readonly onStep?: (() => void) | undefined;
+  /** Postgres is broken, every statement is refused from now on. The folder is as after a kill. */
+  readonly onCrash?: (() => void) | undefined;
+}
 
 /**
  * PGlite behind the Database interface. It speaks the wire protocol itself instead of `PGlite.query`, which would
@@ -14,15 +22,17 @@ type BackendMessage = Awaited<ReturnType<PGlite["execProtocolStream"]>>[number];
 export class PgliteDatabase implements Database {
   readonly kind = "embedded";
   readonly #pg: PGlite;
-  readonly #onStep: () => void;
+  readonly #events: PgliteEvents;
+  readonly #detector: CrashDetector;
   readonly #queue = new SerialQueue();
   readonly #listeners = new Map<string, Set<(payload: string) => void>>();
   readonly #session: Session;
   #closing: Promise<void> | undefined;
 
-  constructor(pg: PGlite, onStep: () => void = () => undefined) {
+  constructor(pg: PGlite, events: PgliteEvents = {}) {
     this.#pg = pg;
-    this.#onStep = onStep;
+    this.#events = events;
+    this.#detector = new CrashDetector(pg);
     this.#session = { query: (sql, params) => this.#extended(sql, params ?? []) };
     pg.onNotification((channel, payload) => {
       for (const onPayload of this.#listeners.get(channel) ?? []) onPayload(payload);
@@ -78,13 +88,15 @@ export class PgliteDatabase implements Database {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#queue.run(() => this.#pg.close());
+    this.#closing ??= this.#queue.run(async () => {
+      if (this.#detector.crash === undefined) await this.#pg.close();
+    });
     return this.#closing;
   }
 
   /** Nothing that was begun here may hold what the next caller writes. */
   async #endTransaction(): Promise<void> {
-    if (this.#pg.isInTransaction()) await this.#simple("rollback");
+    if (this.#detector.crash === undefined && this.#pg.isInTransaction()) await this.#simple("rollback");
   }
 
   #run<T>(task: () => Promise<T>): Promise<T> {
@@ -115,23 +127,39 @@ export class PgliteDatabase implements Database {
   }
 
   async #send(...parts: Uint8Array[]): Promise<BackendMessage[]> {
-    this.#onStep();
-    try {
-      return await this.#pg.execProtocolStream(Buffer.concat(parts));
-    } catch (error) {
-      if (!(error instanceof messages.DatabaseError)) throw error;
-      throw new DatabaseError({
-        message: error.message,
-        code: error.code ?? "XX000",
-        detail: error.detail ?? null,
-        hint: error.hint ?? null,
-        constraint: error.constraint ?? null,
-        position: error.position === undefined ? null : Number(error.position),
-      });
-    } finally {
-      this.#onStep();
-    }
+    if (this.#detector.crash !== undefined) throw crashedBefore();
+    this.#events.onStep?.();
+    const outcome = await this.#pg.execProtocolStream(Buffer.concat(parts)).then(
+      (received) => ({ received }),
+      (failure: unknown) => ({ failure }),
+    );
+    this.#events.onStep?.();
+    // Whatever PGlite makes of a crash means nothing.
+    this.#throwCrash();
+    if ("failure" in outcome) throw toError(outcome.failure);
+    return outcome.received;
   }
+
+  #throwCrash(): void {
+    const { crash } = this.#detector;
+    if (crash === undefined) return;
+    this.#events.onCrash?.();
+    throw crash;
+  }
+}
+
+function toError(failure: unknown): Error {
+  if (!(failure instanceof messages.DatabaseError)) {
+    return failure instanceof Error ? failure : new Error(String(failure));
+  }
+  return new DatabaseError({
+    message: failure.message,
+    code: failure.code ?? "XX000",
+    detail: failure.detail ?? null,
+    hint: failure.hint ?? null,
+    constraint: failure.constraint ?? null,
+    position: failure.position === undefined ? null : Number(failure.position),
+  });
 }
 
 function resultOf(received: readonly BackendMessage[]): QueryResult {

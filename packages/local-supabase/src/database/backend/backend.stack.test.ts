@@ -1,37 +1,49 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { createFreshDatabase, nativeUrl, type FreshDatabase } from "../../../../../test-support/database.ts";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { createFreshDatabase, nativeUrl } from "../../../../../test-support/database.ts";
 import { makePrivateFolder } from "../open-pglite.ts";
 import { Backend } from "./backend.ts";
 
 const endless = "select count(*) from generate_series(1, 1000000000000)";
-let backend: Backend;
-let folder: string | undefined;
-let fresh: FreshDatabase | undefined;
+/** One backend for all but those that end it: it survives what the tests do to it. */
+let opened: OpenedBackend;
+beforeAll(async () => {
+  opened = await openBackend();
+});
+afterAll(() => opened.close());
+afterEach(() => opened.backend.database.exec("drop table if exists public.t, public.kept"));
 
-beforeEach(async () => {
-  fresh = nativeUrl === undefined ? undefined : await createFreshDatabase(nativeUrl);
-  folder = fresh === undefined ? makePrivateFolder() : undefined;
-  ({ backend } = await Backend.open({
+interface OpenedBackend {
+  readonly backend: Backend;
+  readonly close: () => Promise<void>;
+}
+
+async function openBackend(): Promise<OpenedBackend> {
+  const fresh = nativeUrl === undefined ? undefined : await createFreshDatabase(nativeUrl);
+  const folder = makePrivateFolder();
+  const { backend } = await Backend.open({
     source:
       fresh === undefined
-        ? { kind: "embedded", folder: join(folder ?? "", "db") }
+        ? { kind: "embedded", folder: join(folder, "db") }
         : { kind: "native", databaseUrl: fresh.url },
     rest: { maxRows: 1000, schemas: ["public"], statementTimeoutMs: 3_000 },
     migrationsDir: undefined,
     log: () => undefined,
     onProgress: () => undefined,
-  }));
-});
-afterEach(async () => {
-  await backend.close();
-  await fresh?.drop();
-  if (folder !== undefined) rmSync(folder, { recursive: true });
-});
+  });
+  return {
+    backend,
+    close: async () => {
+      await backend.close();
+      await fresh?.drop();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
 
 test("queries, transactions and errors cross the thread", async () => {
-  const { database } = backend;
+  const { database } = opened.backend;
   await database.exec("create table public.t (n bigint unique)");
   const inserted = await database.transaction(async (session) => {
     await session.query("insert into public.t values ($1)", ["9007199254740993"]);
@@ -48,12 +60,12 @@ test("queries, transactions and errors cross the thread", async () => {
 });
 
 test("a session cannot be used after its transaction", async () => {
-  const session = await backend.database.transaction((open) => Promise.resolve(open));
+  const session = await opened.backend.database.transaction((open) => Promise.resolve(open));
   await expect(session.query("select 1")).rejects.toMatchObject({ code: "25P01" });
 });
 
 test("a statement that overruns its time gets 57014, everything else goes on as if nothing had happened", async () => {
-  const { database } = backend;
+  const { database } = opened.backend;
   await database.exec("create table public.kept (n int); insert into public.kept values (1)");
   const heard: string[] = [];
   await database.listen("news", (payload) => heard.push(payload));
@@ -71,7 +83,7 @@ test("a statement that overruns its time gets 57014, everything else goes on as 
 });
 
 test("a transaction in which a statement overran is rolled back", async () => {
-  const { database } = backend;
+  const { database } = opened.backend;
   await database.exec("create table public.kept (n int)");
   const overrunning = database.transaction(async (session) => {
     await session.query("insert into public.kept values (1)");
@@ -82,13 +94,26 @@ test("a transaction in which a statement overran is rolled back", async () => {
 });
 
 test("many short statements in one transaction may take longer than one of them may", async () => {
-  const { database } = backend;
+  const { database } = opened.backend;
   await database.transaction(async (session) => {
     for (let i = 0; i < 4; i++) await session.query("select pg_sleep(1)");
   });
 });
 
+test.each([
+  ["nested deeper than the stack", "select ((repeat('[', 100000) || repeat(']', 100000))::jsonb)"],
+  ["longer than the stack", `select 1${"+1".repeat(20_000)}`],
+  ["endlessly recursive", "select public.recurse(1)"],
+])("a statement that is %s is an error and harms nobody", async (_name, sql) => {
+  const { database } = opened.backend;
+  await database.exec(`create table public.kept (n int); insert into public.kept values (1);
+    create or replace function public.recurse(i int) returns int language plpgsql as $$ begin return public.recurse(i + 1); end $$`);
+  await expect(database.query(sql)).rejects.toMatchObject({ code: "54001" });
+  expect((await database.query("select n from public.kept")).rows).toEqual([["1"]]);
+});
+
 test("close waits for what runs, refuses what comes after, and is one promise", async () => {
+  const { backend, close } = await openBackend();
   const { database } = backend;
   const running = database.query("select 1");
   const closing = backend.close();
@@ -96,19 +121,24 @@ test("close waits for what runs, refuses what comes after, and is one promise", 
   await expect(database.query("select 2")).rejects.toMatchObject({ code: "57P01" });
   expect((await running).rows).toEqual([["1"]]);
   await closing;
+  await close();
 });
 
 test("close ends a statement that never ends", async () => {
+  const { backend, close } = await openBackend();
   const endlessly = backend.database.query(endless);
   const [, ended] = await Promise.allSettled([backend.close(), endlessly]);
   expect(ended).toMatchObject({ status: "rejected", reason: { code: "57014" } });
+  await close();
 });
 
 test("a transaction that is held open does not hold up close", async () => {
+  const { backend, close } = await openBackend();
   const { database } = backend;
   const held = database.transaction(async (session) => {
     await session.query("select 1");
     await backend.close();
   });
   await expect(held).rejects.toMatchObject({ name: "DatabaseError" });
+  await close();
 });

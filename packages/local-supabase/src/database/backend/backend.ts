@@ -27,14 +27,11 @@ interface Pending {
 }
 
 /*  running ──statement overran, worker crashed──▶ restarting ──opened──▶ running
- *  restarting ──cannot be opened, crashed too often──▶ dead            any ──close──▶ closed  */
+ *  restarting ──cannot be opened──▶ dead            any ──close──▶ closed  */
 type State =
   | { readonly name: "running"; readonly thread: WorkerThread }
   | { readonly name: "closed"; readonly thread: WorkerThread | undefined }
   | { readonly name: "restarting" | "dead" };
-
-const maxCrashes = 5;
-const crashWindowMs = 60_000;
 
 /**
  * Database and REST behind a worker thread. A statement that overruns its time on the embedded database cannot be
@@ -47,7 +44,6 @@ export class Backend {
   readonly #watch: OverrunWatch;
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Map<string, Set<(payload: string) => void>>();
-  readonly #crashes: number[] = [];
   #state: State = { name: "restarting" };
   #lastId = 0;
   #overran: number | undefined;
@@ -177,10 +173,6 @@ export class Backend {
       this.#rejectAll(closedError());
       return;
     }
-    if (overran === undefined && this.#crashedTooOften()) {
-      this.#die(cause ?? new Error("the database worker ended"));
-      return;
-    }
     if (overran === undefined) {
       this.#options.log("error", "the database worker ended unexpectedly; it is started again", {
         cause: cause?.message,
@@ -225,12 +217,6 @@ export class Backend {
     this.#state = { name: "dead" };
     this.#rejectAll(gone());
     this.#reportDeath(cause);
-  }
-
-  #crashedTooOften(): boolean {
-    const now = performance.now();
-    this.#crashes.push(now);
-    return this.#crashes.filter((at) => at > now - crashWindowMs).length > maxCrashes;
   }
 
   #rejectAll(error: DatabaseError): void {

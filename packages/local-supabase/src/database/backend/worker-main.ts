@@ -57,7 +57,9 @@ async function openSource(onStep: () => void): Promise<Database> {
   }
   const onSlow = (): void =>
     post({ type: "progress", text: "preparing the database for the first start, some seconds" });
-  return await openPglite({ dataDir: source.folder, onSlow, onStep });
+  // Whoever asked is answered first; then the main thread starts another worker.
+  const onCrash = (): void => void setImmediate(() => process.exit(1));
+  return await openPglite({ dataDir: source.folder, onSlow, onStep, onCrash });
 }
 
 function serve({ database, rest, upkeep }: Parts): void {

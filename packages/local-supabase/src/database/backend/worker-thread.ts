@@ -58,8 +58,11 @@ export class WorkerThread {
   }
 }
 
+/** So that Postgres' own limit (54001) is met before the thread's stack ends; 32 is too little, 128 was enough. */
+const stackSizeMb = 256;
+
 function startWorker(settings: WorkerSettings): Worker {
-  const options = { name: "supabase-local database", workerData: settings };
+  const options = { name: "supabase-local database", workerData: settings, resourceLimits: { stackSizeMb } };
   if (!import.meta.url.endsWith(".ts"))
     return new Worker(new URL("./worker-main.js", import.meta.url), options);
   // From source: Node 20 applies a loader given by --import to what a worker imports, but not to the worker's own file.
