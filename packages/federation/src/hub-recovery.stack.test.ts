@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { startTestStack } from "../../../test-support/stack.ts";
+import { createFreshDatabase, nativeUrl } from "../../../test-support/database.ts";
+import { startLocalSupabase } from "../../local-supabase/src/index.ts";
 import type { HubState } from "./hub-state.ts";
 import type { RealtimeFederationHub } from "./realtime-hub.ts";
 import { migrationsDir, next, until, useHubBench } from "./testing/hub-bench.node.ts";
@@ -175,21 +176,35 @@ test("a token that is renewed in time is never noticed", async () => {
 });
 
 test("hubs come back by themselves when the server restarts on its data", async () => {
-  const dataDir = await mkdtemp(path.join(tmpdir(), "hub-restart-"));
-  bench.defer(() => rm(dataDir, { recursive: true, force: true }));
-  const first = await startTestStack({ migrationsDir, dataDir });
+  const kept = await keptDatabase();
+  const first = await startLocalSupabase({ ...kept, migrationsDir, port: 0 });
   const { url, anonKey, jwtSecret } = first;
-  const [a, b] = [
-    await bench.open("a", { url, anonKey, jwtSecret }),
-    await bench.open("b", { url, anonKey, jwtSecret }),
-  ];
+  const options = { url, anonKey, jwtSecret };
+  const [a, b] = [await bench.open("a", options), await bench.open("b", options)];
   const lost = Promise.all([becomes(a, "reconnecting"), becomes(b, "reconnecting")]);
   await first.close();
   await lost;
-  const second = await startTestStack({ migrationsDir, dataDir, port: Number(new URL(url).port) });
+  const second = await startLocalSupabase({
+    ...kept,
+    jwtSecret,
+    migrationsDir,
+    port: Number(new URL(url).port),
+  });
   bench.defer(() => second.close());
   await Promise.all([becomes(a, "online"), becomes(b, "online")]);
   const heard = next(b, "message:after");
   await a.sendMessage("b", "after", { ok: true });
   expect((await heard).payload).toEqual({ ok: true });
 }, 120_000);
+
+/** Where a stack's data stays when it is closed: a folder, or a database of the native cluster. Gone after the test. */
+async function keptDatabase(): Promise<{ readonly dataDir: string } | { readonly databaseUrl: string }> {
+  if (nativeUrl === undefined) {
+    const dataDir = await mkdtemp(path.join(tmpdir(), "hub-restart-"));
+    bench.defer(() => rm(dataDir, { recursive: true, force: true }));
+    return { dataDir };
+  }
+  const fresh = await createFreshDatabase(nativeUrl);
+  bench.defer(() => fresh.drop());
+  return { databaseUrl: fresh.url };
+}
