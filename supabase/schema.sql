@@ -1972,9 +1972,10 @@ begin
     status = update_session.status, task = update_session.task,
     metadata = coalesce(update_session.metadata, s.metadata), last_seen_at = now()
   where s.tenant_id = who.tenant and s.session_id = update_session.session_id and (s.agent_id = who.agent or who.agent is null)
+    and s.ended_at is null
   returning s.* into session;
   if not found then
-    raise exception 'no session % of this agent', quote_literal(update_session.session_id) using errcode = 'P0002';
+    raise exception 'no open session % of this agent', quote_literal(update_session.session_id) using errcode = 'P0002';
   end if;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return federation.session_json(session);
@@ -1983,4 +1984,4 @@ $function$
 -- owner federation_definer
 grant execute on function public.update_session(text,text,text,jsonb,text,text) to authenticated;
 grant execute on function public.update_session(text,text,text,jsonb,text,text) to service_role;
-comment on function public.update_session(text,text,text,jsonb,text,text) is 'Sets status and task of a session; P0002 when there is none.';
+comment on function public.update_session(text,text,text,jsonb,text,text) is 'Sets status and task of an open session; P0002 when there is none.';

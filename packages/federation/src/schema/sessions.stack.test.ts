@@ -66,6 +66,12 @@ test("a session opens, beats, changes and closes, and each change but a heartbea
     end_reason: "done",
   });
   expect(await call(database, alice, "heartbeat", { session_id: "s" })).toMatchObject({ alive: false });
+  for (const caller of [{ as: alice }, { as: service, as_tenant: tenant }]) {
+    const { as, ...args } = caller;
+    await expect(
+      call(database, as, "update_session", { session_id: "s", status: "busy", ...args }),
+    ).rejects.toMatchObject({ code: "P0002", message: "no open session 's' of this agent" });
+  }
   expect(await call(database, alice, "open_session", { session_id: "s" })).toMatchObject({
     ended_at: null,
     end_reason: null,
