@@ -48,7 +48,7 @@ export class LiveHub {
   readonly #memories: MemoryFeed;
   readonly #seenInRoom = new SeenIds();
   #closing: Promise<void> | undefined;
-  #inboxPosition = 0;
+  #positions = { inbox: 0, feed: 0 };
   #received = 0;
   #isUsable = false;
 
@@ -242,10 +242,11 @@ export class LiveHub {
         call: (name, args, callOptions) => this.connection.call(name, args, callOptions),
         status: () => this.presence.status,
         onReopened: () => this.presence.showAgain(),
-        onPositions: ({ inbox }) => {
+        onPositions: ({ inbox, feed }) => {
           // An announcement can be lost on a channel that looks joined: the heartbeat's answer says whether anything was.
-          if (inbox > this.#inboxPosition) this.inbox.pull();
-          this.#inboxPosition = inbox;
+          if (inbox > this.#positions.inbox) this.inbox.pull();
+          if (feed > this.#positions.feed) this.inbox.pullFeed();
+          this.#positions = { inbox, feed };
         },
         onTrouble: (error) => this.#parts.onError(error, "heartbeat"),
       },
@@ -262,7 +263,6 @@ export class LiveHub {
         this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
       mark: (ids, state) => this.connection.call("mark_messages", { ids, state }),
       pullFeed: (afterSeq) => this.#readBroadcasts(afterSeq),
-      readMessage: (id) => this.#readMessage(id),
       hasListener: (type) =>
         emitter.listenerCount("message:received") + emitter.listenerCount(`message:${type}`) > 0,
       deliver: (message) => this.#deliver(message),
@@ -376,26 +376,6 @@ export class LiveHub {
           hint: error.hint,
         });
       return data;
-    });
-  }
-
-  #readMessage(id: string): Promise<unknown> {
-    const { tenantId } = this.#parts.options;
-    return this.connection.request("agent_messages", async (signal) => {
-      const query = this.connection.client
-        .from("agent_messages")
-        .select("*")
-        .eq("tenant_id", tenantId)
-        .eq("id", id);
-      const { data, error, status } = await query.abortSignal(signal).maybeSingle();
-      if (error !== null)
-        throw errorFromRest("agent_messages", {
-          status,
-          code: error.code,
-          message: error.message,
-          hint: error.hint,
-        });
-      return data as unknown;
     });
   }
 }

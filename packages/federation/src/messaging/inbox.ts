@@ -1,11 +1,12 @@
-import { sleep, type Clock } from "../runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { Emission } from "../runtime/emitter.ts";
 import { FederationError } from "../runtime/errors.ts";
-import { isRecord, stringField } from "../runtime/json.ts";
+import { isRecord } from "../runtime/json.ts";
 import type { Log } from "../runtime/log.ts";
 import { Scope } from "../runtime/scope.ts";
+import { CatchUp } from "./catch-up.ts";
 import { Marks, type Mark } from "./marks.ts";
-import { inSenderOrder, parseStoredMessage, type CoordinationMessage } from "./message.ts";
+import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
 import { SeenIds } from "./seen-ids.ts";
 
 export interface InboxParts {
@@ -15,9 +16,8 @@ export interface InboxParts {
   /** Messages to this agent that are not handled, after a position, oldest first. */
   readonly pull: (maxMessages: number, afterSeq: number) => Promise<unknown>;
   readonly mark: (ids: readonly string[], state: Mark) => Promise<unknown>;
-  /** Durable broadcasts after a position, oldest first. */
+  /** A page of durable broadcasts after a position, oldest first. */
   readonly pullFeed: (afterSeq: number) => Promise<unknown>;
-  readonly readMessage: (id: string) => Promise<unknown>;
   readonly hasListener: (type: string) => boolean;
   readonly deliver: (message: CoordinationMessage) => Emission;
 }
@@ -25,7 +25,6 @@ export interface InboxParts {
 // What nobody listens for is kept up to here; the rest stays in the database alone.
 const mostHeld = 10_000;
 const pageSize = 100;
-const pullAgainAfterMs = 2_000;
 // Rows of transactions that ended out of order lie a little below the newest one seen.
 const feedOverlap = 500;
 
@@ -41,10 +40,8 @@ export class Inbox {
   /** In order of arrival. Waiting for a listener, or for the hub to be ready. */
   #held: CoordinationMessage[] = [];
   #isReleased = false;
-  /** Live messages that wait while older ones are read. */
-  #arrived: CoordinationMessage[] = [];
-  #pulling = false;
-  #pullAgain = false;
+  readonly #direct: CatchUp;
+  readonly #feed: CatchUp;
   #feedStartSeq = 0;
   #feedSeq = 0;
 
@@ -52,6 +49,25 @@ export class Inbox {
     this.#parts = parts;
     this.#marks = new Marks({ clock: parts.clock, log: parts.log, mark: parts.mark });
     this.#scope = new Scope((error) => parts.log("error", "an inbox task failed", { error }));
+    const { clock, log } = parts;
+    this.#direct = new CatchUp({
+      what: "pull_inbox",
+      clock,
+      log,
+      scope: this.#scope,
+      startSeq: () => 0,
+      readAfter: (seq) => parts.pull(pageSize, seq),
+      admit: (messages) => this.#admitDirect(messages),
+    });
+    this.#feed = new CatchUp({
+      what: "durable broadcasts",
+      clock,
+      log,
+      scope: this.#scope,
+      startSeq: () => Math.max(this.#feedStartSeq, this.#feedSeq - feedOverlap),
+      readAfter: parts.pullFeed,
+      admit: (messages) => this.#admitBroadcasts(messages),
+    });
   }
 
   /** From which position on broadcasts are this agent's concern: what was said before it came is not. */
@@ -64,46 +80,24 @@ export class Inbox {
   heardDirect(payload: unknown): void {
     const message = isRecord(payload) ? parseStoredMessage(payload["message"]) : undefined;
     if (message === undefined) this.pull();
-    else if (message.to_agent === this.#parts.agentId) this.#receive(message);
+    else if (message.to_agent === this.#parts.agentId) this.#direct.receive(message);
   }
 
-  /** A `message` event of the feed. */
+  /** A `message` event of the feed, of the same two shapes. */
   heardBroadcast(payload: unknown): void {
-    if (!isRecord(payload)) return;
-    const message = parseStoredMessage(payload["message"]);
-    if (message !== undefined) return this.#receiveBroadcast(message);
-    const id = stringField(payload, "id");
-    if (id !== undefined)
-      this.#scope.run(async () =>
-        this.#receiveBroadcast(parseStoredMessage(await this.#parts.readMessage(id))),
-      );
+    const message = isRecord(payload) ? parseStoredMessage(payload["message"]) : undefined;
+    if (message === undefined) this.pullFeed();
+    else if (message.to_agent === undefined) this.#feed.receive(message);
   }
 
-  /** Reads what was missed. Calls while one runs make it run once more. */
+  /** Reads the messages to this agent that are not handled. */
   pull(): void {
-    this.#pullAgain = true;
-    if (this.#pulling) return;
-    this.#pulling = true;
-    this.#scope.run(async (signal) => {
-      try {
-        while (this.#pullAgain && !signal.aborted) {
-          this.#pullAgain = false;
-          await this.#pullOnce(signal);
-        }
-      } finally {
-        this.#pulling = false;
-      }
-    });
+    this.#direct.pull();
   }
 
   /** Reads the durable broadcasts that were missed. */
   pullFeed(): void {
-    const after = Math.max(this.#feedStartSeq, this.#feedSeq - feedOverlap);
-    this.#scope.run(async () => {
-      const rows = await this.#parts.pullFeed(after);
-      if (!Array.isArray(rows)) return;
-      for (const row of rows) this.#receiveBroadcast(parseStoredMessage(row));
-    });
+    this.#feed.pull();
   }
 
   /** From now on messages are delivered; until now they were kept. */
@@ -131,47 +125,20 @@ export class Inbox {
     await this.#marks.close();
   }
 
-  async #pullOnce(signal: AbortSignal): Promise<void> {
-    try {
-      const missed: CoordinationMessage[] = [];
-      for (let after = 0; ;) {
-        const rows = await this.#parts.pull(pageSize, after);
-        if (!Array.isArray(rows))
-          throw new FederationError("protocol", `pull_inbox: expected an array, got ${typeof rows}`);
-        const page = rows.flatMap((row: unknown) => parseStoredMessage(row) ?? []);
-        const last = page.at(-1)?.seq;
-        missed.push(...page);
-        if (last === undefined || last <= after || signal.aborted) break;
-        after = last;
-      }
-      this.#admit([...inSenderOrder(missed), ...this.#arrived.splice(0)]);
-    } catch (error) {
-      if (signal.aborted) return;
-      this.#admit(this.#arrived.splice(0));
-      this.#parts.log("debug", "the inbox could not be read and is read again", { error });
-      this.#pullAgain = true;
-      await sleep(this.#parts.clock, pullAgainAfterMs, signal).catch(() => {});
-    }
-  }
-
-  #receive(message: CoordinationMessage): void {
-    if (this.#pulling) this.#arrived.push(message);
-    else this.#admit([message]);
-  }
-
-  #receiveBroadcast(message: CoordinationMessage | undefined): void {
-    // Nobody gets its own broadcasts back.
-    if (message === undefined || message.to_agent !== undefined || message.from_agent === this.#parts.agentId)
-      return;
-    if (message.seq !== undefined) this.#feedSeq = Math.max(this.#feedSeq, message.seq);
-    if (this.#seen.add(message.id)) this.#deliver(message);
-  }
-
-  #admit(messages: readonly CoordinationMessage[]): void {
+  #admitDirect(messages: readonly CoordinationMessage[]): void {
     for (const message of messages) {
       if (!this.#seen.add(message.id)) continue;
       this.#marks.add(message.id, "delivered");
       this.#deliver(message);
+    }
+  }
+
+  #admitBroadcasts(messages: readonly CoordinationMessage[]): void {
+    for (const message of messages) {
+      if (message.seq !== undefined) this.#feedSeq = Math.max(this.#feedSeq, message.seq);
+      // Nobody gets its own broadcasts back.
+      const isOurs = message.to_agent === undefined && message.from_agent !== this.#parts.agentId;
+      if (isOurs && this.#seen.add(message.id)) this.#deliver(message);
     }
   }
 

@@ -50,7 +50,6 @@ function open(parts: Partial<InboxParts> = {}): Bench {
     pull: async () => [],
     mark: async (ids, state) => void marks.push(...ids.map((id) => `${state} ${id}`)),
     pullFeed: async () => [],
-    readMessage: async () => null,
     hasListener: (type) => listening.has(type),
     deliver: (message) => {
       handled.push(message.id);
@@ -133,7 +132,7 @@ test("an inbox that cannot be read is read again, and what arrives meanwhile is 
 test("an announcement without the row is read, one for somebody else is dropped", async () => {
   const { inbox, handled } = open({
     pull: async (_max, after) => (after === 0 ? [row("1")] : []),
-    readMessage: async (id) => row(id, "b", { to_agent: null }),
+    pullFeed: async (after) => (after < 2 ? [row("2", "b", { to_agent: null })] : []),
   });
   inbox.heardDirect({ id: "1" });
   inbox.heardBroadcast({ id: "2" });
@@ -152,6 +151,25 @@ test("every page of the inbox is read, a short one as well", async () => {
   inbox.pull();
   await turns();
   expect(handled).toEqual(["1", "2", "3", "4", "5", "6", "7"]);
+});
+
+test("durable broadcasts are read to the last page, again after a failure, in order with what is announced meanwhile", async () => {
+  const all = Array.from({ length: 7 }, (_, index) => row(String(index + 1), "b", { to_agent: null }));
+  let reads = 0;
+  const { inbox, clock, handled } = open({
+    pullFeed: async (after) => {
+      if (reads++ === 0) throw new FederationError("unreachable", "down");
+      return all.filter((each) => Number(each["seq"]) > after).slice(0, 3);
+    },
+  });
+  inbox.startFeedAt(1);
+  inbox.pullFeed();
+  await clock.advance(2000);
+  await turns();
+  expect(handled).toEqual(["2", "3", "4", "5", "6", "7"]);
+  expect(reads).toBe(4); // the failure, 2 to 4, 5 to 7, and the empty page that is the end
+  inbox.heardBroadcast({ message: row("8", "b", { to_agent: null }) });
+  expect(handled.at(-1)).toBe("8");
 });
 
 test("a sender's messages come in the order of its numbers, and nothing is lost or added", () => {
