@@ -1,4 +1,14 @@
-import { constants, cpSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import {
+  constants,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from "node:fs";
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { bootstrap, bootstrapVersion } from "./bootstrap/bootstrap.ts";
@@ -18,6 +28,7 @@ export async function fillFromPrepared(target: string, onSlow: () => void = () =
     onSlow();
     await prepare(prepared);
   }
+  if (existsSync(prepared)) markUsed(prepared);
   const copy = ownedFolderPath(dirname(target), "copying");
   clearAbandonedFolders(dirname(target), "copying");
   try {
@@ -49,6 +60,7 @@ async function prepare(prepared: string): Promise<void> {
   clearAbandonedFolders(parent, "building");
   try {
     await initialize(building);
+    removeUnused(parent);
     renameSync(building, prepared);
   } catch (error) {
     if (!isCacheProblem(error)) throw error;
@@ -56,6 +68,8 @@ async function prepare(prepared: string): Promise<void> {
     rmSync(building, { recursive: true, force: true });
   }
 }
+
+const unusedMs = 30 * 86_400_000;
 
 async function initialize(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -69,6 +83,23 @@ async function initialize(folder: string): Promise<void> {
     await database.exec("vacuum analyze");
   } finally {
     await database.close();
+  }
+}
+
+function markUsed(prepared: string): void {
+  const now = new Date();
+  try {
+    utimesSync(prepared, now, now);
+  } catch {
+    // A cache that is read-only by now still serves.
+  }
+}
+
+/** Those of other versions that nobody has copied for a month. */
+function removeUnused(parent: string): void {
+  for (const name of readdirSync(parent).filter((found) => found.startsWith("prepared-"))) {
+    const folder = join(parent, name);
+    if (Date.now() - statSync(folder).mtimeMs > unusedMs) rmSync(folder, { recursive: true, force: true });
   }
 }
 
