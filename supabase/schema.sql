@@ -372,8 +372,8 @@ begin
     agent := federation.agent_id();
     if tenant is null or agent is null then
       raise exception 'the token names no %: expected app_metadata.% of 1 to 128 characters A-Z a-z 0-9 . _ @ -',
-        case when tenant is null then 'tenant' else 'agent' end,
-        case when tenant is null then 'tenant_id' else 'agent_id' end using errcode = '42501';
+        case when agent is null then 'agent' else 'tenant' end,
+        case when agent is null then 'agent_id' else 'tenant_id' end using errcode = '42501';
     end if;
     if as_tenant <> tenant or as_agent <> agent then
       raise exception 'this token acts as agent % of tenant %, not as agent % of tenant %',
@@ -1140,7 +1140,9 @@ declare
   tenant text;
 begin
   if claims is not null and claims ->> 'role' is distinct from 'service_role' then
-    tenant := claims #>> '{app_metadata,tenant_id}';
+    if federation.agent_id() is not null then
+      tenant := claims #>> '{app_metadata,tenant_id}';
+    end if;
   else
     tenant := nullif(current_setting('federation.tenant', true), '');
     if tenant is null and claims is null then

@@ -67,7 +67,8 @@ revoke all on sequence federation.change_seq from public, anon, authenticated, s
 grant usage on sequence federation.change_seq to authenticated, service_role, federation_definer;
 
 -- Who is asking. A JWT always wins; for the service role, what act_as() set; without a JWT also app.current_tenant.
--- An id that is none is no id: `:` in it could make one tenant's room look like another's feed.
+-- An id that is none is no id: `:` in it could make one tenant's room look like another's feed. A token whose agent is none
+-- has no tenant either: nothing that it did would be anybody's.
 create or replace function federation.tenant_id()
 returns text
 language plpgsql stable parallel safe
@@ -78,7 +79,9 @@ declare
   tenant text;
 begin
   if claims is not null and claims ->> 'role' is distinct from 'service_role' then
-    tenant := claims #>> '{app_metadata,tenant_id}';
+    if federation.agent_id() is not null then
+      tenant := claims #>> '{app_metadata,tenant_id}';
+    end if;
   else
     tenant := nullif(current_setting('federation.tenant', true), '');
     if tenant is null and claims is null then
@@ -130,8 +133,8 @@ begin
     agent := federation.agent_id();
     if tenant is null or agent is null then
       raise exception 'the token names no %: expected app_metadata.% of 1 to 128 characters A-Z a-z 0-9 . _ @ -',
-        case when tenant is null then 'tenant' else 'agent' end,
-        case when tenant is null then 'tenant_id' else 'agent_id' end using errcode = '42501';
+        case when agent is null then 'agent' else 'tenant' end,
+        case when agent is null then 'agent_id' else 'tenant_id' end using errcode = '42501';
     end if;
     if as_tenant <> tenant or as_agent <> agent then
       raise exception 'this token acts as agent % of tenant %, not as agent % of tenant %',

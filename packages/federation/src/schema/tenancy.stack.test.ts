@@ -62,6 +62,21 @@ test.each(["", "a:feed", "a b", "a\n", "é", "x".repeat(129), "a/../b", "*"])(
   },
 );
 
+test.each([
+  ["an agent id that is none", { agent_id: "a:b" }, "7d9c1b1e"],
+  ["an empty agent id", { agent_id: "" }, "7d9c1b1e"],
+  ["neither agent id nor sub", {}, undefined],
+])("a token of a tenant with %s has no tenant", async (_, named, sub) => {
+  const tenant = newTenant();
+  const claims = { role: "authenticated", sub, app_metadata: { tenant_id: tenant, ...named } };
+  expect(await whoIs({ kind: "claims", claims })).toEqual([null, null]);
+  await expect(call(database, { kind: "claims", claims }, "list_sessions")).rejects.toMatchObject({
+    code: "42501",
+    message:
+      "the token names no agent: expected app_metadata.agent_id of 1 to 128 characters A-Z a-z 0-9 . _ @ -",
+  });
+});
+
 test("set app.current_tenant works in a plain session and a token overrules it", async () => {
   const tenant = newTenant();
   await call(database, service, "store_memory", {
