@@ -48,7 +48,7 @@ coordinator.on("agent:join", ({ agent_id }) => {
 
 coordinator.on("agent:leave", ({ agent_id }) => {
   const lost = plan.leave(agent_id).map((piece) => piece.name);
-  if (agent_id === killed) retried = lost;
+  if (agent_id === killed) retried = [...retried, ...lost];
   console.log(`${agent_id} is gone${lost.length === 0 ? "" : `, somebody else does ${lost.join(", ")}`}`);
   handOut();
 });

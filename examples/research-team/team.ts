@@ -95,9 +95,9 @@ export async function runTeam(options: TeamOptions): Promise<TeamResult> {
 }
 
 function startAgent(script: string, environment: Record<string, string>): ChildProcess {
-  const { PATH, HOME, NODE_OPTIONS, TSX_TSCONFIG_PATH } = process.env;
-  const inherited = Object.entries({ PATH, HOME, NODE_OPTIONS, TSX_TSCONFIG_PATH }).filter(
-    ([, value]) => value !== undefined,
+  const names = ["PATH", "HOME", "NODE_OPTIONS", "TSX_TSCONFIG_PATH", "TEAM_DOCUMENTS", "TEAM_TOPIC"];
+  const inherited = names.flatMap((name) =>
+    process.env[name] === undefined ? [] : [[name, process.env[name]]],
   );
   // What an agent may know is given to it, nothing more: this process may hold secrets.
   return fork(fileURLToPath(new URL(script, import.meta.url)), {
