@@ -3,9 +3,9 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startLocalSupabase } from "@agent-federation/local-supabase";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { sourcesOf } from "./research-team/logic/report.ts";
+import { startTestStack } from "../test-support/stack.ts";
 import { migrationsFolder, settingsOf } from "./support/project.ts";
 import { ExampleRun } from "./support/run-example.ts";
 
@@ -13,12 +13,12 @@ import { ExampleRun } from "./support/run-example.ts";
 const slow = 180_000;
 
 let folder: string;
-let stack: Awaited<ReturnType<typeof startLocalSupabase>>;
+let stack: Awaited<ReturnType<typeof startTestStack>>;
 const runs: ExampleRun[] = [];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "agent-federation-examples-"));
-  stack = await startLocalSupabase({ port: 0, migrationsDir: migrationsFolder });
+  stack = await startTestStack({ migrationsDir: migrationsFolder });
 });
 afterEach(() => {
   for (const each of runs.splice(0)) each.kill();

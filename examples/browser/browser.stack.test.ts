@@ -2,9 +2,9 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRealtimeHub, createSupabaseAdapter, mintAgentToken } from "agent-federation";
-import { startLocalSupabase } from "@agent-federation/local-supabase";
 import { chromium, type BrowserContext } from "playwright-core";
 import { afterAll, beforeAll, expect, test, type TestContext } from "vitest";
+import { startTestStack } from "../../test-support/stack.ts";
 import { migrationsFolder, settingsOf } from "../support/project.ts";
 import { bundleText } from "./bundle.ts";
 import { servePage, type ServedPage } from "./serve.ts";
@@ -23,14 +23,14 @@ const quiet = [
 ];
 
 const tenantId = "browser-test";
-let stack: Awaited<ReturnType<typeof startLocalSupabase>>;
+let stack: Awaited<ReturnType<typeof startTestStack>>;
 let served: ServedPage;
 let browser: BrowserContext;
 let folder: string;
 
 beforeAll(async () => {
   if (!hasBrowser) return;
-  stack = await startLocalSupabase({ port: 0, migrationsDir: migrationsFolder });
+  stack = await startTestStack({ migrationsDir: migrationsFolder });
   served = await servePage({ environment: settingsOf(stack), tenantId, agentId: "page", port: 0 });
   folder = mkdtempSync(join(tmpdir(), "agent-federation-browser-"));
   browser = await chromium.launchPersistentContext(folder, {

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { startTcpProxy } from "./testing/tcp-proxy.node.ts";
 import { isFederationError } from "./runtime/errors.ts";
 import { mintAgentToken } from "./tokens/mint-agent-token.ts";
 import {
@@ -310,6 +311,39 @@ test("a subscription tells of what is stored and changed from now on, by whomeve
   unsubscribe();
   unsubscribe();
   expect(arrivals.pending).toEqual([]);
+});
+
+test("what was stored while a subscriber was cut off is told once it is back, once each and in order", async () => {
+  const tenant = freshTenant();
+  const proxy = await startTcpProxy(stack.url);
+  try {
+    const away = withSecret({ url: proxy.url });
+    const arrivals = new Arrivals<string>();
+    away.subscribeToMemories(tenant, ({ id, content }, change) =>
+      arrivals.take(`${change} ${id} ${content}`),
+    );
+    await away.storeMemory(memory(tenant, { id: "live" }));
+    expect(await arrivals.next()).toBe("added live Important finding");
+    proxy.refuse();
+    const here = withSecret();
+    for (const id of ["first", "second", "third"]) await here.storeMemory(memory(tenant, { id }));
+    await here.storeMemory(memory(tenant, { id: "first", content: "changed" }));
+    await here.storeMemory(memory(tenant, { id: "live", content: "changed" }));
+    proxy.restore();
+    const told = [await arrivals.next(), await arrivals.next(), await arrivals.next(), await arrivals.next()];
+    expect(told).toEqual([
+      "added second Important finding",
+      "added third Important finding",
+      "updated first changed",
+      "updated live changed",
+    ]);
+    await here.storeMemory(memory(tenant, { id: "last" }));
+    expect(await arrivals.next()).toBe("added last Important finding");
+    expect(arrivals.pending).toEqual([]);
+  } finally {
+    await Promise.all(opened.splice(0).map((adapter) => adapter.shutdown()));
+    await proxy.close();
+  }
 });
 
 test("a subscriber of another tenant, and one whose callback throws, harm nobody", async () => {
