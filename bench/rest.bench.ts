@@ -35,6 +35,8 @@ async function main(): Promise<void> {
     ? await startNativePostgres({ durable: true, progress: (line) => console.error(line) })
     : undefined;
   try {
+    const packages = ["@supabase/supabase-js", "@electric-sql/pglite", "@electric-sql/pglite-pgvector", "pg"];
+    const origin = { ...provenance(packages), postgres: native?.version ?? null };
     const results: RestResult[] = [];
     for (const restCase of restCases({ engines, isRehearsal: values.rehearsal })) {
       const measured = await measure(restCase, native);
@@ -43,8 +45,6 @@ async function main(): Promise<void> {
       const { p50Ms, p99Ms } = result.summary;
       console.error(`${nameOf(restCase)}: p50 ${p50Ms} ms, p99 ${p99Ms} ms`);
     }
-    const packages = ["@supabase/supabase-js", "@electric-sql/pglite", "@electric-sql/pglite-pgvector", "pg"];
-    const origin = { ...provenance(packages), postgres: native?.version ?? null };
     console.log(table(results));
     const folder = values.out ?? (values.rehearsal ? undefined : "bench/results");
     if (folder !== undefined) await writeResults(folder, "rest", { origin, results, table: table(results) });

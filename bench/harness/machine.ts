@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { cpus, loadavg, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -17,6 +17,8 @@ export interface Provenance {
     readonly memoryGb: number;
     readonly platform: string;
   };
+  /** Processes that wanted to run in the minute before: near 0, or the figures are those of a busy machine. */
+  readonly loadAverage: number;
   readonly versions: Readonly<Record<string, string>>;
 }
 
@@ -32,6 +34,7 @@ export function provenance(packages: readonly string[]): Provenance {
       memoryGb: Math.round(totalmem() / 2 ** 30),
       platform: `${process.platform}-${process.arch}`,
     },
+    loadAverage: Math.round((loadavg()[0] ?? 0) * 10) / 10,
     versions: {
       node: process.versions.node,
       ...Object.fromEntries(packages.map((name) => [name, versionOf(name)])),

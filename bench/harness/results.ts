@@ -20,8 +20,8 @@ export async function writeResults(
   const lines = results.map((result) => `    ${JSON.stringify(result)}`).join(",\n");
   const json = `{\n  "origin": ${JSON.stringify(origin)},\n  "results": [\n${lines}\n  ]\n}\n`;
   await writeFile(join(folder, `${name}.json`), json);
-  const { machine, versions, commit, isModified, at } = origin;
-  const where = `${machine.cores} cores of ${machine.cpu}, ${machine.memoryGb} GB, ${machine.platform}`;
+  const { machine, versions, commit, isModified, at, loadAverage } = origin;
+  const where = `${machine.cores} cores of ${machine.cpu}, ${machine.memoryGb} GB, ${machine.platform}, load average ${loadAverage} before the first case`;
   const what = Object.entries(versions).map(([each, version]) => `${each} ${version}`);
   const header =
     `# ${name}\n\n${at.slice(0, 10)}, commit ${commit.slice(0, 12)}${isModified ? " with changes" : ""}. ${where}. ` +
