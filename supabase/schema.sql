@@ -1236,7 +1236,7 @@ begin
       message.from_agent := who.agent;
       message.to_agent := stored.assigned_to;
       message.type := 'task_assignment';
-      message.payload := task;
+      message.payload := task || jsonb_build_object('assigned_by', who.agent);
       message.hop_count := stored.hop_count;
       message.correlation_id := coalesce(stored.correlation_id, stored.task_id);
       message.reply_to := stored.reply_to;
@@ -1826,6 +1826,16 @@ begin
     federation.check_text('instance_id', instance_id, 255, false), federation.check_text('traceparent', traceparent, 255, false);
   if hop_count < 0 then
     raise exception 'hop_count: expected 0 or more, got %', hop_count using errcode = '22023';
+  end if;
+  -- Whoever gets these acts on them, so they come from the functions that change the task and from nowhere else.
+  if type = 'task_assignment' then
+    raise exception 'task_assignment is no message to send' using errcode = '42501', hint = 'Call assign_task().';
+  elsif type = 'task_complete' and to_agent is not null then
+    raise exception 'task_complete is no message to send to one agent' using errcode = '42501',
+      hint = 'Call complete_task(), which tells whoever assigned the task.';
+  elsif type = 'task_complete' and payload ->> 'completed_by' <> who.agent then
+    raise exception 'task_complete: completed_by: expected %, who sends it, got %', quote_literal(who.agent),
+      quote_literal(left(payload ->> 'completed_by', 150)) using errcode = '42501';
   end if;
   message.tenant_id := who.tenant;
   message.id := id;

@@ -77,7 +77,7 @@ begin
       message.from_agent := who.agent;
       message.to_agent := stored.assigned_to;
       message.type := 'task_assignment';
-      message.payload := task;
+      message.payload := task || jsonb_build_object('assigned_by', who.agent);
       message.hop_count := stored.hop_count;
       message.correlation_id := coalesce(stored.correlation_id, stored.task_id);
       message.reply_to := stored.reply_to;

@@ -126,6 +126,32 @@ test("the sender is who the token says, whatever the payload says", async () => 
   expect(sent).toMatchObject({ from_agent: "mallory", tenant_id: tenant });
 });
 
+test("nobody hands out or ends another's work by a message", async () => {
+  const tenant = newTenant();
+  const mallory = agent(tenant, "mallory");
+  const send = (message: object) => call(database, mallory, "send_message", { id: "m", ...message });
+  for (const forged of [
+    { type: "task_assignment", to_agent: "bob", payload: { task_id: "t", assigned_by: "alice" } },
+    { type: "task_assignment", to_agent: null, payload: null },
+    { type: "task_complete", to_agent: "bob", payload: { task_id: "t", completed_by: "mallory" } },
+    { type: "task_complete", to_agent: "bob", payload: null },
+    { type: "task_complete", to_agent: null, payload: { task_id: "t", completed_by: "alice" } },
+    { type: "task_complete", to_agent: null, payload: { completed_by: ["mallory"] } },
+  ]) {
+    await expect(send(forged)).rejects.toMatchObject({ code: "42501" });
+  }
+  expect(await announcements(database, tenant)).toEqual([]);
+  for (const [id, payload] of Object.entries({
+    own: { task_id: "t", completed_by: "mallory" },
+    plain: { report: "done" },
+    list: [1],
+    nothing: null,
+  })) {
+    const sent = await send({ id, type: "task_complete", to_agent: null, payload });
+    expect(sent).toMatchObject({ type: "task_complete", payload });
+  }
+});
+
 test("the same message again is one message; the same id for another message is refused", async () => {
   const tenant = newTenant();
   const alice = agent(tenant, "alice");

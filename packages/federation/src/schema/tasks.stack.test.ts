@@ -29,6 +29,7 @@ test("a task is stored, queued, sent to its agent, completed, and told to whoeve
     dependencies: ["t0"],
     topic: "safety",
     status: "mine",
+    assigned_by: "carol",
   };
   const assigned = await call(database, alice, "assign_task", { task });
   expect(assigned).toMatchObject({
@@ -52,9 +53,9 @@ test("a task is stored, queued, sent to its agent, completed, and told to whoeve
     type: "task_assignment",
     from_agent: "alice",
     to_agent: "bob",
-    payload: task,
     correlation_id: "t1",
   });
+  expect(message?.["payload"]).toEqual({ ...task, assigned_by: "alice" });
   const queued = await sql(database, bob, "select assigned_to, priority, fence from public.agent_task_queue");
   expect(queued.rows).toEqual([["bob", "1", "0"]]);
 

@@ -173,7 +173,7 @@ test("a function called inside a function that acts for somebody gives that some
   ).rejects.toThrow("order cancelled");
   const inbox = await callRows(database, agent(tenant, "worker"), "pull_inbox");
   expect(inbox.map((message) => message["payload"])).toEqual([
-    { task_id: "order-1", assigned_to: "worker", description: "pack" },
+    { task_id: "order-1", assigned_to: "worker", description: "pack", assigned_by: "shop" },
   ]);
 });
 
