@@ -1,3 +1,6 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { startTestStack } from "../../../test-support/stack.ts";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { startTcpProxy } from "./testing/tcp-proxy.node.ts";
 import { isFederationError } from "./runtime/errors.ts";
@@ -282,6 +285,39 @@ test("a server that is not there is an error, within the time that a call may ta
   const adapter = open({ url: "http://127.0.0.1:1", jwtSecret: stack.jwtSecret, requestTimeoutMs: 500 });
   expect(await codeOf(adapter.initialize())).toBe("unreachable");
   expect(await codeOf(adapter.storeMemory(memory("t")))).toBe("timeout");
+});
+
+test("a project without the migrations is an error that says how to apply them", async () => {
+  const bare = await startTestStack();
+  try {
+    const adapter = open({ url: bare.url, anonKey: bare.anonKey, jwtSecret: bare.jwtSecret });
+    await expect(adapter.initialize()).rejects.toMatchObject({
+      code: "schema_missing",
+      remedy: expect.stringContaining("supabase db push"),
+    });
+  } finally {
+    await bare.close();
+  }
+});
+
+test("a program that only stores something ends by itself, without a shutdown", async () => {
+  const door = new URL("index.ts", import.meta.url).href;
+  const program = `
+    const { createSupabaseAdapter } = await import(${JSON.stringify(door)});
+    const adapter = createSupabaseAdapter();
+    await adapter.initialize();
+    await adapter.registerSession("s", "short", "ann");
+    await adapter.storeMemory({ id: "m", tenant_id: "short", agent_id: "ann", content: "stored" });`;
+  const { url, anonKey, jwtSecret } = stack;
+  const env = {
+    PATH: process.env["PATH"],
+    SUPABASE_URL: url,
+    SUPABASE_ANON_KEY: anonKey,
+    SUPABASE_JWT_SECRET: jwtSecret,
+  };
+  const args = ["--import", "tsx", "--input-type=module", "--eval", program];
+  await promisify(execFile)(process.execPath, args, { env });
+  expect((await withSecret().queryMemories("short")).map((each) => each.content)).toEqual(["stored"]);
 });
 
 test("instead of keys, an adapter takes a supabase-js client of the caller's", async () => {
