@@ -60,6 +60,7 @@ declare
   who record;
   ids text[];
   owners text[];
+  older text[];
   taken text;
   written integer;
 begin
@@ -78,6 +79,13 @@ begin
     raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
   end if;
 
+  -- Rows are locked in the order of their ids, so that two batches which share some wait for each other instead of deadlocking.
+  older := array(
+    select m.value ->> 'supersedes' from jsonb_array_elements(memories) m where m.value ->> 'supersedes' is not null);
+  if cardinality(older) > 0 then
+    perform from public.agent_memories k where k.tenant_id = who.tenant and k.id = any (ids || older)
+    order by k.id for update;
+  end if;
   insert into public.agent_memories as k (
     tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes,
     valid_from, valid_to, traceparent, correlation_id, instance_id, created_at, expires_at)
@@ -85,13 +93,13 @@ begin
     w.embedding_model, coalesce(w.metadata, '{}'), w.source, coalesce(w.scope, 'tenant'), w.supersedes, w.valid_from,
     w.valid_to, w.traceparent, w.correlation_id, w.instance_id, coalesce(w.created_at, now()), w.expires_at
   from (
-    select distinct on (m.value ->> 'id') m.value, m.ordinality as place from jsonb_array_elements(memories) with ordinality m
+    select distinct on (m.value ->> 'id') m.value from jsonb_array_elements(memories) with ordinality m
     order by m.value ->> 'id', m.ordinality desc) g,
     jsonb_to_record(g.value) as w (
       id text, agent_id text, session_id text, content text, embedding_model text, metadata jsonb, source jsonb, scope text,
       supersedes text, valid_from timestamptz, valid_to timestamptz, traceparent text, correlation_id text, instance_id text,
       created_at timestamptz, expires_at timestamptz)
-  order by g.place
+  order by w.id
   on conflict (tenant_id, id) do update set
     session_id = excluded.session_id, content = excluded.content, embedding = excluded.embedding,
     embedding_model = excluded.embedding_model, metadata = excluded.metadata, source = excluded.source,
@@ -113,7 +121,7 @@ begin
       raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
     end if;
   end if;
-  if exists (select from jsonb_array_elements(memories) m where m.value ->> 'supersedes' is not null) then
+  if cardinality(older) > 0 then
     update public.agent_memories k set superseded_by = m.value ->> 'id'
     from jsonb_array_elements(memories) m
     where k.tenant_id = who.tenant and k.id = m.value ->> 'supersedes' and k.id <> m.value ->> 'id'

@@ -438,7 +438,39 @@ function wide(index: number): string {
   return String.fromCodePoint(0x20000 + (index % 40_000));
 }
 
+test("a batch is written in the order of its ids and answered in the order of the call", async () => {
+  const tenant = newTenant();
+  const given = ["c", "a", "d", "b"];
+  const memories = given.map((id) => ({ id, content: id }));
+  const stored = await callRows<Memory>(database, agent(tenant, "alice"), "store_memories", { memories });
+  expect(stored.map(({ id }) => id)).toEqual(given);
+  const numbered = stored.toSorted((one, other) => Number(one["seq"]) - Number(other["seq"]));
+  expect(numbered.map(({ id }) => id)).toEqual(["a", "b", "c", "d"]);
+});
+
 // The embedded database has one connection: nothing happens at once there.
+test.skipIf(nativeUrl === undefined)(
+  "batches that share memories in another order wait for each other, whoever supersedes what",
+  async () => {
+    const alice = agent(newTenant(), "alice");
+    const ids = Array.from({ length: 300 }, (_, at) => `m${at}`);
+    const batch = (round: number, order: readonly string[]) =>
+      order.map((id) => ({ id, content: `${round} ${id}` }));
+    for (let round = 0; round < 4; round += 1) {
+      const superseding = { id: `n${round}`, content: "n", supersedes: "m0" };
+      const batches = [
+        batch(round, ids),
+        batch(-1 - round, ids.toReversed()),
+        [...batch(round, ids.slice(150)), superseding],
+        [superseding, ...batch(-1 - round, ids.slice(0, 200).toReversed())],
+      ];
+      const store = (memories: object) => callRows(database, alice, "store_memories", { memories });
+      const outcomes = await Promise.allSettled(batches.map(store));
+      expect(outcomes.filter(({ status }) => status === "rejected")).toEqual([]);
+    }
+  },
+);
+
 test.skipIf(nativeUrl === undefined)(
   "eight who store the same memory at once store it once; another agent's is refused",
   async () => {
