@@ -46,6 +46,23 @@ describe("hostile frames harm nobody but their sender", () => {
     expect(other.received.filter((frame) => !String(frame).includes("presence_state"))).toEqual([]);
   });
 
+  test("[89] what somebody tracks may be nested however deep: the others and the server go on", async () => {
+    const [hostile, other] = [await connect(), await connect()];
+    await join(other, "realtime:deep", { presence: { enabled: true } });
+    await join(hostile, "realtime:deep", { presence: { enabled: true } });
+    // Few enough for the limit of five calls in 30 s; between them lies the depth at which JSON.stringify gives up.
+    for (const [call, depth] of [101, 4_050, 4_110, 5_000].entries()) {
+      const nested = `${"[".repeat(depth)}${"]".repeat(depth)}`;
+      hostile.send(
+        `["1","t${call}","realtime:deep","presence",{"type":"presence","event":"track","payload":{"a":${nested}}}]`,
+      );
+      const reply = JSON.stringify(await hostile.take(isReply(`t${call}`)));
+      expect(reply).toContain("nested at most 100 deep");
+    }
+    other.send(heartbeat);
+    expect(await other.take(isReply("hb"))).toBeDefined();
+  });
+
   test("[30] a join with any payload is answered, and the socket lives on", async () => {
     const socket = await connect();
     let joins = 0;

@@ -4,6 +4,7 @@ import type { Asker, ReadRights, Verdict } from "../authorization/authorization.
 import { isJsonBytes } from "../codec/binary.ts";
 import type { Codec } from "../codec/codec.ts";
 import { isObject, type Broadcast, type Push, type Scalar, type TextPush } from "../codec/message.ts";
+import { isNestedDeeper } from "../codec/nesting.ts";
 import type { WireFrame } from "../codec/wire-frame.ts";
 import { countCall, type CallWindow } from "../presence/call-limit.ts";
 import { stateJson, track, untrack } from "../presence/presence.ts";
@@ -13,6 +14,8 @@ import { maxPayloadBytes } from "../settings.ts";
 import type { JoinParameters } from "./join-parameters.ts";
 import { closeTexts } from "./texts.ts";
 import { TokenWatch } from "./token-watch.ts";
+
+const maxTrackDepth = 100;
 
 /** The socket a channel lives on. */
 export interface ChannelSocket {
@@ -208,6 +211,11 @@ export class Channel implements Member {
   #track(ref: Scalar, payload: unknown = {}): void {
     if (!isObject(payload)) {
       return this.reply(ref, "error", JSON.stringify({ reason: "Presence track payload must be a map" }));
+    }
+    // It is kept and written again for every newcomer, each time on another depth of the stack.
+    if (isNestedDeeper(payload, maxTrackDepth)) {
+      const reason = `Presence track payload must be nested at most ${maxTrackDepth} deep`;
+      return this.reply(ref, "error", JSON.stringify({ reason }));
     }
     if (Buffer.byteLength(JSON.stringify(payload)) > maxPayloadBytes(this.#server.settings)) {
       return this.#closeWith(closeTexts.presenceSize);

@@ -43,6 +43,11 @@ export class TokenWatch {
   offer(payload: unknown): void | Promise<void> {
     const token = isObject(payload) ? payload["access_token"] : undefined;
     if (typeof token !== "string" || token.startsWith("sb_")) return;
+    if (token === this.#token) {
+      this.#held = undefined; // the last one wins, and it is the one in use
+      this.#cancelHeld();
+      return;
+    }
     const { clock, settings } = this.#server;
     const waitMs = this.#appliedAtMs + settings.accessTokenThrottleMs - clock.now();
     if (waitMs > 0) {

@@ -233,8 +233,13 @@ export class Connection implements ChannelSocket {
     this.#server.log("error", "realtime: a channel crashed", { reason: String(error) });
     const { channel } = topic;
     if (channel === undefined || this.#isClosed) return;
-    channel.close();
     topic.channel = undefined;
+    try {
+      channel.close();
+    } catch (closing) {
+      // Whatever the mistake was, it ends with this channel.
+      this.#server.log("error", "realtime: a crashed channel did not close", { reason: String(closing) });
+    }
     const { joinRef } = channel;
     const payloadJson = JSON.stringify({ reason: "channel_crash" });
     this.send({ joinRef, ref: joinRef, topic: channel.topic, event: "phx_error", payloadJson });
