@@ -18,6 +18,7 @@ export interface RawPayload {
 
 /** `keys` are those of the `columns` parameter: where the client names them, only Postgres reads the body. */
 export function parseJsonPayload(body: string, keys: readonly string[] | undefined): JsonPayload {
+  if (isTooDeep(body)) throw bodyError(`the body is nested more than ${maxDepth} deep`);
   if (keys !== undefined)
     return { kind: "json", text: body, shape: looksLikeObject(body) ? "object" : "array", keys };
   const value = parseJson(body);
@@ -99,4 +100,18 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 
 function looksLikeObject(body: string): boolean {
   return /^[ \t\r\n]*\{/.test(body);
+}
+
+// The embedded Postgres runs out of stack at some 7,000 and has to be started again then.
+const maxDepth = 1_000;
+
+/** Counts brackets outside strings, so that it costs no stack itself. */
+function isTooDeep(body: string): boolean {
+  let depth = 0;
+  for (const [token] of body.matchAll(/"(?:[^"\\]|\\.)*"|[[{\]}]/gs)) {
+    if (token === "[" || token === "{") depth++;
+    else if (token === "]" || token === "}") depth--;
+    if (depth > maxDepth) return true;
+  }
+  return false;
 }
