@@ -212,7 +212,7 @@ test("a task goes to its agent and its result to whoever assigned it", async () 
   const assignment = next(worker, "message:task_assignment");
   const complete = next(boss, "message:task_complete");
   expect(await boss.assignTask(task)).toMatchObject({ task_id: "t-1", status: "assigned", topic: "AI" });
-  expect((await assignment).payload).toEqual(task);
+  expect((await assignment).payload).toEqual({ ...task, assigned_by: "boss" });
   expect(await worker.reportTaskComplete("t-1", { found: 5 })).toMatchObject({ status: "completed" });
   expect((await complete).payload).toEqual({ task_id: "t-1", result: { found: 5 }, completed_by: "worker" });
   expect(await boss.assignTask(task)).toMatchObject({ status: "completed" }); // the same again is the same
