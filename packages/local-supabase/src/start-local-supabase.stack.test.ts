@@ -65,6 +65,16 @@ test.each([
   expect(await (await fetch(`${stack.url}/rest/v1/rpc/whoami?apikey=${stack[key]}`)).json()).toBe(role);
 });
 
+test("an execution plan and a rollback on request are not for everybody, as on hosted projects", async () => {
+  const service = client(stack.serviceRoleKey);
+  expect((await service.from("todos").select().explain()).error).toMatchObject({ code: "PGRST107" });
+  const inserted = await service.from("todos").insert({ title: "stays" }).select("id").rollback().single();
+  expect(inserted.error).toBeNull();
+  expect((await service.from("todos").select("title").eq("id", inserted.data?.id)).data).toEqual([
+    { title: "stays" },
+  ]);
+});
+
 describe("refused", () => {
   const secondsFromNow = (seconds: number): number => Math.floor(Date.now() / 1000) + seconds;
   const withToken = async (token: string): Promise<Response> =>

@@ -73,6 +73,7 @@ async function start(
       maxRows: options.maxRows,
       schemas: options.schemas,
       statementTimeoutMs: options.statementTimeoutMs,
+      debug: options.restDebug,
     },
     migrationsDir: options.migrationsDir,
     log,

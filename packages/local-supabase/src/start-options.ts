@@ -32,6 +32,8 @@ export interface LocalSupabaseOptions {
   readonly statementTimeoutMs?: number;
   /** Schemas that REST serves, the first is the default. Default `public`. */
   readonly schemas?: readonly string[];
+  /** Lets every client ask for execution plans and roll its request back: `explain()`, `rollback()`. Default false, as hosted. */
+  readonly restDebug?: boolean;
 }
 
 export interface ResolvedOptions {
@@ -48,6 +50,7 @@ export interface ResolvedOptions {
   readonly maxRows: number;
   readonly statementTimeoutMs: number;
   readonly schemas: readonly string[];
+  readonly restDebug: boolean;
 }
 
 /** Fills defaults. Throws "option" for what cannot be meant. */
@@ -66,6 +69,7 @@ export function resolveOptions(given: LocalSupabaseOptions): ResolvedOptions {
     maxRows: given.maxRows ?? 1_000,
     statementTimeoutMs: given.statementTimeoutMs ?? 8_000,
     schemas: given.schemas ?? ["public"],
+    restDebug: given.restDebug ?? false,
   };
   expectInteger("port", options.port, 0, 65_535);
   expectInteger("maxRows", options.maxRows, 1, Number.MAX_SAFE_INTEGER);

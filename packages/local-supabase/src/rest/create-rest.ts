@@ -32,7 +32,7 @@ async function answer(
   options: RestOptions,
   request: RestRequest,
 ): Promise<RestResponse> {
-  const parsed = parseRequest(request, options.schemas);
+  const parsed = parseRequest(request, options);
   await checkRole(database, schema, request.credential.role);
   if (parsed.kind === "describe") return describeSchema(await schema.current(), parsed);
   const plan = await withFreshSchema(schema, (cache) => planRequest(parsed, cache, options.maxRows));

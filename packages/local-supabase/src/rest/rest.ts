@@ -27,6 +27,8 @@ export interface RestOptions {
   readonly schemas: readonly string[];
   /** Hosted: 8000 ms for `authenticated`. Native Postgres enforces it; see database/ for the embedded one. */
   readonly statementTimeoutMs: number;
+  /** Answers execution plans and rolls back on request (`explain()` and `rollback()` of supabase-js). Off on hosted projects. */
+  readonly debug: boolean;
 }
 
 export interface Rest {

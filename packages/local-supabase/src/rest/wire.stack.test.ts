@@ -131,6 +131,11 @@ test("planned and estimated counts", async () => {
   expect(await range("count=estimated", "select=n&n=lte.3")).toBe("0-2/3");
 });
 
+test("an alias needs a name", async () => {
+  const { status, body } = await stack.send({ path: "/people", query: 'select="":id' });
+  expect([status, JSON.parse(body)]).toMatchObject([400, { code: "PGRST100" }]);
+});
+
 test("explain answers how Postgres would do it", async () => {
   const text = await stack.as("service_role").from("people").select().eq("id", 1).explain();
   expect(text.error).toBeNull();

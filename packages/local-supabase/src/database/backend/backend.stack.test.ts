@@ -27,7 +27,7 @@ async function openBackend(): Promise<OpenedBackend> {
       fresh === undefined
         ? { kind: "embedded", folder: join(folder, "db") }
         : { kind: "native", databaseUrl: fresh.url },
-    rest: { maxRows: 1000, schemas: ["public"], statementTimeoutMs: 3_000 },
+    rest: { maxRows: 1000, schemas: ["public"], statementTimeoutMs: 3_000, debug: false },
     migrationsDir: undefined,
     log: () => undefined,
     onProgress: () => undefined,

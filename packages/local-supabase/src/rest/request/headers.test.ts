@@ -17,13 +17,13 @@ describe("Accept", () => {
     ["application/vnd.pgrst.array+json; nulls=stripped", "array", true],
     ["text/csv;q=1, application/vnd.pgrst.object+json;q=0.2, application/json;q=0.1", "object", false],
   ])("%s", (accept, shape, stripNulls) => {
-    expect(negotiate(accept)).toMatchObject({ shape, stripNulls, plan: undefined });
+    expect(negotiate(accept, true)).toMatchObject({ shape, stripNulls, plan: undefined });
   });
 
   test("a plan, of what it would answer otherwise, with its options", () => {
     const accept =
       'application/vnd.pgrst.plan+json; for="application/vnd.pgrst.object+json"; options=analyze|verbose|nonsense;';
-    expect(negotiate(accept)).toMatchObject({
+    expect(negotiate(accept, true)).toMatchObject({
       shape: "object",
       plan: { format: "json", options: ["analyze", "verbose"] },
     });
@@ -32,7 +32,7 @@ describe("Accept", () => {
   test.each(["text/csv", "application/geo+json", 'application/vnd.pgrst.plan; for="text/csv"', "image/png"])(
     "%s is refused",
     (accept) => {
-      expect(() => negotiate(accept)).toThrow(RestError);
+      expect(() => negotiate(accept, true)).toThrow(RestError);
     },
   );
 });
@@ -42,6 +42,7 @@ describe("Prefer", () => {
     expect(
       parsePreferences(
         "return=minimal, count=exact,return=representation, max-affected=5, timezone=UTC, what=ever",
+        true,
       ),
     ).toEqual({
       resolution: undefined,
@@ -59,16 +60,25 @@ describe("Prefer", () => {
   test("what was applied is what could be", () => {
     const preferences = parsePreferences(
       "return=minimal, resolution=merge-duplicates, count=exact, max-affected=1",
+      true,
     );
     expect(preferenceApplied(preferences, "read")).toBe("count=exact");
     expect(preferenceApplied(preferences, "insert")).toBe(
       "resolution=merge-duplicates, return=minimal, count=exact",
     );
-    expect(preferenceApplied(parsePreferences("handling=strict, max-affected=1"), "delete")).toBe(
+    expect(preferenceApplied(parsePreferences("handling=strict, max-affected=1", true), "delete")).toBe(
       "handling=strict, max-affected=1",
     );
-    expect(preferenceApplied(parsePreferences(undefined), "read")).toBeUndefined();
+    expect(preferenceApplied(parsePreferences(undefined, true), "read")).toBeUndefined();
   });
+});
+
+test("plans and rollbacks are for those who switched them on", () => {
+  expect(() => negotiate("application/vnd.pgrst.plan+json", false)).toThrow(RestError);
+  expect(negotiate("application/vnd.pgrst.plan, application/json;q=0.5", false).plan).toBeUndefined();
+  const preferences = parsePreferences("tx=rollback", false);
+  expect(preferences).toMatchObject({ transaction: undefined, invalid: [] });
+  expect(preferenceApplied(preferences, "insert")).toBeUndefined();
 });
 
 describe("limit, offset and Range together", () => {

@@ -18,12 +18,13 @@ export interface Plan {
 const planOptions = ["analyze", "verbose", "settings", "buffers", "wal"] as const;
 export type PlanOption = (typeof planOptions)[number];
 
-/** The first type that can be answered; CSV, GeoJSON and others are refused with 406. */
-export function negotiate(accept: string | undefined): Representation {
+/** The first type that can be answered; CSV, GeoJSON, others, and plans unless they are allowed, are refused with 406. */
+export function negotiate(accept: string | undefined, allowsPlans: boolean): Representation {
   const accepted = byQuality(accept ?? "*/*");
   for (const type of accepted) {
     const representation = representationOf(type);
-    if (representation !== undefined) return representation;
+    if (representation === undefined) continue;
+    if (representation.plan === undefined || allowsPlans) return representation;
   }
   throw mediaTypeError(accepted.map(({ text }) => text));
 }

@@ -21,8 +21,8 @@ const known = {
   handling: ["strict", "lenient"],
 } as const;
 
-/** The first of each kind counts. */
-export function parsePreferences(header: string | undefined): Preferences {
+/** The first of each kind counts. `tx` counts only where a client may end a transaction its own way. */
+export function parsePreferences(header: string | undefined, allowsRollback: boolean): Preferences {
   const preferences = (header ?? "").split(",").map((text) => text.trim());
   const pick = <K extends keyof typeof known>(name: K): (typeof known)[K][number] | undefined => {
     for (const preference of preferences) {
@@ -38,7 +38,7 @@ export function parsePreferences(header: string | undefined): Preferences {
     resolution: pick("resolution"),
     representation: pick("return"),
     count: pick("count"),
-    transaction: pick("tx"),
+    transaction: allowsRollback ? pick("tx") : undefined,
     missing: pick("missing"),
     handling: pick("handling"),
     timezone: after("timezone="),

@@ -6,7 +6,7 @@ import {
   rpcMethodError,
   unknownSchemaError,
 } from "../errors/request-errors.ts";
-import type { RestRequest } from "../rest.ts";
+import type { RestOptions, RestRequest } from "../rest.ts";
 import { negotiate, type Representation } from "./media-type.ts";
 import { parseCallPayload, parseRowPayload, type JsonPayload, type RawPayload } from "./payload.ts";
 import { parsePreferences, type Preferences } from "./preferences.ts";
@@ -43,13 +43,16 @@ export type Action =
   | { readonly kind: "describe"; readonly headersOnly: boolean };
 
 /** Pure. Throws RestError for what can be seen to be wrong without asking the database. */
-export function parseRequest(request: RestRequest, schemas: readonly string[]): ParsedRequest {
+export function parseRequest(
+  request: RestRequest,
+  { schemas, debug }: Pick<RestOptions, "schemas" | "debug">,
+): ParsedRequest {
   const resource = parsePath(request.path);
   const { schema, schemaNamed } = chooseSchema(request, schemas);
   const isGet = request.method === "GET" || request.method === "HEAD";
   const query = parseQueryString(request.query, { args: resource.kind === "rpc" && isGet });
   const action = parseAction(request, resource, query);
-  const preferences = parsePreferences(request.headers["prefer"]);
+  const preferences = parsePreferences(request.headers["prefer"], debug);
   if (preferences.handling === "strict" && preferences.invalid.length > 0) {
     throw preferenceError(preferences.invalid);
   }
@@ -58,7 +61,7 @@ export function parseRequest(request: RestRequest, schemas: readonly string[]): 
     schema,
     schemaNamed,
     preferences,
-    representation: negotiate(action.kind === "describe" ? undefined : request.headers["accept"]),
+    representation: negotiate(action.kind === "describe" ? undefined : request.headers["accept"], debug),
     query,
     window: topWindow(query.windows, request.method === "GET" ? request.headers["range"] : undefined),
   };

@@ -68,7 +68,7 @@ function readAlias(cursor: Cursor): string | undefined {
   const start = cursor.at;
   const name = readName(cursor);
   if (name !== undefined && cursor.literal(":", '":"')) {
-    if (cursor.peek() !== ":") return name;
+    if (cursor.peek() !== ":" && name !== "") return name;
   }
   cursor.rewind(start);
   return undefined;

@@ -53,7 +53,7 @@ function statement(request: Partial<RestRequest>): {
       credential: { role: "anon", claims: {}, expiresAtSeconds: undefined },
       ...request,
     },
-    ["public"],
+    { schemas: ["public"], debug: true },
   );
   if (parsed.kind === "describe") throw new Error("expected a statement");
   const options = {

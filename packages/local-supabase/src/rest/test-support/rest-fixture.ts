@@ -23,6 +23,7 @@ export async function startRest(sql: string, options: Partial<RestOptions> = {})
     maxRows: 1000,
     schemas: ["public"],
     statementTimeoutMs: 8000,
+    debug: true,
     ...options,
   });
   return {
