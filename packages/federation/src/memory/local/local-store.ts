@@ -63,7 +63,7 @@ export interface TenantStore {
   write(writes: readonly LocalWrite[], options: { readonly outbox: boolean }): Promise<void>;
   /**
    * Rows of the server. A row is taken where its clock is not older than the one held, and then drops an outbox entry that it outdates;
-   * `cursor` and rows become durable together. Answers what changed, in the order given.
+   * `cursor` and rows become durable together; it is read back as the fact "cursor". Answers what changed, in the order given.
    */
   apply(rows: readonly MemoryRow[], cursor?: string): Promise<readonly AppliedRow[]>;
 
