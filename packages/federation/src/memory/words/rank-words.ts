@@ -1,0 +1,182 @@
+import { BestSlots } from "./best-slots.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import type { NotedWords } from "./noted-words.ts";
+import type { PostingChanges } from "./posting-list.ts";
+import { changePostings, decodePostings, encodePostings, Postings, shelfSlots } from "./posting-list.ts";
+import type { SlotLengths } from "./slot-lengths.ts";
+import type { WordMatch, WordTables } from "./word-index.ts";
+import { PageCursor } from "./word-page.ts";
+import { findWord, readPage, readPageAfter } from "./word-pages.ts";
+
+// The usual values: how soon further occurrences stop counting, and how much the length of a content counts.
+const k1 = 1.2;
+const b = 0.75;
+// A word that only begins like the last one of the text is half a match.
+const longerWordWeight = 0.5;
+// `admits` may read a row for each slot.
+const admittedBetweenPauses = 16;
+
+export interface RankInput {
+  readonly tables: WordTables;
+  readonly lengths: SlotLengths;
+  /** By shelf. */
+  readonly noted: ReadonlyMap<number, NotedWords>;
+  /** Distinct, at least one. Words that begin with the last and are longer match too, as if they were one word, at half the weight. */
+  readonly words: readonly string[];
+  readonly last: string;
+  readonly count: number;
+  readonly admits: (slot: number) => boolean;
+}
+
+/** One word, or all longer words that begin like the last: where it occurs. */
+interface Term {
+  readonly weight: number;
+  documents: number;
+  /** By shelf: encoded postings. */
+  readonly lists: Map<number, Uint8Array>;
+}
+
+/**
+ * The best slots by BM25. Yields wherever a pause would do, after a fraction of a millisecond each. First reads where the words occur, because
+ * the weight of a word depends on how many documents have it anywhere; then scores shelf by shelf.
+ */
+export function* rankWords(input: RankInput): Generator<void, WordMatch[]> {
+  const shelves = input.lengths.shelves();
+  const terms: Term[] = [];
+  for (const word of input.words) {
+    const term: Term = { weight: 1, documents: 0, lists: new Map() };
+    for (const shelf of shelves) {
+      readWord(input, shelf, word, term);
+      yield;
+    }
+    terms.push(term);
+  }
+  const longer: Term = { weight: longerWordWeight, documents: 0, lists: new Map() };
+  for (const shelf of shelves) yield* readLongerWords(input, shelf, longer);
+  terms.push(longer);
+
+  const best = new BestSlots(input.count);
+  const scores = new Float64Array(shelfSlots);
+  for (const shelf of shelves) {
+    scores.fill(0);
+    for (const term of terms) {
+      scoreTerm(input.lengths, shelf, term, scores);
+      yield;
+    }
+    yield* offerShelf(input, shelf, scores, best);
+  }
+  return best.bestFirst();
+}
+
+// Shared by all searches: each uses them up between two pauses.
+const stored = new Postings();
+const current = new Postings();
+const writer = new ByteWriter();
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+function readWord({ tables, noted }: RankInput, shelf: number, word: string, term: Term): void {
+  const found = findWord(readPage(tables, shelf, word), encoder.encode(word));
+  const changes = noted.get(shelf)?.of(word);
+  if (changes !== undefined) keepList(changedPostings(found, changes), shelf, term);
+  else if (found !== undefined) {
+    term.documents += found.documents;
+    term.lists.set(shelf, found.bytes.slice(found.postingsStart, found.postingsEnd));
+  }
+}
+
+function changedPostings(found: PageCursor | undefined, changes: PostingChanges): Postings {
+  stored.length = 0;
+  if (found !== undefined) decodePostings(found.bytes, found.postingsStart, found.postingsEnd, stored);
+  changePostings(stored, changes, current);
+  return current;
+}
+
+function keepList(list: Postings, shelf: number, term: Term): void {
+  if (list.length === 0) return;
+  writer.clear();
+  encodePostings(list, writer);
+  term.documents += list.length;
+  term.lists.set(shelf, writer.copy(0, writer.length));
+}
+
+/** A content that has several of the longer words has as many occurrences as they have together. */
+function* readLongerWords({ tables, noted, last }: RankInput, shelf: number, term: Term): Generator<void> {
+  const prefix = encoder.encode(last);
+  const changes = noted.get(shelf)?.longerThan(last) ?? new Map<string, PostingChanges>();
+  const counts = new Uint32Array(shelfSlots);
+  // Page by page, not in one walk: during a pause they may change. What was noted may then be read from the page as well: it counts once.
+  for (let page = readPage(tables, shelf, last); page !== undefined;) {
+    const cursor = new PageCursor(page.bytes);
+    let isPast = false;
+    while (!isPast && cursor.next()) {
+      if (cursor.compare(prefix) <= 0) continue;
+      isPast = !cursor.startsWith(prefix);
+      if (isPast || (changes.size > 0 && changes.has(wordOf(cursor)))) continue;
+      decodePostings(cursor.bytes, cursor.postingsStart, cursor.postingsEnd, stored);
+      addCounts(stored, counts);
+    }
+    yield;
+    page = isPast ? undefined : readPageAfter(tables, shelf, page);
+  }
+  for (const [word, changed] of changes) {
+    addCounts(
+      changedPostings(findWord(readPage(tables, shelf, word), encoder.encode(word)), changed),
+      counts,
+    );
+    yield;
+  }
+  keepList(countedPostings(counts), shelf, term);
+}
+
+function wordOf({ bytes, wordStart, wordEnd }: PageCursor): string {
+  return decoder.decode(bytes.subarray(wordStart, wordEnd));
+}
+
+function addCounts(list: Postings, counts: Uint32Array): void {
+  for (let index = 0; index < list.length; index++) {
+    const place = list.places[index] ?? 0;
+    counts[place] = (counts[place] ?? 0) + (list.counts[index] ?? 0);
+  }
+}
+
+function countedPostings(counts: Uint32Array): Postings {
+  current.length = 0;
+  for (let place = 0; place < counts.length; place++) {
+    const count = counts[place] ?? 0;
+    if (count > 0) current.push(place, count);
+  }
+  return current;
+}
+
+function scoreTerm(lengths: SlotLengths, shelf: number, term: Term, scores: Float64Array): void {
+  const list = term.lists.get(shelf);
+  if (list === undefined) return;
+  decodePostings(list, 0, list.length, stored);
+  const rarity = Math.log(1 + (lengths.documents - term.documents + 0.5) / (term.documents + 0.5));
+  const weight = term.weight * Math.max(rarity, 0) * (k1 + 1);
+  const perWord = (k1 * b * lengths.documents) / lengths.words;
+  const first = shelf * shelfSlots;
+  for (let index = 0; index < stored.length; index++) {
+    const place = stored.places[index] ?? 0;
+    const count = stored.counts[index] ?? 0;
+    const norm = k1 * (1 - b) + perWord * lengths.get(first + place);
+    scores[place] = (scores[place] ?? 0) + (weight * count) / (count + norm);
+  }
+}
+
+function* offerShelf(
+  { lengths, admits }: RankInput,
+  shelf: number,
+  scores: Float64Array,
+  best: BestSlots,
+): Generator<void> {
+  let asked = 0;
+  for (let place = 0; place < shelfSlots; place++) {
+    const score = scores[place] ?? 0;
+    const slot = shelf * shelfSlots + place;
+    if (score === 0 || lengths.get(slot) === 0 || !best.wants(slot, score)) continue;
+    if (admits(slot)) best.offer(slot, score);
+    if (++asked % admittedBetweenPauses === 0) yield;
+  }
+}

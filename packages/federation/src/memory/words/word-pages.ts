@@ -1,0 +1,66 @@
+import type { NotedWords } from "./noted-words.ts";
+import { byCodePoint } from "./noted-words.ts";
+import type { WordKey, WordTables } from "./word-index.ts";
+import type { WordChange } from "./word-page.ts";
+import { PageCursor, rewritePage } from "./word-page.ts";
+
+// Pages are keyed by the last word that belongs to them, so that a word's page is the first key from the word on. The last page of a shelf
+// takes whatever comes: no word is greater than this one, which is no character.
+const lastBound = "\u{10ffff}";
+
+export interface StoredPage {
+  readonly upTo: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The page in which a word of the shelf is, if it is anywhere. */
+export function readPage(tables: WordTables, shelf: number, word: string): StoredPage | undefined {
+  for (const { key, value } of tables.range(["words", shelf, word], ["words", shelf + 1]))
+    return { upTo: String(key[2]), bytes: value };
+  return undefined;
+}
+
+/** The page after another one of the shelf; undefined after the last. */
+export function readPageAfter(tables: WordTables, shelf: number, page: StoredPage): StoredPage | undefined {
+  if (page.upTo === lastBound) return undefined;
+  // The smallest text after the bound that is smaller than any word after it: "!" comes before letters and digits.
+  return readPage(tables, shelf, `${page.upTo}!`);
+}
+
+/** A cursor on the word; undefined where the shelf does not have it. Read it before the next write. */
+export function findWord(page: StoredPage | undefined, word: Uint8Array): PageCursor | undefined {
+  if (page === undefined) return undefined;
+  const cursor = new PageCursor(page.bytes);
+  while (cursor.next()) {
+    const order = cursor.compare(word);
+    if (order === 0) return cursor;
+    if (order > 0) return undefined;
+  }
+  return undefined;
+}
+
+/** Writes what was noted for a shelf, each page once. */
+export function writePages(tables: WordTables, shelf: number, noted: NotedWords): void {
+  const changes = noted.sorted();
+  for (let at = 0; at < changes.length;) {
+    const first = changes[at];
+    if (first === undefined) break;
+    const page = readPage(tables, shelf, first.word) ?? { upTo: lastBound, bytes: new Uint8Array() };
+    const end = endOfPage(changes, at, page.upTo);
+    writePage(tables, ["words", shelf], page, changes.slice(at, end));
+    at = end;
+  }
+}
+
+function endOfPage(changes: readonly WordChange[], start: number, upTo: string): number {
+  if (upTo === lastBound) return changes.length;
+  let end = start;
+  for (; end < changes.length; end++) if (byCodePoint(changes[end]?.word ?? "", upTo) > 0) break;
+  return end;
+}
+
+function writePage(tables: WordTables, key: WordKey, page: StoredPage, changes: readonly WordChange[]): void {
+  const parts = rewritePage(page.bytes, changes);
+  for (const part of parts) tables.put([...key, part.upTo ?? page.upTo], part.bytes);
+  if (parts.length === 0 && page.bytes.length > 0) tables.remove([...key, page.upTo]);
+}

@@ -1,0 +1,39 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { eachWord } from "./words-of.ts";
+
+function wordsOf(text: string): string[] {
+  const words: string[] = [];
+  eachWord(text, (word) => void words.push(word));
+  return words;
+}
+
+test.each([
+  ["The quick-brown fox, v2.10!", ["the", "quick", "brown", "fox", "v2", "10"]],
+  ["don't panic_now", ["don", "t", "panic", "now"]],
+  ["Größe ÜBER ﬁnal Ｗｉｄｅ", ["größe", "über", "final", "wide"]],
+  ["हिन्दी में खोज", ["हिन्दी", "में", "खोज"]],
+  ["поиск ИДЁТ 漢字かな 𝐁old 𠀀x", ["поиск", "идёт", "漢字かな", "bold", "𠀀x"]],
+  ["e\u0301t\u00e9", ["\u00e9t\u00e9"]],
+  ["a\ud800b", ["a", "b"]],
+  ["", []],
+  ["… — !", []],
+])("the words of %j", (text, words) => {
+  expect(wordsOf(text)).toEqual(words);
+});
+
+test("text of ASCII is cut the same way as all other text", () => {
+  const ascii = fc.string({ unit: "binary-ascii", maxLength: 60 });
+  fc.assert(
+    fc.property(ascii, (text) => {
+      expect(wordsOf(text)).toEqual(wordsOf(`${text} é`).slice(0, -1));
+    }),
+  );
+});
+
+test("a run of letters without end is found by its beginning", () => {
+  expect(wordsOf("a".repeat(100_000))).toEqual(["a".repeat(255)]);
+  // Not in the middle of a character of two units.
+  expect(wordsOf(`a${"𠀀".repeat(200)}`)).toEqual([`a${"𠀀".repeat(127)}`]);
+  expect(wordsOf("𠀀".repeat(200))).toEqual(["𠀀".repeat(127)]);
+});
