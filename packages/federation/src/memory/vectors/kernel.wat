@@ -1,0 +1,205 @@
+;; The exact scan: dot products of one query with many int8 rows, the best candidates kept in a heap.
+;; node scripts/build-kernel.mjs turns this into kernel.gen.ts. The places in memory are those of row-layout.ts.
+;;
+;;        0  query     4,096 × i16, zero beyond the dimensions
+;;    8,192  scores    4,096 × f32 ┐ a binary heap, the worst candidate at its root:
+;;   24,576  slots     4,096 × u32 ┘ worse is a lower score, at equal scores the higher slot
+;;   40,960  list     16,384 × u32, the rows that `pick` looks at
+;;  131,072  rows      each `stride` bytes: the values, at its end the scale (f32); a scale of 0 is an empty row
+;;
+;; A row's score is dot(query, row) × scale, in f32; the query's own scale changes no order and stays outside.
+;; The query has 12 bits, so that 4,096 dimensions stay below 2^31. Both functions return the new size of the heap.
+(module
+  (import "host" "memory" (memory 2))
+
+  (func $score (param $at i32) (result f32) (f32.load (i32.add (i32.const 8192) (i32.shl (local.get $at) (i32.const 2)))))
+  (func $slot (param $at i32) (result i32) (i32.load (i32.add (i32.const 24576) (i32.shl (local.get $at) (i32.const 2)))))
+  (func $put (param $at i32) (param $score f32) (param $slot i32)
+    (f32.store (i32.add (i32.const 8192) (i32.shl (local.get $at) (i32.const 2))) (local.get $score))
+    (i32.store (i32.add (i32.const 24576) (i32.shl (local.get $at) (i32.const 2))) (local.get $slot)))
+
+  (func $worse (param $a f32) (param $aSlot i32) (param $b f32) (param $bSlot i32) (result i32)
+    (i32.or
+      (f32.lt (local.get $a) (local.get $b))
+      (i32.and
+        (f32.eq (local.get $a) (local.get $b))
+        (i32.gt_u (local.get $aSlot) (local.get $bSlot)))))
+
+  ;; What a candidate must beat.
+  (func $bar (param $size i32) (param $count i32) (result f32)
+    (if (result f32) (i32.lt_u (local.get $size) (local.get $count))
+      (then (f32.const -inf))
+      (else (call $score (i32.const 0)))))
+
+  (func $offer (param $score f32) (param $slot i32) (param $size i32) (param $count i32) (result i32)
+    (local $at i32) (local $next i32)
+    (if (i32.lt_u (local.get $size) (local.get $count))
+      (then
+        ;; Up from the end, past all that are better.
+        (local.set $at (local.get $size))
+        (block $placed
+          (loop $up
+            (br_if $placed (i32.eqz (local.get $at)))
+            (local.set $next (i32.shr_u (i32.sub (local.get $at) (i32.const 1)) (i32.const 1)))
+            (br_if $placed (i32.eqz (call $worse
+              (local.get $score) (local.get $slot)
+              (call $score (local.get $next)) (call $slot (local.get $next)))))
+            (call $put (local.get $at) (call $score (local.get $next)) (call $slot (local.get $next)))
+            (local.set $at (local.get $next))
+            (br $up)))
+        (call $put (local.get $at) (local.get $score) (local.get $slot))
+        (return (i32.add (local.get $size) (i32.const 1)))))
+    (if (i32.eqz (call $worse
+          (call $score (i32.const 0)) (call $slot (i32.const 0)) (local.get $score) (local.get $slot)))
+      (then (return (local.get $size))))
+    ;; In place of the root, and down past all that are worse.
+    (block $placed
+      (loop $down
+        (local.set $next (i32.add (i32.shl (local.get $at) (i32.const 1)) (i32.const 1)))
+        (br_if $placed (i32.ge_u (local.get $next) (local.get $size)))
+        (if (i32.lt_u (i32.add (local.get $next) (i32.const 1)) (local.get $size))
+          (then
+            (if (call $worse
+                  (call $score (i32.add (local.get $next) (i32.const 1)))
+                  (call $slot (i32.add (local.get $next) (i32.const 1)))
+                  (call $score (local.get $next)) (call $slot (local.get $next)))
+              (then (local.set $next (i32.add (local.get $next) (i32.const 1)))))))
+        (br_if $placed (i32.eqz (call $worse
+          (call $score (local.get $next)) (call $slot (local.get $next))
+          (local.get $score) (local.get $slot))))
+        (call $put (local.get $at) (call $score (local.get $next)) (call $slot (local.get $next)))
+        (local.set $at (local.get $next))
+        (br $down)))
+    (call $put (local.get $at) (local.get $score) (local.get $slot))
+    (local.get $size))
+
+  (func $sum (param $v v128) (result i32)
+    (local.set $v (i32x4.add (local.get $v)
+      (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $v) (local.get $v))))
+    (i32.add (i32x4.extract_lane 0 (local.get $v)) (i32x4.extract_lane 1 (local.get $v))))
+
+  ;; `bytes` is a multiple of 16.
+  (func $dot (param $row i32) (param $bytes i32) (result i32)
+    (local $query i32) (local $end i32) (local $a v128) (local $b v128)
+    (local.set $end (i32.add (local.get $row) (local.get $bytes)))
+    (loop $more
+      (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+        (v128.load8x8_s (local.get $row)) (v128.load (local.get $query)))))
+      (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
+        (v128.load8x8_s offset=8 (local.get $row)) (v128.load offset=16 (local.get $query)))))
+      (local.set $query (i32.add (local.get $query) (i32.const 32)))
+      (local.set $row (i32.add (local.get $row) (i32.const 16)))
+      (br_if $more (i32.lt_u (local.get $row) (local.get $end))))
+    (call $sum (i32x4.add (local.get $a) (local.get $b))))
+
+  ;; One row into the heap, if it is good enough.
+  (func $look (param $row i32) (param $slot i32) (param $bytes i32) (param $stride i32)
+              (param $size i32) (param $count i32) (result i32)
+    (local $scale f32)
+    (local.set $scale (f32.load (i32.sub (i32.add (local.get $row) (local.get $stride)) (i32.const 4))))
+    (if (f32.eq (local.get $scale) (f32.const 0)) (then (return (local.get $size))))
+    (call $offer
+      (f32.mul (f32.convert_i32_s (call $dot (local.get $row) (local.get $bytes))) (local.get $scale))
+      (local.get $slot) (local.get $size) (local.get $count)))
+
+  ;; `rows` rows beginning at the address `row`, the first of which has the slot `slot`.
+  (func (export "scan") (param $row i32) (param $rows i32) (param $slot i32)
+                        (param $bytes i32) (param $stride i32) (param $size i32) (param $count i32) (result i32)
+    (local $row1 i32) (local $row2 i32) (local $row3 i32) (local $last i32)
+    (local $at i32) (local $q v128)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128) (local $scores v128)
+    (local $bar f32)
+    (local.set $bar (call $bar (local.get $size) (local.get $count)))
+    ;; Four rows for one reading of the query.
+    (block $few
+      (loop $four
+        (br_if $few (i32.lt_u (local.get $rows) (i32.const 4)))
+        (local.set $row1 (i32.add (local.get $row) (local.get $stride)))
+        (local.set $row2 (i32.add (local.get $row1) (local.get $stride)))
+        (local.set $row3 (i32.add (local.get $row2) (local.get $stride)))
+        (local.set $last (i32.sub (i32.add (local.get $row3) (local.get $stride)) (i32.const 4)))
+        (local.set $at (i32.const 0))
+        (local.set $a (v128.const i32x4 0 0 0 0))
+        (local.set $b (v128.const i32x4 0 0 0 0))
+        (local.set $c (v128.const i32x4 0 0 0 0))
+        (local.set $d (v128.const i32x4 0 0 0 0))
+        (loop $more
+          (local.set $q (v128.load (i32.shl (local.get $at) (i32.const 1))))
+          (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+            (v128.load8x8_s (i32.add (local.get $row) (local.get $at))) (local.get $q))))
+          (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
+            (v128.load8x8_s (i32.add (local.get $row1) (local.get $at))) (local.get $q))))
+          (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
+            (v128.load8x8_s (i32.add (local.get $row2) (local.get $at))) (local.get $q))))
+          (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
+            (v128.load8x8_s (i32.add (local.get $row3) (local.get $at))) (local.get $q))))
+          (local.set $q (v128.load offset=16 (i32.shl (local.get $at) (i32.const 1))))
+          (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+            (v128.load8x8_s offset=8 (i32.add (local.get $row) (local.get $at))) (local.get $q))))
+          (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
+            (v128.load8x8_s offset=8 (i32.add (local.get $row1) (local.get $at))) (local.get $q))))
+          (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
+            (v128.load8x8_s offset=8 (i32.add (local.get $row2) (local.get $at))) (local.get $q))))
+          (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
+            (v128.load8x8_s offset=8 (i32.add (local.get $row3) (local.get $at))) (local.get $q))))
+          (local.set $at (i32.add (local.get $at) (i32.const 16)))
+          (br_if $more (i32.lt_u (local.get $at) (local.get $bytes))))
+        ;; Turned round, so that lane n of the sum is the dot product of row n.
+        (local.set $a (i32x4.add
+          (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $a) (local.get $c))
+          (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $a) (local.get $c))))
+        (local.set $b (i32x4.add
+          (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $b) (local.get $d))
+          (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $b) (local.get $d))))
+        (local.set $scores (i32x4.add
+          (i8x16.shuffle 0 1 2 3 16 17 18 19 8 9 10 11 24 25 26 27 (local.get $a) (local.get $b))
+          (i8x16.shuffle 4 5 6 7 20 21 22 23 12 13 14 15 28 29 30 31 (local.get $a) (local.get $b))))
+        (local.set $scores (f32x4.mul
+          (f32x4.convert_i32x4_s (local.get $scores))
+          (v128.load32_lane 3 (local.get $last)
+            (v128.load32_lane 2 (i32.sub (local.get $row3) (i32.const 4))
+              (v128.load32_lane 1 (i32.sub (local.get $row2) (i32.const 4))
+                (v128.load32_zero (i32.sub (local.get $row1) (i32.const 4))))))))
+        (if (v128.any_true (f32x4.gt (local.get $scores) (f32x4.splat (local.get $bar))))
+          (then
+            (local.set $size (call $look (local.get $row) (local.get $slot)
+              (local.get $bytes) (local.get $stride) (local.get $size) (local.get $count)))
+            (local.set $size (call $look (local.get $row1) (i32.add (local.get $slot) (i32.const 1))
+              (local.get $bytes) (local.get $stride) (local.get $size) (local.get $count)))
+            (local.set $size (call $look (local.get $row2) (i32.add (local.get $slot) (i32.const 2))
+              (local.get $bytes) (local.get $stride) (local.get $size) (local.get $count)))
+            (local.set $size (call $look (local.get $row3) (i32.add (local.get $slot) (i32.const 3))
+              (local.get $bytes) (local.get $stride) (local.get $size) (local.get $count)))
+            (local.set $bar (call $bar (local.get $size) (local.get $count)))))
+        (local.set $row (i32.add (local.get $row3) (local.get $stride)))
+        (local.set $slot (i32.add (local.get $slot) (i32.const 4)))
+        (local.set $rows (i32.sub (local.get $rows) (i32.const 4)))
+        (br $four)))
+    (block $done
+      (loop $one
+        (br_if $done (i32.eqz (local.get $rows)))
+        (local.set $size (call $look (local.get $row) (local.get $slot)
+          (local.get $bytes) (local.get $stride) (local.get $size) (local.get $count)))
+        (local.set $row (i32.add (local.get $row) (local.get $stride)))
+        (local.set $slot (i32.add (local.get $slot) (i32.const 1)))
+        (local.set $rows (i32.sub (local.get $rows) (i32.const 1)))
+        (br $one)))
+    (local.get $size))
+
+  ;; The first `length` rows of the list, which holds slots; `base` is where the row of slot 0 would begin.
+  (func (export "pick") (param $base i32) (param $length i32)
+                        (param $bytes i32) (param $stride i32) (param $size i32) (param $count i32) (result i32)
+    (local $at i32) (local $end i32) (local $slot i32)
+    (local.set $at (i32.const 40960))
+    (local.set $end (i32.add (local.get $at) (i32.shl (local.get $length) (i32.const 2))))
+    (block $done
+      (loop $one
+        (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
+        (local.set $slot (i32.load (local.get $at)))
+        (local.set $size (call $look
+          (i32.add (local.get $base) (i32.mul (local.get $slot) (local.get $stride)))
+          (local.get $slot) (local.get $bytes) (local.get $stride) (local.get $size) (local.get $count)))
+        (local.set $at (i32.add (local.get $at) (i32.const 4)))
+        (br $one)))
+    (local.get $size))
+)

@@ -1,0 +1,27 @@
+/** Where the kernel finds things in its memory; kernel.wat has the same numbers and says what they are. */
+export const queryAt = 0;
+export const scoresAt = 8_192;
+export const slotsAt = 24_576;
+export const listAt = 40_960;
+export const rowsAt = 131_072;
+
+export const largestHeap = 4_096;
+export const longestList = 16_384;
+export const mostDimensions = 4_096;
+export const pageBytes = 65_536;
+
+/** What a row takes. The values are padded to whole vectors of 16; the scale is in the last four bytes. */
+export interface RowLayout {
+  readonly dimensions: number;
+  /** The values with their padding, a multiple of 16. */
+  readonly valueBytes: number;
+  readonly strideBytes: number;
+}
+
+export function rowLayout(dimensions: number): RowLayout {
+  return {
+    dimensions,
+    valueBytes: Math.ceil(dimensions / 16) * 16,
+    strideBytes: Math.ceil((dimensions + 4) / 16) * 16,
+  };
+}
