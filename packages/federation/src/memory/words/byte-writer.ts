@@ -21,10 +21,13 @@ export class ByteWriter {
     this.#bytes[this.#length++] = rest;
   }
 
-  bytes(from: Uint8Array, start: number = 0, end: number = from.length): void {
-    this.#reserve(end - start);
-    this.#bytes.set(start === 0 && end === from.length ? from : from.subarray(start, end), this.#length);
-    this.#length += end - start;
+  bytes(from: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    this.#reserve(length);
+    // Below some dozens of bytes, a loop is faster than what it takes to make the view.
+    if (length > 48) this.#bytes.set(from.subarray(start, end), this.#length);
+    else for (let at = 0; at < length; at++) this.#bytes[this.#length + at] = from[start + at] ?? 0;
+    this.#length += length;
   }
 
   /** What was written; valid until the next write. */

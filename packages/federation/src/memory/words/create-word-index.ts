@@ -9,6 +9,8 @@ import { eachWord } from "./words-of.ts";
 // Of a longer text only the beginning is searched for: cutting it into words is not done in slices. 10,000 words are 1 ms.
 const longestText = 65_536;
 
+const decoder = new TextDecoder();
+
 export interface WordIndexOptions {
   /** A search pauses as soon as it has held the event loop for so long; default 4. */
   readonly sliceMs?: number | undefined;
@@ -91,7 +93,9 @@ class PagedWordIndex implements WordIndex {
     const { admits = () => true, signal } = options;
     signal?.throwIfAborted();
     const words: string[] = [];
-    eachWord(text.slice(0, longestText), (word) => void words.push(word));
+    eachWord(text.slice(0, longestText), (bytes, start, end) => {
+      words.push(decoder.decode(bytes.subarray(start, end)));
+    });
     const last = words.at(-1);
     if (last === undefined || count < 1) return [];
 

@@ -1,65 +1,177 @@
-import { eachWord } from "./words-of.ts";
 import type { PostingChanges } from "./posting-list.ts";
-import type { WordChange } from "./word-page.ts";
+import { eachWord } from "./words-of.ts";
 
-/** What was added to and removed from one shelf since the last flush. */
+// Of a word: where its bytes start, how many, their hash, its first and its last change.
+const wordFields = 5;
+// Of a change: place, count, and the next change of the same word.
+const changeFields = 3;
+const none = -1;
+
+/**
+ * What was added to and removed from one shelf since the last flush. A hash table over plain numbers: with strings and a Map, of which a batch of
+ * a thousand contents makes tens of thousands, indexing took three times as long.
+ */
 export class NotedWords {
-  readonly #changes = new Map<string, number[]>();
+  /** How many different words; they are numbered from 0 in the order of their first appearance. */
+  size = 0;
+  #bytes: Uint8Array = new Uint8Array(1024);
+  #bytesLength = 0;
+  #words = new Int32Array(64 * wordFields);
+  #changes = new Int32Array(64 * changeFields);
+  #changesLength = 0;
+  /** Numbers of words by their hash, plus one; 0 is free. A power of two, at most half full. */
+  #table = new Int32Array(256);
 
   /** Answers how many words the content has. */
   add(place: number, content: string): number {
     let words = 0;
-    eachWord(content, (word) => {
+    eachWord(content, (bytes, start, end) => {
       words++;
-      const changes = this.#changes.get(word);
-      if (changes === undefined) this.#changes.set(word, [place, 1]);
-      else if (changes.at(-2) === place) changes[changes.length - 1] = (changes.at(-1) ?? 0) + 1;
-      else changes.push(place, 1);
+      const change = this.#changeOf(this.#number(bytes, start, end), place);
+      this.#changes[change + 1] = (this.#changes[change + 1] ?? 0) + 1;
     });
     return words;
   }
 
   remove(place: number, content: string): void {
-    eachWord(content, (word) => {
-      const changes = this.#changes.get(word);
-      if (changes === undefined) this.#changes.set(word, [place, 0]);
-      else if (changes.at(-2) === place) changes[changes.length - 1] = 0;
-      else changes.push(place, 0);
+    eachWord(content, (bytes, start, end) => {
+      const change = this.#changeOf(this.#number(bytes, start, end), place);
+      this.#changes[change + 1] = 0;
     });
   }
 
-  of(word: string): PostingChanges | undefined {
-    return this.#changes.get(word);
+  /** The word's number; undefined when nothing was noted of it. */
+  find(word: Uint8Array): number | undefined {
+    const number = (this.#table[this.#place(word, 0, word.length, hashOf(word, 0, word.length))] ?? 0) - 1;
+    return number === none ? undefined : number;
   }
 
-  /** Words that begin with `prefix` and are longer. */
-  longerThan(prefix: string): Map<string, PostingChanges> {
-    const longer = [...this.#changes].filter(
-      ([word]) => word.length > prefix.length && word.startsWith(prefix),
+  /** The word's UTF-8. */
+  word(number: number): Uint8Array {
+    const start = this.#field(number, 0);
+    return this.#bytes.subarray(start, start + this.#field(number, 1));
+  }
+
+  changes(number: number): PostingChanges {
+    const changes: number[] = [];
+    for (let at = this.#field(number, 3); at !== none; at = this.#changes[at + 2] ?? none)
+      changes.push(this.#changes[at] ?? 0, this.#changes[at + 1] ?? 0);
+    return changes;
+  }
+
+  /** The numbers of the words in the order of their bytes. */
+  sorted(): number[] {
+    // By the first bytes as one number, which mostly decides, and by all of them where these are equal.
+    const numbers = Array.from({ length: this.size }, (_, number) => number);
+    const keys = Float64Array.from(numbers, (number) => this.#sortKey(number));
+    return numbers.sort(
+      (a, b) => (keys[a] ?? 0) - (keys[b] ?? 0) || compareBytes(this.word(a), this.word(b)),
     );
-    return new Map(longer);
   }
 
-  /** In the order of the words' UTF-8 bytes. */
-  sorted(): WordChange[] {
-    const words = [...this.#changes.keys()].sort();
-    // The default order is by UTF-16 units, which is another one as soon as there are pairs of them.
-    if (words.some((word) => /[\ud800-\udfff]/.test(word))) words.sort(byCodePoint);
-    return words.map((word) => ({ word, changes: this.#changes.get(word) ?? [] }));
+  /** The first six bytes, the first one as the highest. */
+  #sortKey(number: number): number {
+    const start = this.#field(number, 0);
+    const length = this.#field(number, 1);
+    let key = 0;
+    for (let index = 0; index < 6; index++)
+      key = key * 256 + (index < length ? (this.#bytes[start + index] ?? 0) : 0);
+    return key;
+  }
+
+  #field(number: number, field: number): number {
+    return this.#words[number * wordFields + field] ?? 0;
+  }
+
+  /** The word's number, a new one if it has none. */
+  #number(bytes: Uint8Array, start: number, end: number): number {
+    const hash = hashOf(bytes, start, end);
+    const place = this.#place(bytes, start, end, hash);
+    const known = this.#table[place] ?? 0;
+    if (known !== 0) return known - 1;
+    const number = this.size++;
+    this.#table[place] = this.size;
+    const at = number * wordFields;
+    if (at === this.#words.length) this.#words = doubled(this.#words);
+    this.#words.set([this.#bytesLength, end - start, hash, none, none], at);
+    this.#keepBytes(bytes, start, end);
+    if (this.size * 2 > this.#table.length) this.#enlargeTable();
+    return number;
+  }
+
+  #keepBytes(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#bytesLength + end - start > this.#bytes.length) {
+      const larger = new Uint8Array(2 * this.#bytes.length);
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    for (let at = start; at < end; at++) this.#bytes[this.#bytesLength++] = bytes[at] ?? 0;
+  }
+
+  /** Where in the table the word is or would be. */
+  #place(bytes: Uint8Array, start: number, end: number, hash: number): number {
+    const mask = this.#table.length - 1;
+    for (let place = hash & mask; ; place = (place + 1) & mask) {
+      const number = (this.#table[place] ?? 0) - 1;
+      if (number === none || (this.#field(number, 2) === hash && this.#isWord(number, bytes, start, end)))
+        return place;
+    }
+  }
+
+  #isWord(number: number, bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.#field(number, 1) !== end - start) return false;
+    const own = this.#field(number, 0);
+    for (let index = 0; index < end - start; index++)
+      if (this.#bytes[own + index] !== bytes[start + index]) return false;
+    return true;
+  }
+
+  #enlargeTable(): void {
+    this.#table = new Int32Array(4 * this.#table.length);
+    const mask = this.#table.length - 1;
+    for (let number = 0; number < this.size; number++) {
+      let place = this.#field(number, 2) & mask;
+      while (this.#table[place] !== 0) place = (place + 1) & mask;
+      this.#table[place] = number + 1;
+    }
+  }
+
+  /** Where the change of the word at the place is: the last one noted of the word, or a new one of count 0. */
+  #changeOf(number: number, place: number): number {
+    const word = number * wordFields;
+    const last = this.#words[word + 4] ?? none;
+    if (last !== none && this.#changes[last] === place) return last;
+    const change = this.#changesLength;
+    if (change === this.#changes.length) this.#changes = doubled(this.#changes);
+    this.#changes[change] = place;
+    this.#changes[change + 1] = 0;
+    this.#changes[change + 2] = none;
+    this.#changesLength += changeFields;
+    if (last === none) this.#words[word + 3] = change;
+    else this.#changes[last + 2] = change;
+    this.#words[word + 4] = change;
+    return change;
   }
 }
 
-/** UTF-8 bytes are in the order of code points; UTF-16 units are not: pairs stand for what comes after all single units. */
-export function byCodePoint(a: string, b: string): number {
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   const length = Math.min(a.length, b.length);
   for (let at = 0; at < length; at++) {
-    const difference = rank(a.charCodeAt(at)) - rank(b.charCodeAt(at));
+    const difference = (a[at] ?? 0) - (b[at] ?? 0);
     if (difference !== 0) return difference;
   }
   return a.length - b.length;
 }
 
-function rank(unit: number): number {
-  if (unit < 0xd800) return unit;
-  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
+/** FNV-1a, with a last step that brings the high bits down: the table looks at the low ones. */
+function hashOf(bytes: Uint8Array, start: number, end: number): number {
+  let hash = 0x811c9dc5;
+  for (let at = start; at < end; at++) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
+  return hash ^ (hash >>> 15);
+}
+
+function doubled(numbers: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(2 * numbers.length);
+  larger.set(numbers);
+  return larger;
 }

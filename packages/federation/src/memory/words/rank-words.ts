@@ -76,9 +76,12 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 function readWord({ tables, noted }: RankInput, shelf: number, word: string, term: Term): void {
-  const found = findWord(readPage(tables, shelf, word), encoder.encode(word));
-  const changes = noted.get(shelf)?.of(word);
-  if (changes !== undefined) keepList(changedPostings(found, changes), shelf, term);
+  const bytes = encoder.encode(word);
+  const found = findWord(readPage(tables, shelf, word), bytes);
+  const shelfNoted = noted.get(shelf);
+  const number = shelfNoted?.find(bytes);
+  if (shelfNoted !== undefined && number !== undefined)
+    keepList(changedPostings(found, shelfNoted.changes(number)), shelf, term);
   else if (found !== undefined) {
     term.documents += found.documents;
     term.lists.set(shelf, found.bytes.slice(found.postingsStart, found.postingsEnd));
@@ -103,7 +106,7 @@ function keepList(list: Postings, shelf: number, term: Term): void {
 /** A content that has several of the longer words has as many occurrences as they have together. */
 function* readLongerWords({ tables, noted, last }: RankInput, shelf: number, term: Term): Generator<void> {
   const prefix = encoder.encode(last);
-  const changes = noted.get(shelf)?.longerThan(last) ?? new Map<string, PostingChanges>();
+  const changes = notedLongerWords(noted.get(shelf), prefix);
   const counts = new Uint32Array(shelfSlots);
   // Page by page, not in one walk: during a pause they may change. What was noted may then be read from the page as well: it counts once.
   for (let page = readPage(tables, shelf, last); page !== undefined;) {
@@ -112,7 +115,7 @@ function* readLongerWords({ tables, noted, last }: RankInput, shelf: number, ter
     while (!isPast && cursor.next()) {
       if (cursor.compare(prefix) <= 0) continue;
       isPast = !cursor.startsWith(prefix);
-      if (isPast || (changes.size > 0 && changes.has(wordOf(cursor)))) continue;
+      if (isPast || (changes.size > 0 && changes.has(decoder.decode(cursor.word())))) continue;
       decodePostings(cursor.bytes, cursor.postingsStart, cursor.postingsEnd, stored);
       addCounts(stored, counts);
     }
@@ -129,8 +132,15 @@ function* readLongerWords({ tables, noted, last }: RankInput, shelf: number, ter
   keepList(countedPostings(counts), shelf, term);
 }
 
-function wordOf({ bytes, wordStart, wordEnd }: PageCursor): string {
-  return decoder.decode(bytes.subarray(wordStart, wordEnd));
+function notedLongerWords(noted: NotedWords | undefined, prefix: Uint8Array): Map<string, PostingChanges> {
+  const longer = new Map<string, PostingChanges>();
+  if (noted === undefined) return longer;
+  for (let number = 0; number < noted.size; number++) {
+    const word = noted.word(number);
+    if (word.length > prefix.length && prefix.every((byte, index) => word[index] === byte))
+      longer.set(decoder.decode(word), noted.changes(number));
+  }
+  return longer;
 }
 
 function addCounts(list: Postings, counts: Uint32Array): void {

@@ -7,7 +7,9 @@ import { eachWord } from "./words-of.ts";
 
 function wordsOf(text: string): string[] {
   const words: string[] = [];
-  eachWord(text, (word) => void words.push(word));
+  eachWord(text, (bytes, start, end) => {
+    words.push(new TextDecoder().decode(bytes.subarray(start, end)));
+  });
   return words;
 }
 

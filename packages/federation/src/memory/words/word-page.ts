@@ -54,6 +54,10 @@ export class PageCursor {
     return prefix.every((byte, index) => this.bytes[this.wordStart + index] === byte);
   }
 
+  word(): Uint8Array {
+    return this.bytes.subarray(this.wordStart, this.wordEnd);
+  }
+
   #at = 0;
 
   #number(): number {
@@ -68,7 +72,8 @@ export class PageCursor {
 }
 
 export interface WordChange {
-  readonly word: string;
+  /** UTF-8. */
+  readonly word: Uint8Array;
   readonly changes: PostingChanges;
 }
 
@@ -78,7 +83,6 @@ export interface PagePart {
   readonly bytes: Uint8Array;
 }
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** Reused for every word and page: a flush meets tens of thousands. */
@@ -87,68 +91,56 @@ const after = new Postings();
 const output = new ByteWriter();
 const list = new ByteWriter();
 
-/** The page after the changes, which are sorted by the words' UTF-8 bytes. More than one part when it has outgrown a page, none when nothing is left. */
-export function rewritePage(page: Uint8Array, changed: readonly WordChange[]): readonly PagePart[] {
+/** The page after the changes, which are in the order of the words' bytes. More than one part when it has outgrown a page, none when nothing is left. */
+export function rewritePage(page: Uint8Array, changed: Iterable<WordChange>): readonly PagePart[] {
   const cursor = new PageCursor(page);
-  const entries: number[] = []; // where each entry of the output starts
   output.clear();
+  let copied = 0; // how much of the page is in the output or no longer holds
   let hasEntry = cursor.next();
   for (const { word, changes } of changed) {
-    const wordBytes = encoder.encode(word);
-    let order = hasEntry ? cursor.compare(wordBytes) : 1;
-    while (hasEntry && order < 0) {
-      entries.push(output.length);
-      output.bytes(page, cursor.entryStart, cursor.postingsEnd);
-      hasEntry = cursor.next();
-      order = hasEntry ? cursor.compare(wordBytes) : 1;
-    }
+    let order = 1;
+    while (hasEntry && (order = cursor.compare(word)) < 0) hasEntry = cursor.next();
+    const end = hasEntry ? cursor.entryStart : page.length;
+    output.bytes(page, copied, end);
+    copied = end;
     before.length = 0;
     if (hasEntry && order === 0) {
       decodePostings(page, cursor.postingsStart, cursor.postingsEnd, before);
+      copied = cursor.postingsEnd;
       hasEntry = cursor.next();
     }
     changePostings(before, changes, after);
-    if (after.length === 0) continue;
-    entries.push(output.length);
-    writeEntry(wordBytes);
+    if (after.length > 0) writeEntry(word);
   }
-  while (hasEntry) {
-    entries.push(output.length);
-    output.bytes(page, cursor.entryStart, cursor.postingsEnd);
-    hasEntry = cursor.next();
-  }
-  return split(entries);
+  output.bytes(page, copied, page.length);
+  return split();
 }
 
-function writeEntry(wordBytes: Uint8Array): void {
+function writeEntry(word: Uint8Array): void {
   list.clear();
   encodePostings(after, list);
-  output.number(wordBytes.length);
-  output.bytes(wordBytes);
+  output.number(word.length);
+  output.bytes(word, 0, word.length);
   output.number(after.length);
   output.number(list.length);
-  output.bytes(list.view());
+  output.bytes(list.view(), 0, list.length);
 }
 
-function split(entries: readonly number[]): PagePart[] {
+function split(): PagePart[] {
   if (output.length === 0) return [];
-  if (output.length <= largestPage) return [{ upTo: undefined, bytes: output.copy(0, output.length) }];
+  const last = (start: number): PagePart => ({ upTo: undefined, bytes: output.copy(start, output.length) });
+  if (output.length <= largestPage) return [last(0)];
   const parts: PagePart[] = [];
+  const cursor = new PageCursor(output.view());
   let start = 0;
-  for (let index = 1; index < entries.length; index++) {
-    const entry = entries[index] ?? 0;
-    const end = entries[index + 1] ?? output.length;
+  let word = cursor.bytes;
+  while (cursor.next()) {
     // A word whose postings are larger than a part has a page of its own.
-    if (end - start <= partBytes) continue;
-    parts.push({ upTo: wordAt(entries[index - 1] ?? 0), bytes: output.copy(start, entry) });
-    start = entry;
+    if (cursor.postingsEnd - start > partBytes && cursor.entryStart > start) {
+      parts.push({ upTo: decoder.decode(word), bytes: output.copy(start, cursor.entryStart) });
+      start = cursor.entryStart;
+    }
+    word = cursor.word();
   }
-  parts.push({ upTo: undefined, bytes: output.copy(start, output.length) });
-  return parts;
-}
-
-function wordAt(entry: number): string {
-  const cursor = new PageCursor(output.view().subarray(entry));
-  cursor.next();
-  return decoder.decode(cursor.bytes.subarray(cursor.wordStart, cursor.wordEnd));
+  return [...parts, last(start)];
 }

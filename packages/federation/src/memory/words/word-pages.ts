@@ -1,5 +1,5 @@
 import type { NotedWords } from "./noted-words.ts";
-import { byCodePoint } from "./noted-words.ts";
+import { compareBytes } from "./noted-words.ts";
 import type { WordKey, WordTables } from "./word-index.ts";
 import type { WordChange } from "./word-page.ts";
 import { PageCursor, rewritePage } from "./word-page.ts";
@@ -41,21 +41,29 @@ export function findWord(page: StoredPage | undefined, word: Uint8Array): PageCu
 
 /** Writes what was noted for a shelf, each page once. */
 export function writePages(tables: WordTables, shelf: number, noted: NotedWords): void {
-  const changes = noted.sorted();
-  for (let at = 0; at < changes.length;) {
-    const first = changes[at];
-    if (first === undefined) break;
-    const page = readPage(tables, shelf, first.word) ?? { upTo: lastBound, bytes: new Uint8Array() };
-    const end = endOfPage(changes, at, page.upTo);
-    writePage(tables, ["words", shelf], page, changes.slice(at, end));
+  const numbers = noted.sorted();
+  for (let at = 0; at < numbers.length;) {
+    const word = decoder.decode(noted.word(numbers[at] ?? 0));
+    const page = readPage(tables, shelf, word) ?? { upTo: lastBound, bytes: new Uint8Array() };
+    const end = endOfPage(noted, numbers, at, page.upTo);
+    const changed = numbers.slice(at, end).map((number) => ({
+      word: noted.word(number),
+      changes: noted.changes(number),
+    }));
+    writePage(tables, ["words", shelf], page, changed);
     at = end;
   }
 }
 
-function endOfPage(changes: readonly WordChange[], start: number, upTo: string): number {
-  if (upTo === lastBound) return changes.length;
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+/** The words from `start` on that belong to a page end before the answer. */
+function endOfPage(noted: NotedWords, numbers: readonly number[], start: number, upTo: string): number {
+  if (upTo === lastBound) return numbers.length;
+  const bound = encoder.encode(upTo);
   let end = start;
-  for (; end < changes.length; end++) if (byCodePoint(changes[end]?.word ?? "", upTo) > 0) break;
+  while (end < numbers.length && compareBytes(noted.word(numbers[end] ?? 0), bound) <= 0) end++;
   return end;
 }
 

@@ -4,7 +4,9 @@ import { eachWord } from "./words-of.ts";
 
 function wordsOf(text: string): string[] {
   const words: string[] = [];
-  eachWord(text, (word) => void words.push(word));
+  eachWord(text, (bytes, start, end) => {
+    words.push(new TextDecoder().decode(bytes.subarray(start, end)));
+  });
   return words;
 }
 
@@ -33,7 +35,7 @@ test("text of ASCII is cut the same way as all other text", () => {
 
 test("a run of letters without end is found by its beginning", () => {
   expect(wordsOf("a".repeat(100_000))).toEqual(["a".repeat(255)]);
-  // Not in the middle of a character of two units.
-  expect(wordsOf(`a${"𠀀".repeat(200)}`)).toEqual([`a${"𠀀".repeat(127)}`]);
-  expect(wordsOf("𠀀".repeat(200))).toEqual(["𠀀".repeat(127)]);
+  // Not in the middle of a character of four bytes.
+  expect(wordsOf("𠀀".repeat(200))).toEqual(["𠀀".repeat(63)]);
+  expect(wordsOf(`aaa${"𠀀".repeat(200)}`)).toEqual([`aaa${"𠀀".repeat(63)}`]);
 });
