@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 // Tests read the packages' source. The condition is needed in all three places, the last one for the global set-up file.
@@ -12,6 +13,8 @@ export default defineConfig({
   test: {
     // supabase-js says so in every process on Node 20; two hundred test files saying it hide what matters.
     onConsoleLog: (log) => !log.includes("Node.js 20 and below are deprecated"),
+    // One less than there are cores would leave one of two idle.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       {
         ...source,
