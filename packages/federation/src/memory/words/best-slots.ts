@@ -9,6 +9,11 @@ export class BestSlots {
     this.#limit = limit;
   }
 
+  /** Scores below are not wanted. */
+  get floor(): number {
+    return this.#heap.length < this.#limit ? 0 : (this.#heap[0]?.score ?? 0);
+  }
+
   /** Whether `offer` would keep it: asked first where it is dear to find out whether a slot may be in the answer at all. */
   wants(slot: number, score: number): boolean {
     const worst = this.#heap[0];

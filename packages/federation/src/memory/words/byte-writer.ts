@@ -30,9 +30,9 @@ export class ByteWriter {
     this.#length += length;
   }
 
-  /** What was written; valid until the next write. */
-  view(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+  /** Written up to `length`; until the next write. */
+  get written(): Uint8Array {
+    return this.#bytes;
   }
 
   copy(start: number, end: number): Uint8Array {

@@ -1,4 +1,5 @@
-import type { PostingChanges } from "./posting-list.ts";
+import type { Postings } from "./posting-list.ts";
+import { compareBytes } from "./compare-bytes.ts";
 import { eachWord } from "./words-of.ts";
 
 // Of a word: where its bytes start, how many, their hash, its first and its last change.
@@ -6,6 +7,8 @@ const wordFields = 5;
 // Of a change: place, count, and the next change of the same word.
 const changeFields = 3;
 const none = -1;
+
+const decoder = new TextDecoder();
 
 /**
  * What was added to and removed from one shelf since the last flush. A hash table over plain numbers: with strings and a Map, of which a batch of
@@ -46,27 +49,65 @@ export class NotedWords {
     return number === none ? undefined : number;
   }
 
-  /** The word's UTF-8. */
-  word(number: number): Uint8Array {
-    const start = this.#field(number, 0);
-    return this.#bytes.subarray(start, start + this.#field(number, 1));
+  startingWith(prefix: Uint8Array): number[] {
+    const numbers: number[] = [];
+    for (let number = 0; number < this.size; number++) {
+      const end = Math.min(this.end(number), this.start(number) + prefix.length);
+      if (compareBytes(this.#bytes, this.start(number), end, prefix, 0, prefix.length) === 0)
+        numbers.push(number);
+    }
+    return numbers;
   }
 
-  changes(number: number): PostingChanges {
-    const changes: number[] = [];
+  /** UTF-8 of all words; a view of its own for each would cost more than everything else that is done with it. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+
+  /** Where in `bytes` the word is. */
+  start(number: number): number {
+    return this.#field(number, 0);
+  }
+
+  end(number: number): number {
+    return this.#field(number, 0) + this.#field(number, 1);
+  }
+
+  word(number: number): string {
+    return decoder.decode(this.#bytes.subarray(this.start(number), this.end(number)));
+  }
+
+  /** What was noted of the word: the last count of each place, in the order of places. */
+  readChanges(number: number, into: Postings): void {
+    into.length = 0;
+    let before = none;
+    for (let at = this.#field(number, 3); at !== none; at = this.#changes[at + 2] ?? none) {
+      const place = this.#changes[at] ?? 0;
+      if (place <= before) return this.#sortChanges(number, into);
+      into.push(place, this.#changes[at + 1] ?? 0);
+      before = place;
+    }
+  }
+
+  /** New slots come in order; this is for the others. */
+  #sortChanges(number: number, into: Postings): void {
+    const counts = new Map<number, number>();
     for (let at = this.#field(number, 3); at !== none; at = this.#changes[at + 2] ?? none)
-      changes.push(this.#changes[at] ?? 0, this.#changes[at + 1] ?? 0);
-    return changes;
+      counts.set(this.#changes[at] ?? 0, this.#changes[at + 1] ?? 0);
+    into.length = 0;
+    for (const [place, count] of [...counts].sort(([a], [b]) => a - b)) into.push(place, count);
   }
 
   /** The numbers of the words in the order of their bytes. */
-  sorted(): number[] {
+  sorted(): Uint32Array {
     // By the first bytes as one number, which mostly decides, and by all of them where these are equal.
-    const numbers = Array.from({ length: this.size }, (_, number) => number);
+    const numbers = Uint32Array.from({ length: this.size }, (_, number) => number);
     const keys = Float64Array.from(numbers, (number) => this.#sortKey(number));
-    return numbers.sort(
-      (a, b) => (keys[a] ?? 0) - (keys[b] ?? 0) || compareBytes(this.word(a), this.word(b)),
-    );
+    return numbers.sort((a, b) => (keys[a] ?? 0) - (keys[b] ?? 0) || this.#compare(a, b));
+  }
+
+  #compare(a: number, b: number): number {
+    return compareBytes(this.#bytes, this.start(a), this.end(a), this.#bytes, this.start(b), this.end(b));
   }
 
   /** The first six bytes, the first one as the highest. */
@@ -152,15 +193,6 @@ export class NotedWords {
     this.#words[word + 4] = change;
     return change;
   }
-}
-
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const length = Math.min(a.length, b.length);
-  for (let at = 0; at < length; at++) {
-    const difference = (a[at] ?? 0) - (b[at] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
 }
 
 /** FNV-1a, with a last step that brings the high bits down: the table looks at the low ones. */

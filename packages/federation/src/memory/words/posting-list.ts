@@ -15,9 +15,6 @@ export class Postings {
   }
 }
 
-/** Changes to a word's postings as they were noted: place, count, place, count, … A later one of a place counts, 0 takes the place out. */
-export type PostingChanges = readonly number[];
-
 /**
  * A posting is the distance from the one before, doubled, plus one where the word occurs more than once; then follows how often, less two.
  * Most are one byte.
@@ -61,14 +58,13 @@ export function decodePostings(bytes: Uint8Array, start: number, end: number, in
   into.length = length;
 }
 
-/** What `before` is after the changes. */
-export function changePostings(before: Postings, changes: PostingChanges, into: Postings): void {
-  const sorted = inOrder(changes);
+/** What `before` is after the changes, each of which puts another count at a place; 0 takes the place out. */
+export function changePostings(before: Postings, changes: Postings, into: Postings): void {
   into.length = 0;
   let old = 0;
-  for (let at = 0; at < sorted.length; at += 2) {
-    const place = sorted[at] ?? 0;
-    const count = sorted[at + 1] ?? 0;
+  for (let at = 0; at < changes.length; at++) {
+    const place = changes.places[at] ?? 0;
+    const count = changes.counts[at] ?? 0;
     while (old < before.length && (before.places[old] ?? 0) < place) copyOne(before, old++, into);
     if (old < before.length && before.places[old] === place) old++;
     if (count > 0) into.push(place, count);
@@ -78,15 +74,4 @@ export function changePostings(before: Postings, changes: PostingChanges, into: 
 
 function copyOne(from: Postings, index: number, into: Postings): void {
   into.push(from.places[index] ?? 0, from.counts[index] ?? 0);
-}
-
-/** Ascending by place, the last change of each. New slots come in order, so that there is mostly nothing to do. */
-function inOrder(changes: PostingChanges): PostingChanges {
-  let isInOrder = true;
-  for (let at = 2; at < changes.length && isInOrder; at += 2)
-    isInOrder = (changes[at - 2] ?? 0) < (changes[at] ?? 0);
-  if (isInOrder) return changes;
-  const last = new Map<number, number>();
-  for (let at = 0; at < changes.length; at += 2) last.set(changes[at] ?? 0, changes[at + 1] ?? 0);
-  return [...last].toSorted(([a], [b]) => a - b).flat();
 }

@@ -1,7 +1,6 @@
 import { BestSlots } from "./best-slots.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import type { NotedWords } from "./noted-words.ts";
-import type { PostingChanges } from "./posting-list.ts";
 import { changePostings, decodePostings, encodePostings, Postings, shelfSlots } from "./posting-list.ts";
 import type { SlotLengths } from "./slot-lengths.ts";
 import type { WordMatch, WordTables } from "./word-index.ts";
@@ -52,7 +51,12 @@ export function* rankWords(input: RankInput): Generator<void, WordMatch[]> {
     terms.push(term);
   }
   const longer: Term = { weight: longerWordWeight, documents: 0, lists: new Map() };
-  for (const shelf of shelves) yield* readLongerWords(input, shelf, longer);
+  const counts = new Uint32Array(shelfSlots);
+  for (const shelf of shelves) {
+    counts.fill(0);
+    yield* countLongerWords(input, shelf, counts);
+    keepList(countedPostings(counts), shelf, longer);
+  }
   terms.push(longer);
 
   const best = new BestSlots(input.count);
@@ -70,10 +74,10 @@ export function* rankWords(input: RankInput): Generator<void, WordMatch[]> {
 
 // Shared by all searches: each uses them up between two pauses.
 const stored = new Postings();
+const changes = new Postings();
 const current = new Postings();
 const writer = new ByteWriter();
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 
 function readWord({ tables, noted }: RankInput, shelf: number, word: string, term: Term): void {
   const bytes = encoder.encode(word);
@@ -81,16 +85,17 @@ function readWord({ tables, noted }: RankInput, shelf: number, word: string, ter
   const shelfNoted = noted.get(shelf);
   const number = shelfNoted?.find(bytes);
   if (shelfNoted !== undefined && number !== undefined)
-    keepList(changedPostings(found, shelfNoted.changes(number)), shelf, term);
+    keepList(changedPostings(found, shelfNoted, number), shelf, term);
   else if (found !== undefined) {
     term.documents += found.documents;
     term.lists.set(shelf, found.bytes.slice(found.postingsStart, found.postingsEnd));
   }
 }
 
-function changedPostings(found: PageCursor | undefined, changes: PostingChanges): Postings {
+function changedPostings(found: PageCursor | undefined, noted: NotedWords, number: number): Postings {
   stored.length = 0;
   if (found !== undefined) decodePostings(found.bytes, found.postingsStart, found.postingsEnd, stored);
+  noted.readChanges(number, changes);
   changePostings(stored, changes, current);
   return current;
 }
@@ -103,44 +108,39 @@ function keepList(list: Postings, shelf: number, term: Term): void {
   term.lists.set(shelf, writer.copy(0, writer.length));
 }
 
-/** A content that has several of the longer words has as many occurrences as they have together. */
-function* readLongerWords({ tables, noted, last }: RankInput, shelf: number, term: Term): Generator<void> {
+/** How often the contents of the shelf have words longer than the last, all together. */
+function* countLongerWords(
+  { tables, noted, last }: RankInput,
+  shelf: number,
+  counts: Uint32Array,
+): Generator<void> {
   const prefix = encoder.encode(last);
-  const changes = notedLongerWords(noted.get(shelf), prefix);
-  const counts = new Uint32Array(shelfSlots);
-  // Page by page, not in one walk: during a pause they may change. What was noted may then be read from the page as well: it counts once.
+  // A flush during a pause writes what was noted to the pages: held on to here, it is still known, and counts once.
+  const shelfNoted = noted.get(shelf);
+  const changed = shelfNoted?.startingWith(prefix) ?? [];
+  const changedWords = new Set(changed.map((number) => shelfNoted?.word(number)));
+  // Page by page, not in one walk: during a pause they may change.
   for (let page = readPage(tables, shelf, last); page !== undefined;) {
     const cursor = new PageCursor(page.bytes);
     let isPast = false;
     while (!isPast && cursor.next()) {
       if (cursor.compare(prefix) <= 0) continue;
       isPast = !cursor.startsWith(prefix);
-      if (isPast || (changes.size > 0 && changes.has(decoder.decode(cursor.word())))) continue;
+      if (isPast || (changedWords.size > 0 && changedWords.has(cursor.word()))) continue;
       decodePostings(cursor.bytes, cursor.postingsStart, cursor.postingsEnd, stored);
       addCounts(stored, counts);
     }
     yield;
     page = isPast ? undefined : readPageAfter(tables, shelf, page);
   }
-  for (const [word, changed] of changes) {
-    addCounts(
-      changedPostings(findWord(readPage(tables, shelf, word), encoder.encode(word)), changed),
-      counts,
-    );
+  if (shelfNoted === undefined) return;
+  for (const number of changed) {
+    const word = shelfNoted.word(number);
+    if (word === last) continue;
+    const found = findWord(readPage(tables, shelf, word), encoder.encode(word));
+    addCounts(changedPostings(found, shelfNoted, number), counts);
     yield;
   }
-  keepList(countedPostings(counts), shelf, term);
-}
-
-function notedLongerWords(noted: NotedWords | undefined, prefix: Uint8Array): Map<string, PostingChanges> {
-  const longer = new Map<string, PostingChanges>();
-  if (noted === undefined) return longer;
-  for (let number = 0; number < noted.size; number++) {
-    const word = noted.word(number);
-    if (word.length > prefix.length && prefix.every((byte, index) => word[index] === byte))
-      longer.set(decoder.decode(word), noted.changes(number));
-  }
-  return longer;
 }
 
 function addCounts(list: Postings, counts: Uint32Array): void {
@@ -182,11 +182,14 @@ function* offerShelf(
   best: BestSlots,
 ): Generator<void> {
   let asked = 0;
+  let floor = best.floor;
   for (let place = 0; place < shelfSlots; place++) {
     const score = scores[place] ?? 0;
+    if (score === 0 || score < floor) continue;
     const slot = shelf * shelfSlots + place;
-    if (score === 0 || lengths.get(slot) === 0 || !best.wants(slot, score)) continue;
+    if (lengths.get(slot) === 0 || !best.wants(slot, score)) continue;
     if (admits(slot)) best.offer(slot, score);
+    floor = best.floor;
     if (++asked % admittedBetweenPauses === 0) yield;
   }
 }

@@ -1,11 +1,14 @@
 import { ByteWriter } from "./byte-writer.ts";
-import type { PostingChanges } from "./posting-list.ts";
+import { compareBytes } from "./compare-bytes.ts";
+import type { NotedWords } from "./noted-words.ts";
 import { changePostings, decodePostings, encodePostings, Postings } from "./posting-list.ts";
 
 // A value of lmdb beyond half a page takes whole pages of 4,096 bytes, of which 16 are its own; some are left for whoever wraps the value.
 const largestPage = 4000;
 // What is split was growing and will go on: the parts get room.
 const partBytes = 2900;
+
+const decoder = new TextDecoder();
 
 /**
  * Walks through a page: words of one shelf in the order of their UTF-8 bytes, each as the length of its bytes, the bytes, the number of
@@ -39,23 +42,20 @@ export class PageCursor {
     return true;
   }
 
-  /** Below zero when the word that the cursor stands on comes before `word`. */
-  compare(word: Uint8Array): number {
-    const length = Math.min(this.wordEnd - this.wordStart, word.length);
-    for (let index = 0; index < length; index++) {
-      const difference = (this.bytes[this.wordStart + index] ?? 0) - (word[index] ?? 0);
-      if (difference !== 0) return difference;
-    }
-    return this.wordEnd - this.wordStart - word.length;
+  /** Below zero when the word that the cursor stands on comes before the one given as bytes. */
+  compare(bytes: Uint8Array, start: number = 0, end: number = bytes.length): number {
+    return compareBytes(this.bytes, this.wordStart, this.wordEnd, bytes, start, end);
   }
 
   startsWith(prefix: Uint8Array): boolean {
     if (this.wordEnd - this.wordStart < prefix.length) return false;
-    return prefix.every((byte, index) => this.bytes[this.wordStart + index] === byte);
+    for (let index = 0; index < prefix.length; index++)
+      if (this.bytes[this.wordStart + index] !== prefix[index]) return false;
+    return true;
   }
 
-  word(): Uint8Array {
-    return this.bytes.subarray(this.wordStart, this.wordEnd);
+  word(): string {
+    return decoder.decode(this.bytes.subarray(this.wordStart, this.wordEnd));
   }
 
   #at = 0;
@@ -71,35 +71,32 @@ export class PageCursor {
   }
 }
 
-export interface WordChange {
-  /** UTF-8. */
-  readonly word: Uint8Array;
-  readonly changes: PostingChanges;
-}
-
 export interface PagePart {
   /** The last word of the part; undefined for the last part, which keeps the page's own bound. */
   readonly upTo: string | undefined;
   readonly bytes: Uint8Array;
 }
 
-const decoder = new TextDecoder();
-
-/** Reused for every word and page: a flush meets tens of thousands. */
+// Reused for every word and page: a flush meets tens of thousands.
 const before = new Postings();
+const changes = new Postings();
 const after = new Postings();
 const output = new ByteWriter();
 const list = new ByteWriter();
 
-/** The page after the changes, which are in the order of the words' bytes. More than one part when it has outgrown a page, none when nothing is left. */
-export function rewritePage(page: Uint8Array, changed: Iterable<WordChange>): readonly PagePart[] {
+/**
+ * The page after what was noted of the words with these numbers, which are in the order of the words. More than one part when it has outgrown
+ * a page, none when nothing is left.
+ */
+export function rewritePage(page: Uint8Array, noted: NotedWords, numbers: Uint32Array): readonly PagePart[] {
   const cursor = new PageCursor(page);
   output.clear();
   let copied = 0; // how much of the page is in the output or no longer holds
   let hasEntry = cursor.next();
-  for (const { word, changes } of changed) {
+  for (const number of numbers) {
     let order = 1;
-    while (hasEntry && (order = cursor.compare(word)) < 0) hasEntry = cursor.next();
+    while (hasEntry && (order = cursor.compare(noted.bytes, noted.start(number), noted.end(number))) < 0)
+      hasEntry = cursor.next();
     const end = hasEntry ? cursor.entryStart : page.length;
     output.bytes(page, copied, end);
     copied = end;
@@ -109,21 +106,22 @@ export function rewritePage(page: Uint8Array, changed: Iterable<WordChange>): re
       copied = cursor.postingsEnd;
       hasEntry = cursor.next();
     }
+    noted.readChanges(number, changes);
     changePostings(before, changes, after);
-    if (after.length > 0) writeEntry(word);
+    if (after.length > 0) writeEntry(noted, number);
   }
   output.bytes(page, copied, page.length);
   return split();
 }
 
-function writeEntry(word: Uint8Array): void {
+function writeEntry(noted: NotedWords, number: number): void {
   list.clear();
   encodePostings(after, list);
-  output.number(word.length);
-  output.bytes(word, 0, word.length);
+  output.number(noted.end(number) - noted.start(number));
+  output.bytes(noted.bytes, noted.start(number), noted.end(number));
   output.number(after.length);
   output.number(list.length);
-  output.bytes(list.view(), 0, list.length);
+  output.bytes(list.written, 0, list.length);
 }
 
 function split(): PagePart[] {
@@ -131,16 +129,17 @@ function split(): PagePart[] {
   const last = (start: number): PagePart => ({ upTo: undefined, bytes: output.copy(start, output.length) });
   if (output.length <= largestPage) return [last(0)];
   const parts: PagePart[] = [];
-  const cursor = new PageCursor(output.view());
+  const cursor = new PageCursor(output.written.subarray(0, output.length));
   let start = 0;
-  let word = cursor.bytes;
+  let [wordStart, wordEnd] = [0, 0];
   while (cursor.next()) {
     // A word whose postings are larger than a part has a page of its own.
     if (cursor.postingsEnd - start > partBytes && cursor.entryStart > start) {
-      parts.push({ upTo: decoder.decode(word), bytes: output.copy(start, cursor.entryStart) });
+      const upTo = decoder.decode(cursor.bytes.subarray(wordStart, wordEnd));
+      parts.push({ upTo, bytes: output.copy(start, cursor.entryStart) });
       start = cursor.entryStart;
     }
-    word = cursor.word();
+    ({ wordStart, wordEnd } = cursor);
   }
   return [...parts, last(start)];
 }

@@ -1,7 +1,6 @@
+import { compareBytes } from "./compare-bytes.ts";
 import type { NotedWords } from "./noted-words.ts";
-import { compareBytes } from "./noted-words.ts";
-import type { WordKey, WordTables } from "./word-index.ts";
-import type { WordChange } from "./word-page.ts";
+import type { WordTables } from "./word-index.ts";
 import { PageCursor, rewritePage } from "./word-page.ts";
 
 // Pages are keyed by the last word that belongs to them, so that a word's page is the first key from the word on. The last page of a shelf
@@ -43,32 +42,25 @@ export function findWord(page: StoredPage | undefined, word: Uint8Array): PageCu
 export function writePages(tables: WordTables, shelf: number, noted: NotedWords): void {
   const numbers = noted.sorted();
   for (let at = 0; at < numbers.length;) {
-    const word = decoder.decode(noted.word(numbers[at] ?? 0));
+    const word = noted.word(numbers[at] ?? 0);
     const page = readPage(tables, shelf, word) ?? { upTo: lastBound, bytes: new Uint8Array() };
     const end = endOfPage(noted, numbers, at, page.upTo);
-    const changed = numbers.slice(at, end).map((number) => ({
-      word: noted.word(number),
-      changes: noted.changes(number),
-    }));
-    writePage(tables, ["words", shelf], page, changed);
+    const parts = rewritePage(page.bytes, noted, numbers.subarray(at, end));
+    for (const part of parts) tables.put(["words", shelf, part.upTo ?? page.upTo], part.bytes);
+    if (parts.length === 0 && page.bytes.length > 0) tables.remove(["words", shelf, page.upTo]);
     at = end;
   }
 }
 
-const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** The words from `start` on that belong to a page end before the answer. */
-function endOfPage(noted: NotedWords, numbers: readonly number[], start: number, upTo: string): number {
+/** Behind the last of the words from `start` on that belong to a page. */
+function endOfPage(noted: NotedWords, numbers: Uint32Array, start: number, upTo: string): number {
   if (upTo === lastBound) return numbers.length;
   const bound = encoder.encode(upTo);
+  const isBeyond = (number: number): boolean =>
+    compareBytes(noted.bytes, noted.start(number), noted.end(number), bound, 0, bound.length) > 0;
   let end = start;
-  while (end < numbers.length && compareBytes(noted.word(numbers[end] ?? 0), bound) <= 0) end++;
+  while (end < numbers.length && !isBeyond(numbers[end] ?? 0)) end++;
   return end;
-}
-
-function writePage(tables: WordTables, key: WordKey, page: StoredPage, changes: readonly WordChange[]): void {
-  const parts = rewritePage(page.bytes, changes);
-  for (const part of parts) tables.put([...key, part.upTo ?? page.upTo], part.bytes);
-  if (parts.length === 0 && page.bytes.length > 0) tables.remove([...key, page.upTo]);
 }
