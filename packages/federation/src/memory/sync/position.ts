@@ -1,0 +1,54 @@
+import { isRecord, stringField } from "../../runtime/json.ts";
+
+/*  none ──first pull──▶ loading ──done──▶ live ──reset, other filter──▶ comparing ──done──▶ live
+ *                       loading ──reset──▶ comparing ──reset──▶ comparing (from the start) */
+/** Where pulling stands. It becomes durable together with the rows that led there. */
+export type Position =
+  /** Everything for the first time: nobody is told of it. Goes on where it was after a restart. */
+  | { readonly phase: "loading"; readonly cursor: string | undefined; readonly filterKey: string }
+  /** Everything again, since the cursor means nothing any more: begins anew after a restart. */
+  | { readonly phase: "comparing"; readonly filterKey: string }
+  | { readonly phase: "live"; readonly cursor: string; readonly filterKey: string };
+
+export function encodePosition(position: Position): string {
+  return JSON.stringify(position);
+}
+
+/** Undefined for what is no position: then everything is compared. */
+export function decodePosition(text: string): Position | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isRecord(value)) return undefined;
+  const cursor = stringField(value, "cursor");
+  const filterKey = stringField(value, "filterKey") ?? "";
+  switch (value["phase"]) {
+    case "loading":
+      return { phase: "loading", cursor, filterKey };
+    case "comparing":
+      return { phase: "comparing", filterKey };
+    case "live":
+      return cursor === undefined ? undefined : { phase: "live", cursor, filterKey };
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * Where a process begins: at what is durable, but not after `told`, so that listeners learn of what a process before this one took and
+ * had no time to tell. With another filter than the last time, what was passed over may be wanted: everything is compared.
+ */
+export function startingPosition(
+  kept: string | undefined,
+  told: string | undefined,
+  filterKey: string,
+): Position {
+  if (kept === undefined) return { phase: "loading", cursor: undefined, filterKey };
+  const position = decodePosition(kept);
+  if (position === undefined || position.filterKey !== filterKey) return { phase: "comparing", filterKey };
+  if (position.phase === "live" && told !== undefined && told !== "") return { ...position, cursor: told };
+  return position;
+}

@@ -1,0 +1,241 @@
+import { FederationError } from "../../runtime/errors.ts";
+import type { TenantStore } from "../local/local-store.ts";
+import type { MemoryRow } from "../memory-row.ts";
+import type { Admission } from "./admission.ts";
+import { changesOf, goneChange } from "./changes.ts";
+import { Comparison } from "./comparison.ts";
+import type { Doubts } from "./doubts.ts";
+import { readIds } from "./facts.ts";
+import { compareHlc } from "./hlc.ts";
+import { encodePosition, startingPosition, type Position } from "./position.ts";
+import type { Ask } from "./pusher.ts";
+import type { ServerTime } from "./server-time.ts";
+import type { PullAnswer, SyncServer } from "./sync-server.ts";
+import type { SyncChange } from "./sync-state.ts";
+import type { WriteClock } from "./write-clock.ts";
+
+export interface PullerParts {
+  readonly store: TenantStore;
+  readonly server: SyncServer;
+  readonly ask: Ask;
+  readonly clock: { now(): number };
+  readonly time: ServerTime;
+  readonly writeClock: WriteClock;
+  readonly doubts: Doubts;
+  readonly admission: Admission;
+  readonly filterKey: string;
+  readonly onPulled: (rows: number) => void;
+  readonly onChanges: (changes: readonly SyncChange[]) => void;
+}
+
+const page = { maxRows: 500, maxBytes: 1_000_000 };
+const readAtOnce = 100;
+
+/** Brings what the server has to the store, in the order of the server, and remembers where it stands. */
+export class Puller {
+  readonly #parts: PullerParts;
+  #position: Position;
+  #comparison: Comparison | undefined;
+  #untold: ReadonlySet<string>;
+  /** What this process brought to the server and has not heard of again: to be told, although it is here already. */
+  readonly #owed = new Set<string>();
+
+  constructor(parts: PullerParts) {
+    const { store, filterKey } = parts;
+    this.#parts = parts;
+    this.#position = startingPosition(store.readFact("cursor"), store.readFact("told"), filterKey);
+    this.#untold = new Set(readIds(store, "untold"));
+  }
+
+  get position(): Position {
+    return this.#position;
+  }
+
+  /** The server took these from us. */
+  brought(ids: readonly string[]): void {
+    for (const id of ids) this.#owed.add(id);
+  }
+
+  /** Until the server has nothing more. Resolves to how many rows came. */
+  async round(signal: AbortSignal): Promise<number> {
+    const { time, admission } = this.#parts;
+    let pulled = 0;
+    await this.#resolveDoubts(signal);
+    for (;;) {
+      const answer = await this.#ask(signal);
+      if (answer.isReset) {
+        await this.#compareAnew();
+        continue;
+      }
+      for (const { row } of answer.rows) this.#parts.writeClock.witness(row.hlc);
+      await this.#take(answer, signal);
+      pulled += answer.rows.length;
+      this.#parts.onPulled(answer.rows.length);
+      await admission.makeRoom(time.now());
+      if (answer.done) return pulled;
+    }
+  }
+
+  async #ask(signal: AbortSignal): Promise<PullAnswer> {
+    const { server, ask, clock, time } = this.#parts;
+    if (this.#position.phase === "comparing" && this.#comparison === undefined) await this.#compareAnew();
+    const cursor = this.#position.phase === "comparing" ? this.#comparison?.cursor : this.#position.cursor;
+    const askedMs = clock.now();
+    const answer = await ask("pull", (inner) => server.pull(cursor, page, inner), signal);
+    await time.learn({ serverTimeMs: answer.serverTimeMs, askedMs, answeredMs: clock.now() });
+    const isStuck = answer.rows.length === 0 && !answer.done && answer.cursor === cursor;
+    if (isStuck || (answer.isReset && cursor === undefined)) {
+      const found = isStuck ? "an empty page that is not the last" : "a reset at the start";
+      throw new FederationError("protocol", `pull: expected rows, got ${found}`);
+    }
+    return answer;
+  }
+
+  async #take(answer: PullAnswer, signal: AbortSignal): Promise<void> {
+    switch (this.#position.phase) {
+      case "loading":
+        return await this.#load(answer);
+      case "comparing":
+        return await this.#compare(answer, signal);
+      case "live":
+        return await this.#follow(answer);
+    }
+  }
+
+  async #load({ rows, cursor, done }: PullAnswer): Promise<void> {
+    const { store, admission } = this.#parts;
+    const taken = rows.map(({ row }) => row).filter((row) => admission.takes(row));
+    const owed = taken.filter(({ id }) => this.#owed.has(id));
+    const changes = owed.flatMap((row) => changesOf(row, store.get(row.id)));
+    if (done) await this.#goLive(taken, cursor);
+    else await this.#move({ ...this.#position, phase: "loading", cursor }, taken);
+    this.#tell(changes);
+  }
+
+  async #follow({ rows, cursor }: PullAnswer): Promise<void> {
+    const { store, admission } = this.#parts;
+    if (rows.length === 0 && this.#position.phase === "live" && this.#position.cursor === cursor) return;
+    const taken = rows.map(({ row }) => row).filter((row) => admission.takes(row));
+    const changes = taken.flatMap((row) => changesOf(row, store.get(row.id)));
+    await this.#move({ ...this.#position, phase: "live", cursor }, taken);
+    // Readable by now. Should the process end before all are told, the next one begins where telling ended.
+    this.#tell(changes);
+    await store.writeFact("told", cursor);
+  }
+
+  async #compare({ rows, cursor, done }: PullAnswer, signal: AbortSignal): Promise<void> {
+    const { store, admission } = this.#parts;
+    const comparison = (this.#comparison ??= new Comparison());
+    const taken: MemoryRow[] = [];
+    const unwanted: string[] = [];
+    const changes: SyncChange[] = [];
+    for (const { row } of rows) {
+      const held = store.get(row.id);
+      comparison.saw(row, held);
+      if (!admission.wants(row) && row.deleted_at === null) {
+        if (held !== undefined) unwanted.push(row.id);
+      } else if (admission.takes(row)) {
+        taken.push(row);
+        const isNews = held === undefined || compareHlc(held.hlc, row.hlc) < 0;
+        if (isNews || this.#untold.has(row.id) || this.#owed.has(row.id))
+          changes.push(...changesOf(row, held));
+      }
+    }
+    await this.#remember(changes);
+    await store.apply(taken);
+    if (unwanted.length > 0) await store.forget(unwanted); // not what is to be pushed
+    this.#tell(changes);
+    comparison.cursor = cursor;
+    if (!done) return;
+    await this.#sweep(comparison, signal);
+    await this.#goLive([], cursor);
+    await this.#allTold();
+    this.#comparison = undefined;
+  }
+
+  /** What the server did not mention, and what is newer here, is asked about by id: slices, so that others get their turn. */
+  async #sweep(comparison: Comparison, signal: AbortSignal): Promise<void> {
+    let slice: string[] = [];
+    for await (const row of this.#parts.store.rows()) {
+      if (comparison.hasSeen(row.id)) continue;
+      slice.push(row.id);
+      if (slice.length < readAtOnce) continue;
+      await this.#readAgain(slice, { tells: true }, signal);
+      slice = [];
+    }
+    await this.#readAgain([...slice, ...comparison.newerHere], { tells: true }, signal);
+  }
+
+  async #resolveDoubts(signal: AbortSignal): Promise<void> {
+    const { doubts } = this.#parts;
+    if (doubts.isEmpty) return;
+    const doubted = doubts.all();
+    await this.#readAgain([...doubted.keys()], { tells: false }, signal);
+    await doubts.resolved(doubted);
+  }
+
+  /** Afterwards each id is here as the server has it, or waits in the outbox. */
+  async #readAgain(
+    ids: readonly string[],
+    { tells }: { readonly tells: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { store, server, ask, admission, time } = this.#parts;
+    for (let at = 0; at < ids.length; at += readAtOnce) {
+      const slice = ids.slice(at, at + readAtOnce);
+      const found = await ask("read", (inner) => server.read(slice, inner), signal);
+      const rows = new Map(found.map(({ row }) => [row.id, row]));
+      const held = new Map(slice.flatMap((id) => [[id, store.get(id)] as const]));
+      const wrong = [...held].filter(([id, mine]) => {
+        const row = rows.get(id);
+        return mine !== undefined && (row === undefined || compareHlc(mine.hlc, row.hlc) > 0);
+      });
+      await store.forget(wrong.map(([id]) => id)); // not what is to be pushed
+      await store.apply(
+        [...rows.values()].filter((row) => held.get(row.id) !== undefined || admission.takes(row)),
+      );
+      if (!tells) continue;
+      const changes = wrong.flatMap(([id, mine]) => {
+        const row = rows.get(id);
+        if (mine === undefined || (row === undefined && store.get(id) !== undefined)) return [];
+        if (row !== undefined) return changesOf(row, mine);
+        return mine.deleted_at === null ? goneChange(mine, time.now()) : [];
+      });
+      this.#tell(changes);
+    }
+  }
+
+  #tell(changes: readonly SyncChange[]): void {
+    for (const { row } of changes) this.#owed.delete(row.id);
+    if (changes.length > 0) this.#parts.onChanges(changes);
+  }
+
+  async #compareAnew(): Promise<void> {
+    this.#comparison = new Comparison();
+    await this.#parts.admission.reopen();
+    await this.#move({ phase: "comparing", filterKey: this.#parts.filterKey }, []);
+  }
+
+  async #goLive(rows: readonly MemoryRow[], cursor: string): Promise<void> {
+    await this.#parts.store.writeFact("told", cursor);
+    await this.#move({ phase: "live", cursor, filterKey: this.#parts.filterKey }, rows);
+  }
+
+  /** Position and rows become durable together, or neither does. */
+  async #move(position: Position, rows: readonly MemoryRow[]): Promise<void> {
+    await this.#parts.store.apply(rows, encodePosition(position));
+    this.#position = position;
+  }
+
+  /** Which changes of a comparison are about to be made and then told: a restart tells them although they are made. */
+  async #remember(changes: readonly SyncChange[]): Promise<void> {
+    if (changes.length === 0) return;
+    const ids = new Set([...this.#untold, ...changes.map(({ row }) => row.id)]);
+    await this.#parts.store.writeFact("untold", JSON.stringify([...ids]));
+  }
+
+  async #allTold(): Promise<void> {
+    this.#untold = new Set();
+    if (readIds(this.#parts.store, "untold").length > 0) await this.#parts.store.writeFact("untold", "[]");
+  }
+}

@@ -1,0 +1,52 @@
+import type { Clock } from "../../runtime/clock.ts";
+import { readNumber, type Facts } from "./facts.ts";
+
+/** One answer that named the server's time, with when it was asked for and when it came, by this machine's clock. */
+export interface TimeSample {
+  readonly serverTimeMs: number;
+  readonly askedMs: number;
+  readonly answeredMs: number;
+}
+
+// Below this, writing the offset down would cost more than it tells after a restart.
+const worthKeepingMs = 500;
+
+/** The server's time as this machine knows it: its own clock, corrected by what answers say. */
+export class ServerTime {
+  readonly #clock: Clock;
+  readonly #facts: Facts;
+  #offsetMs: number;
+  #keptMs: number;
+  #isKnown = false;
+
+  constructor(clock: Clock, facts: Facts) {
+    this.#clock = clock;
+    this.#facts = facts;
+    this.#offsetMs = this.#keptMs = readNumber(facts, "server_offset") ?? 0;
+  }
+
+  /** Whether an answer has said so since this process began. */
+  get isKnown(): boolean {
+    return this.#isKnown;
+  }
+
+  now(): number {
+    return this.#clock.now() + this.#offsetMs;
+  }
+
+  async learn(sample: TimeSample): Promise<void> {
+    this.#offsetMs = correctedOffset(this.#offsetMs, sample);
+    this.#isKnown = true;
+    if (Math.abs(this.#offsetMs - this.#keptMs) < worthKeepingMs) return;
+    this.#keptMs = this.#offsetMs;
+    await this.#facts.writeFact("server_offset", String(this.#offsetMs));
+  }
+}
+
+/**
+ * The server looked at its clock at some moment between asking and answering, so the offset lies between two bounds. One that is
+ * within them stays as it is; any other moves to the nearer bound, so that slow answers do not make time jump.
+ */
+export function correctedOffset(offsetMs: number, { serverTimeMs, askedMs, answeredMs }: TimeSample): number {
+  return Math.min(Math.max(offsetMs, serverTimeMs - answeredMs), serverTimeMs - askedMs);
+}

@@ -1,0 +1,171 @@
+import { FederationError } from "../../../runtime/errors.ts";
+import type { Hlc, MemoryRow } from "../../memory-row.ts";
+import { compareHlc, receive } from "../hlc.ts";
+import type { PullAnswer, PushAnswer, ServerRow } from "../sync-server.ts";
+import { isAhead } from "../write-clock.ts";
+
+interface Placed {
+  readonly row: MemoryRow;
+  readonly tx: number;
+  readonly seq: number;
+  readonly committedMs: number;
+}
+
+/** A transaction that has begun: the server sees it, readers do not see what it writes until it commits. */
+export interface OpenPush {
+  commit(): readonly PushAnswer[];
+  rollBack(): void;
+}
+
+/** Content that this server always refuses. */
+export const unacceptable = "unacceptable";
+
+/** The server of the simulation: what docs/schema.md says of push_memories and pull_memories, for one tenant, in memory. */
+export class ModelServer {
+  readonly #now: () => number;
+  #rows = new Map<string, Placed>();
+  readonly #open = new Set<number>();
+  #backup: ReadonlyMap<string, Placed> = new Map();
+  #epoch = 1;
+  #nextTx = 1;
+  #nextSeq = 1;
+  #purgedTo = { tx: 0, seq: 0 };
+  /** More rows than this in a batch are too large. */
+  maxRows = Infinity;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  get(id: string): MemoryRow | undefined {
+    return this.#rows.get(id)?.row;
+  }
+
+  committedMs(id: string): number | undefined {
+    return this.#rows.get(id)?.committedMs;
+  }
+
+  /** What `agent` may read, living and dead. */
+  readable(agent: string): MemoryRow[] {
+    return [...this.#rows.values()].map(({ row }) => row).filter((row) => mayRead(agent, row));
+  }
+
+  begin(agent: string, rows: readonly MemoryRow[]): OpenPush {
+    if (rows.length > this.maxRows) throw new FederationError("too_large", "push: too many rows (413)");
+    const tx = this.beginTransaction();
+    return {
+      commit: () => {
+        this.endTransaction(tx);
+        return rows.map((row) => this.#write(agent, row, tx));
+      },
+      rollBack: () => this.endTransaction(tx),
+    };
+  }
+
+  beginTransaction(): number {
+    const tx = this.#nextTx++;
+    this.#open.add(tx);
+    return tx;
+  }
+
+  endTransaction(tx: number): void {
+    this.#open.delete(tx);
+  }
+
+  pull(agent: string, cursor: string | undefined, maxRows: number): PullAnswer {
+    const from = cursor === undefined ? { epoch: this.#epoch, tx: 0, seq: 0 } : parseCursor(cursor);
+    const serverTimeMs = this.#now();
+    const isPast = cursor !== undefined && (from.epoch !== this.#epoch || isAfter(this.#purgedTo, from));
+    if (isPast) {
+      return { rows: [], cursor: `${this.#epoch}:0:0`, done: false, isReset: true, serverTimeMs };
+    }
+    const horizon = Math.min(this.#nextTx, ...this.#open);
+    const visible = [...this.#rows.values()]
+      .filter((placed) => placed.tx < horizon && isAfter(placed, from))
+      .toSorted((a, b) => a.tx - b.tx || a.seq - b.seq);
+    const page = visible.slice(0, maxRows);
+    const last = page.at(-1) ?? from;
+    const rows = page.map(({ row, seq }) => ({ row: mayRead(agent, row) ? row : withdrawn(row), seq }));
+    return {
+      rows,
+      cursor: `${this.#epoch}:${last.tx}:${last.seq}`,
+      done: page.length === visible.length,
+      isReset: false,
+      serverTimeMs,
+    };
+  }
+
+  read(agent: string, ids: readonly string[]): ServerRow[] {
+    return ids.flatMap((id) => {
+      const placed = this.#rows.get(id);
+      return placed === undefined || !mayRead(agent, placed.row)
+        ? []
+        : [{ row: placed.row, seq: placed.seq }];
+    });
+  }
+
+  /** Tombstones go for good. Answers their ids and clocks. */
+  purge(): MemoryRow[] {
+    const gone: MemoryRow[] = [];
+    for (const [id, placed] of this.#rows) {
+      if (placed.row.deleted_at === null) continue;
+      this.#rows.delete(id);
+      gone.push(placed.row);
+      if (isAfter(placed, this.#purgedTo)) this.#purgedTo = { tx: placed.tx, seq: placed.seq };
+    }
+    return gone;
+  }
+
+  backUp(): void {
+    this.#backup = new Map(this.#rows);
+  }
+
+  /** Another database under the same name: with the rows of now, or with those of the last backup. */
+  newEpoch({ restores }: { readonly restores: boolean }): void {
+    if (restores) this.#rows = new Map(this.#backup);
+    this.#backup = new Map(this.#rows);
+    this.#epoch += 1;
+    this.#open.clear();
+    this.#purgedTo = { tx: 0, seq: 0 };
+  }
+
+  #write(agent: string, row: MemoryRow, tx: number): PushAnswer {
+    const held = this.#rows.get(row.id)?.row;
+    if (row.agent_id !== agent || (held !== undefined && held.agent_id !== agent))
+      return { outcome: "refused", reason: `memory ${row.id} belongs to another agent`, code: "42501" };
+    if (row.content === unacceptable)
+      return { outcome: "refused", reason: `memory ${row.id}: not this`, code: "22023" };
+    const clockMoved = isAhead(row.hlc, this.#now());
+    const hlc = clockMoved ? this.#ownTime(row.hlc, held) : row.hlc;
+    const order = held === undefined ? 1 : compareHlc(hlc, held.hlc);
+    if (held !== undefined && order < 0) return { outcome: "older", row: held };
+    if (held !== undefined && order === 0) return { outcome: "applied", row: held, clockMoved: false };
+    const at = new Date(this.#now()).toISOString();
+    const stored = { ...row, hlc, version: (held?.version ?? 0) + 1, updated_at: at };
+    this.#rows.set(row.id, { row: stored, tx, seq: this.#nextSeq++, committedMs: this.#now() });
+    return { outcome: "applied", row: stored, clockMoved };
+  }
+
+  #ownTime({ writer }: Hlc, held: MemoryRow | undefined): Hlc {
+    const now = { ms: this.#now(), counter: 0, writer };
+    return held === undefined ? now : receive(this.#now(), { ...now, ms: now.ms - 1 }, held.hlc);
+  }
+}
+
+function mayRead(agent: string, row: MemoryRow): boolean {
+  return row.scope !== "agent" || row.agent_id === agent;
+}
+
+/** Another agent's private row, for those who may have had it when it was not. */
+function withdrawn(row: MemoryRow): MemoryRow {
+  return { ...row, content: "", metadata: {}, deleted_at: row.updated_at };
+}
+
+function isAfter(a: { tx: number; seq: number }, b: { tx: number; seq: number }): boolean {
+  return a.tx > b.tx || (a.tx === b.tx && a.seq > b.seq);
+}
+
+function parseCursor(cursor: string): { epoch: number; tx: number; seq: number } {
+  const [epoch = 0, tx = 0, seq = 0] = cursor.split(":").map(Number);
+  return { epoch, tx, seq };
+}

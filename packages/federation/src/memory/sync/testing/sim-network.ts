@@ -1,0 +1,110 @@
+import { FederationError } from "../../../runtime/errors.ts";
+import type { SyncServer } from "../sync-server.ts";
+import type { ModelServer } from "./model-server.ts";
+import type { SimClock } from "./sim-clock.ts";
+
+/** How bad it is: shares from 0 to 1. */
+export interface Weather {
+  /** Requests, and answers, that never arrive; half of them fail at once, half are silence. */
+  lost: number;
+  /** Pushes that arrive a second time, later. */
+  repeated: number;
+  /** Answers "busy", with Retry-After. */
+  busy: number;
+  /** The longest way, in milliseconds. */
+  slowMs: number;
+}
+
+export const calm: Weather = { lost: 0, repeated: 0, busy: 0, slowMs: 20 };
+
+export interface SimNetworkParts {
+  readonly clock: SimClock;
+  readonly server: ModelServer;
+  readonly weather: Weather;
+  readonly random: () => number;
+  /** A push was committed. */
+  readonly onCommit: () => void;
+}
+
+/** The way between agents and the server: it loses, repeats, delays and is cut. */
+export class SimNetwork {
+  readonly #parts: SimNetworkParts;
+  /** Grows when the server goes down or is replaced: whatever was under way is gone. */
+  #serverRun = 0;
+  #isServerDown = false;
+
+  constructor(parts: SimNetworkParts) {
+    this.#parts = parts;
+  }
+
+  serverDown(): void {
+    this.#isServerDown = true;
+    this.#serverRun += 1;
+  }
+
+  serverUp(): void {
+    this.#isServerDown = false;
+  }
+
+  /** Connections break; the server goes on. */
+  replaced(): void {
+    this.#serverRun += 1;
+  }
+
+  /** The server as one agent reaches it. */
+  connect(agent: string, isCut: () => boolean): SyncServer {
+    const { server, clock, weather, random, onCommit } = this.#parts;
+    const push: SyncServer["push"] = (rows) => {
+      const arrive = async (): Promise<ReturnType<ReturnType<ModelServer["begin"]>["commit"]>> => {
+        const transaction = server.begin(agent, rows);
+        const run = this.#serverRun;
+        await clock.sleep(random() * weather.slowMs);
+        if (run !== this.#serverRun) {
+          transaction.rollBack();
+          throw unreachable();
+        }
+        const answers = transaction.commit();
+        onCommit();
+        return answers;
+      };
+      if (random() < weather.repeated) {
+        const run = this.#serverRun;
+        clock.after(random() * 20 * weather.slowMs, () => {
+          if (run === this.#serverRun && !this.#isServerDown) void arrive().catch(() => undefined);
+        });
+      }
+      return this.#travel(isCut, arrive);
+    };
+    return {
+      push,
+      pull: (cursor, { maxRows }) =>
+        this.#travel(isCut, () => Promise.resolve(server.pull(agent, cursor, Math.min(maxRows, 3)))),
+      read: (ids) => this.#travel(isCut, () => Promise.resolve(server.read(agent, ids))),
+    };
+  }
+
+  async #travel<T>(isCut: () => boolean, arrive: () => Promise<T>): Promise<T> {
+    const { clock, weather, random } = this.#parts;
+    const run = this.#serverRun;
+    const pass = async (): Promise<void> => {
+      await clock.sleep(1 + random() * weather.slowMs);
+      if (random() < weather.lost) {
+        if (random() < 0.5) throw unreachable();
+        await new Promise<never>(() => undefined);
+      }
+      if (isCut() || this.#isServerDown || run !== this.#serverRun) throw unreachable();
+    };
+    await pass();
+    if (random() < weather.busy)
+      throw new FederationError("busy", "come back later (503)", {
+        cause: { retryAfterMs: random() * 5_000 },
+      });
+    const answer = await arrive();
+    await pass();
+    return answer;
+  }
+}
+
+function unreachable(): FederationError {
+  return new FederationError("unreachable", "the simulated network is away");
+}

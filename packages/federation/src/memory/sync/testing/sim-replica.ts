@@ -1,0 +1,198 @@
+import type { Clock } from "../../../runtime/clock.ts";
+import { silentLog } from "../../../runtime/log.ts";
+import type { MemoryRow } from "../../memory-row.ts";
+import { SyncEngine } from "../sync-engine.ts";
+import type { SyncServer } from "../sync-server.ts";
+import { emptyStoreData, MemoryTenantStore, type StoreData } from "./memory-tenant-store.ts";
+import type { SimClock } from "./sim-clock.ts";
+
+export interface SimReplicaParts {
+  readonly name: string;
+  readonly agent: string;
+  readonly clock: SimClock;
+  readonly random: () => number;
+  readonly server: SyncServer;
+  readonly dropsSame: boolean;
+  /** What this agent may read on the server right now. */
+  readonly onServer: () => readonly MemoryRow[];
+}
+
+/** A write that the store acknowledged. */
+export interface Acknowledged {
+  readonly row: MemoryRow;
+  readonly atMs: number;
+}
+
+export type WriteKind = "put" | "private" | "delete" | "refused";
+
+interface Process {
+  readonly engine: SyncEngine;
+  readonly store: MemoryTenantStore;
+  readonly gatedStore: MemoryTenantStore;
+  isAlive: boolean;
+}
+
+/** An agent's machine: a store that survives, and processes on it that do not. */
+export class SimReplica {
+  readonly name: string;
+  readonly agent: string;
+  readonly data: StoreData = emptyStoreData();
+  readonly acknowledged: Acknowledged[] = [];
+  /** What listeners were told, by id: the last version; undefined after a deletion. */
+  readonly told = new Map<string, MemoryRow | undefined>();
+  /** Clocks of what was there when this replica first was live: of that nobody is told. */
+  loaded: ReadonlyMap<string, string> | undefined;
+  /** How wrong this machine's clock is. */
+  skewMs = 0;
+  readonly #parts: SimReplicaParts;
+  #process: Process | undefined;
+  #starts = 0;
+
+  constructor(parts: SimReplicaParts) {
+    this.name = parts.name;
+    this.agent = parts.agent;
+    this.#parts = parts;
+    this.start();
+  }
+
+  get engine(): SyncEngine | undefined {
+    return this.#process?.engine;
+  }
+
+  start(): void {
+    if (this.#process !== undefined) return;
+    const { clock, random, server, name, dropsSame } = this.#parts;
+    const state = { isAlive: true };
+    const isAlive = (): boolean => state.isAlive;
+    const view: Clock = {
+      now: () => clock.now() + this.skewMs,
+      after: (ms, run) => clock.after(ms, () => (isAlive() ? run() : undefined)),
+    };
+    const store = new MemoryTenantStore({
+      data: this.data,
+      dropsSame,
+      disk: () => clock.sleep(random() * 4),
+      nowIso: () => new Date(clock.now()).toISOString(),
+    });
+    const gatedStore = gated(store, isAlive);
+    this.#starts += 1;
+    const engine = new SyncEngine({
+      store: gatedStore,
+      server: gated(server, isAlive),
+      writer: `${name}/${this.#starts}`,
+      isEnabled: true,
+      syncIntervalMs: 20_000,
+      requestTimeoutMs: 5_000,
+      clock: view,
+      random,
+      log: silentLog,
+    });
+    engine.on("changes", ({ changes }) => {
+      if (!isAlive()) return;
+      for (const { change, row } of changes) this.told.set(row.id, change === "deleted" ? undefined : row);
+    });
+    engine.on("state", ({ phase }) => {
+      if (phase !== "live" || this.loaded !== undefined || !isAlive()) return;
+      this.loaded = new Map(this.#parts.onServer().map((row) => [row.id, JSON.stringify(row.hlc)]));
+    });
+    this.#process = Object.assign(state, { engine, store, gatedStore });
+  }
+
+  /** The process ends wherever it is; of what the store had under way, a part is durable. */
+  crash(): void {
+    const process = this.#process;
+    if (process === undefined) return;
+    process.isAlive = false;
+    process.store.crash(Math.floor(this.#parts.random() * 3));
+    this.#process = undefined;
+  }
+
+  write(id: string, kind: WriteKind, content: string): void {
+    const process = this.#process;
+    if (process === undefined) return;
+    const { engine, gatedStore } = process;
+    const { clock } = this.#parts;
+    const held = gatedStore.get(id);
+    if (kind === "delete" && (held === undefined || held.deleted_at !== null)) return;
+    if (held !== undefined && held.agent_id !== this.agent) return; // the adapter refuses it before it is written
+    const row = rowOf({
+      id,
+      agent: this.agent,
+      kind,
+      content,
+      nowMs: clock.now(),
+      version: (held?.version ?? 0) + 1,
+      hlc: engine.stamp(held?.hlc),
+    });
+    void gatedStore.write([{ row }], { outbox: true }).then(() => {
+      this.acknowledged.push({ row, atMs: clock.now() });
+      engine.wrote();
+    });
+  }
+
+  retryDeadLetters(): void {
+    for (const { place } of this.data.dead.values()) {
+      void this.#process?.gatedStore.retryDeadLetter(place).then(() => this.engine?.wrote());
+    }
+  }
+
+  sync(): void {
+    void this.engine?.sync().catch(() => undefined); // what it fails with is not the point here
+  }
+}
+
+interface RowFacts {
+  readonly id: string;
+  readonly agent: string;
+  readonly kind: WriteKind;
+  readonly content: string;
+  readonly nowMs: number;
+  readonly version: number;
+  readonly hlc: MemoryRow["hlc"];
+}
+
+export function rowOf({ id, agent, kind, content, nowMs, version, hlc }: RowFacts): MemoryRow {
+  const at = new Date(nowMs).toISOString();
+  return {
+    id,
+    agent_id: agent,
+    session_id: null,
+    content: kind === "delete" ? "" : content,
+    embedding: null,
+    embedding_model: null,
+    metadata: {},
+    source: null,
+    scope: kind === "private" ? "agent" : "tenant",
+    written_by: agent,
+    content_hash: "",
+    supersedes: null,
+    superseded_by: null,
+    version,
+    created_at: at,
+    updated_at: at,
+    expires_at: null,
+    deleted_at: kind === "delete" ? at : null,
+    hlc,
+  };
+}
+
+const never = new Promise<never>(() => undefined);
+
+/** What a process sees: once it is dead nothing that it calls happens, and nothing that it waits for comes. */
+function gated<T extends object>(target: T, isAlive: () => boolean): T {
+  return new Proxy(target, {
+    get: (inner, name) => {
+      const member: unknown = Reflect.get(inner, name);
+      if (typeof member !== "function") return member;
+      return (...args: unknown[]) => {
+        if (!isAlive()) return never;
+        const result: unknown = Reflect.apply(member, inner, args);
+        if (!(result instanceof Promise)) return result;
+        return result.then(
+          (value: unknown) => (isAlive() ? value : never),
+          (error: unknown) => (isAlive() ? Promise.reject(error as Error) : never),
+        );
+      };
+    },
+  });
+}

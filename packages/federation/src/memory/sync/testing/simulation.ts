@@ -1,0 +1,272 @@
+import type { MemoryRow } from "../../memory-row.ts";
+import { compareHlc } from "../hlc.ts";
+import { isAhead } from "../write-clock.ts";
+import { ModelServer, unacceptable } from "./model-server.ts";
+import { SimClock } from "./sim-clock.ts";
+import { calm, SimNetwork, type Weather } from "./sim-network.ts";
+import { SimReplica, type WriteKind } from "./sim-replica.ts";
+
+/** One thing that happens in a history. `who` is the number of a replica. */
+export type Step =
+  | { readonly does: "write"; readonly who: number; readonly key: number; readonly kind: WriteKind }
+  | { readonly does: "wait"; readonly ms: number }
+  | { readonly does: "cut"; readonly who: number; readonly ms: number }
+  | { readonly does: "crash"; readonly who: number; readonly ms: number }
+  | { readonly does: "crash server"; readonly ms: number }
+  | { readonly does: "set clock"; readonly who: number; readonly skewMs: number }
+  | { readonly does: "back up" }
+  | { readonly does: "new epoch"; readonly restores: boolean }
+  | { readonly does: "purge" }
+  | { readonly does: "open transaction"; readonly ms: number }
+  | { readonly does: "limit batches"; readonly maxRows: number }
+  | { readonly does: "sync"; readonly who: number }
+  | { readonly does: "retry dead letters"; readonly who: number };
+
+export interface History {
+  readonly seed: number;
+  readonly weather: Weather;
+  readonly dropsSame: boolean;
+  readonly steps: readonly Step[];
+}
+
+/** What a history led to, and what is wrong with it: nothing, if the engine is right. */
+export interface Outcome {
+  readonly wrong: readonly string[];
+  readonly acknowledged: number;
+  readonly deadLetters: number;
+}
+
+/** Two machines of one agent and one of another, each with its own memories and some ids that all of them use. */
+const machines = [
+  ["a1", "a"],
+  ["a2", "a"],
+  ["b1", "b"],
+] as const;
+
+/** Runs a history, then gives everybody a quiet time, then looks. */
+export async function simulate(history: History): Promise<Outcome> {
+  const world = new World(history);
+  for (const step of history.steps) await world.happen(step);
+  await world.quiet();
+  return world.outcome();
+}
+
+class World {
+  readonly #clock = new SimClock();
+  readonly #random: () => number;
+  readonly #weather: Weather;
+  readonly #server: ModelServer;
+  readonly #network: SimNetwork;
+  readonly #replicas: readonly SimReplica[];
+  readonly #cuts = new Map<SimReplica, number>();
+  /** Acknowledged writes that a restored backup took back from the server after it had confirmed them. */
+  readonly #takenBack = new Set<MemoryRow>();
+  readonly #purged = new Map<string, MemoryRow>();
+  #writes = 0;
+
+  constructor({ seed, weather, dropsSame }: History) {
+    const clock = this.#clock;
+    const random = (this.#random = mulberry32(seed));
+    this.#weather = { ...weather };
+    this.#server = new ModelServer(() => clock.now());
+    this.#network = new SimNetwork({
+      clock,
+      server: this.#server,
+      weather: this.#weather,
+      random,
+      onCommit: () => this.#hintAll(),
+    });
+    this.#replicas = machines.map(([name, agent]) => {
+      const isCut = (): boolean => (this.#cuts.get(replica) ?? 0) > clock.now();
+      const server = this.#network.connect(agent, isCut);
+      const onServer = (): readonly MemoryRow[] => this.#server.readable(agent);
+      const parts = { name, agent, clock, random, server, dropsSame, onServer };
+      const replica: SimReplica = new SimReplica(parts);
+      return replica;
+    });
+  }
+
+  async happen(step: Step): Promise<void> {
+    const clock = this.#clock;
+    switch (step.does) {
+      case "write": {
+        const replica = this.#replica(step.who);
+        const id = step.key < 3 ? `shared-${step.key}` : `${replica.agent}-${step.key}`;
+        const content = step.kind === "refused" ? unacceptable : `text ${++this.#writes}`;
+        replica.write(id, step.kind, content);
+        break;
+      }
+      case "wait":
+        await clock.run(step.ms);
+        break;
+      case "cut":
+        this.#cuts.set(this.#replica(step.who), clock.now() + step.ms);
+        break;
+      case "crash": {
+        const replica = this.#replica(step.who);
+        replica.crash();
+        clock.after(step.ms, () => replica.start());
+        break;
+      }
+      case "crash server":
+        this.#network.serverDown();
+        clock.after(step.ms, () => this.#network.serverUp());
+        break;
+      case "set clock":
+        this.#replica(step.who).skewMs = step.skewMs;
+        break;
+      case "back up":
+        this.#server.backUp();
+        break;
+      case "new epoch":
+        this.#newEpoch(step.restores);
+        break;
+      case "purge":
+        for (const row of this.#server.purge()) this.#purged.set(row.id, row);
+        break;
+      case "open transaction": {
+        const tx = this.#server.beginTransaction();
+        clock.after(step.ms, () => this.#server.endTransaction(tx));
+        break;
+      }
+      case "limit batches":
+        this.#server.maxRows = step.maxRows;
+        break;
+      case "sync":
+        this.#replica(step.who).sync();
+        break;
+      case "retry dead letters":
+        this.#replica(step.who).retryDeadLetters();
+        break;
+    }
+  }
+
+  /** Everything works and nothing happens, until all is said or it is clear that it never will be. */
+  async quiet(): Promise<void> {
+    Object.assign(this.#weather, calm);
+    this.#cuts.clear();
+    await this.#clock.run(15_000); // what was delayed arrives, what is down comes up
+    this.#network.serverUp();
+    for (const replica of this.#replicas) replica.start();
+    for (let minute = 0; minute < 12; minute++) {
+      await this.#clock.run(60_000);
+      if (minute > 0 && this.#differences().length === 0) return;
+    }
+  }
+
+  outcome(): Outcome {
+    return {
+      wrong: [...this.#differences(), ...this.#lostWrites(), ...this.#untold()],
+      acknowledged: this.#replicas.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0),
+      deadLetters: this.#replicas.reduce((sum, { data }) => sum + data.dead.size, 0),
+    };
+  }
+
+  #replica(who: number): SimReplica {
+    return this.#replicas[who % this.#replicas.length]!; // there are three
+  }
+
+  #hintAll(): void {
+    for (const replica of this.#replicas) {
+      if (this.#random() < this.#weather.lost) continue;
+      this.#clock.after(this.#random() * this.#weather.slowMs, () => replica.engine?.hint());
+    }
+  }
+
+  #newEpoch(restores: boolean): void {
+    this.#network.replaced();
+    if (restores) {
+      for (const { acknowledged, data } of this.#replicas) {
+        for (const { row } of acknowledged)
+          if (data.outbox.get(row.id)?.row.content !== row.content) this.#takenBack.add(row);
+      }
+    }
+    this.#server.newEpoch({ restores });
+  }
+
+  /** Replicas that are not what their agent may read on the server, or still have something to say. */
+  #differences(): string[] {
+    return this.#replicas.flatMap(({ name, agent, data }) => {
+      const wrong: string[] = [];
+      if (data.outbox.size > 0) wrong.push(`${name} still has ${data.outbox.size} to push`);
+      const mine = shown([...data.rows.values()]);
+      const theirs = shown(this.#server.readable(agent));
+      if (mine !== theirs) wrong.push(`${name} has\n${mine}\nthe server has\n${theirs}`);
+      return wrong;
+    });
+  }
+
+  #lostWrites(): string[] {
+    return this.#replicas.flatMap((replica) =>
+      replica.acknowledged.flatMap(({ row, atMs }, place) => {
+        const isOverwrittenHere = replica.acknowledged
+          .slice(place + 1)
+          .some((later) => later.row.id === row.id);
+        if (isOverwrittenHere || this.#takenBack.has(row)) return [];
+        if (this.#isAccountedFor(replica, row, atMs)) return [];
+        const final = this.#server.get(row.id);
+        return [`${replica.name} lost ${JSON.stringify(row)}; the server has ${JSON.stringify(final)}`];
+      }),
+    );
+  }
+
+  #isAccountedFor({ data }: SimReplica, row: MemoryRow, atMs: number): boolean {
+    const isSame = (other: MemoryRow): boolean =>
+      other.id === row.id && other.content === row.content && isTombstone(other) === isTombstone(row);
+    if ([...data.dead.values()].some((letter) => isSame(letter.row))) return true;
+    const final = this.#server.get(row.id);
+    const purged = this.#purged.get(row.id);
+    if (purged !== undefined && (isTombstone(row) || compareHlc(purged.hlc, row.hlc) >= 0)) return true;
+    if (final === undefined) return false;
+    if (isSame(final)) return true;
+    // A clock out of bounds says nothing about what is later: there the order of the server counts.
+    if (isAhead(row.hlc, atMs)) return (this.#server.committedMs(row.id) ?? 0) >= atMs;
+    return compareHlc(final.hlc, row.hlc) > 0;
+  }
+
+  /** What listeners believe, where it is not so. */
+  #untold(): string[] {
+    return this.#replicas.flatMap(({ name, agent, told, loaded }) => {
+      const living = new Map(
+        this.#server
+          .readable(agent)
+          .filter((row) => !isTombstone(row))
+          .map((row) => [row.id, row]),
+      );
+      const wrong: string[] = [];
+      for (const [id, row] of told) {
+        const now = living.get(id);
+        if (JSON.stringify(now?.hlc) !== JSON.stringify(row?.hlc))
+          wrong.push(`${name} was told ${JSON.stringify(row)} of ${id}, which is ${JSON.stringify(now)}`);
+      }
+      for (const [id, row] of living) {
+        if (!told.has(id) && loaded?.get(id) !== JSON.stringify(row.hlc))
+          wrong.push(`${name} was never told of ${JSON.stringify(row)}`);
+      }
+      return wrong;
+    });
+  }
+}
+
+function shown(rows: readonly MemoryRow[]): string {
+  return rows
+    .filter((row) => !isTombstone(row))
+    .map((row) => `${row.id} v${row.version} ${row.content} ${row.scope} ${JSON.stringify(row.hlc)}`)
+    .toSorted()
+    .join("\n");
+}
+
+function isTombstone(row: MemoryRow): boolean {
+  return row.deleted_at !== null;
+}
+
+/** Random numbers from a seed, from 0 up to 1. */
+export function mulberry32(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}

@@ -1,0 +1,70 @@
+import { toError } from "../../runtime/errors.ts";
+import type { Log } from "../../runtime/log.ts";
+import type { Hlc } from "../memory-row.ts";
+import { readNumber, type Facts } from "./facts.ts";
+import { laterOf, tick } from "./hlc.ts";
+
+/** Beyond this the server puts its own time on a row. */
+export const maxAheadMs = 60_000;
+
+// One fact is written for so many milliseconds of readings; a restart skips what is left of them.
+const reservedMs = 2_000;
+
+export interface WriteClockParts {
+  readonly facts: Facts;
+  /** The server's time as this machine knows it, in milliseconds. */
+  readonly now: () => number;
+  /** Different for each process. */
+  readonly writer: string;
+  readonly log: Log;
+}
+
+/** Whether the server would not take `hlc` as it is: its writer's clock was wrong. */
+export function isAhead(hlc: Hlc, serverNowMs: number): boolean {
+  return hlc.ms > serverNowMs + maxAheadMs;
+}
+
+/**
+ * The readings for this process's writes: each later than the one before, than what it has seen of others, and than what a process
+ * before it wrote to the same store. It goes back in one case only: when it turns out to be ahead beyond the server's bound.
+ */
+export class WriteClock {
+  readonly #parts: WriteClockParts;
+  #last: Hlc;
+  #limitMs: number;
+
+  constructor(parts: WriteClockParts) {
+    this.#parts = parts;
+    this.#limitMs = readNumber(parts.facts, "clock") ?? 0;
+    this.#last = { ms: this.#limitMs, counter: 0, writer: parts.writer };
+  }
+
+  /**
+   * The reading for a write that replaces `held`. What says how far readings may go is given to the store before the write can be, and
+   * the store makes things durable in the order in which it gets them.
+   */
+  stamp(held?: Hlc): Hlc {
+    const nowMs = this.#parts.now();
+    if (isAhead(this.#last, nowMs)) this.#last = { ms: nowMs, counter: 0, writer: this.#last.writer };
+    if (held !== undefined) this.witness(held);
+    this.#last = tick(nowMs, this.#last);
+    this.#reserve();
+    return this.#last;
+  }
+
+  /** Whatever is written from now on is later than `seen`, unless that is out of bounds. */
+  witness(seen: Hlc): void {
+    if (isAhead(seen, this.#parts.now())) return;
+    this.#last = { ...laterOf(this.#last, seen), writer: this.#parts.writer };
+  }
+
+  #reserve(): void {
+    const { facts, log } = this.#parts;
+    const { ms } = this.#last;
+    if (ms <= this.#limitMs && this.#limitMs <= ms + maxAheadMs) return;
+    this.#limitMs = ms + reservedMs;
+    facts.writeFact("clock", String(this.#limitMs)).catch((error: unknown) => {
+      log("error", "the write clock could not be kept", { error: toError(error) });
+    });
+  }
+}
