@@ -27,6 +27,7 @@ const names = [
   "FEDERATION_BROADCAST_LATENCY",
   "FEDERATION_VECTOR_BACKEND",
   "FEDERATION_SYNC_INTERVAL",
+  "FEDERATION_DATA_DIR",
 ] as const;
 
 /** Whether this code was sent to somebody: a page or a worker of a page, where secrets must not be. */

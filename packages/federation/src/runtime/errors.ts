@@ -15,6 +15,9 @@ export type FederationErrorCode =
   | "schema_version" // the applied migrations are older or newer than this library
   | "too_large" // over a size limit
   | "unsupported" // this runtime or this version cannot do it
+  | "locked" // another process, or another store of this one, has the folder
+  | "storage" // the disk refused: full, read-only, gone
+  | "damaged" // what is stored on this machine is not what was written
   | "server" // the server failed in a way that has no code of its own here
   | "protocol"; // the peer sent something this version cannot read
 
