@@ -75,4 +75,8 @@ test("a room that passes its threshold still lists everybody, and so does one th
       .toSorted(),
   ).toEqual(["d", "e", "late"]);
   expect((await late.getStats()).roster).toBe("presence");
+  // So near to the threshold a newcomer does not rely on presence, which some may not have begun.
+  const newcomer = await bench.open("newcomer", { rosterThreshold: 4 });
+  expect((await newcomer.getStats()).roster).toBe("sessions");
+  await until(newcomer, ["agent:join"], () => newcomer.getActiveAgents().length === 4);
 });

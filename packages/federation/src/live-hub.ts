@@ -219,7 +219,7 @@ export class LiveHub {
         random: options.random,
         log: options.log,
         isRoomJoined: () => this.#room.joined !== undefined,
-        listSessions: () => this.connection.call("list_sessions"),
+        listSessions: () => this.connection.callForRows("list_sessions"),
         onChanges: (changes) => this.#tellChanges(changes),
         onSync: () => this.#tellSync(),
       },

@@ -76,9 +76,11 @@ export class Presence {
    */
   async start(): Promise<void> {
     await this.#syncSessions();
-    this.#mode = nextRosterMode("presence", this.roster.instances, this.#options.rosterThreshold);
+    const { rosterThreshold } = this.#options;
+    // Not far below the threshold some may not have begun to be seen by presence.
+    this.#mode = nextRosterMode("sessions", this.roster.instances, rosterThreshold);
     if (this.#mode === "sessions") this.#apply(this.roster.countSessions(true, this.#parts.clock.now()));
-    else this.#isTracking = true;
+    this.#isTracking = this.roster.instances <= rosterThreshold;
     this.#track();
     this.#scope.run((signal) => this.#relist(signal));
   }
@@ -89,7 +91,9 @@ export class Presence {
     channel.on("presence", { event: "sync" }, () => {
       if (isSynced) return;
       isSynced = true;
-      const all = Object.entries(channel.presenceState()).flatMap(([key, metas]) => sightings(key, metas));
+      const all = Object.entries(channel.presenceState()).flatMap(([key, metas]) =>
+        this.#sightings(key, metas),
+      );
       this.#apply(this.roster.syncPresence(all, this.#parts.clock.now()));
       this.#parts.onSync();
     });
@@ -98,14 +102,14 @@ export class Presence {
       { event: "join" },
       ({ key, newPresences }: { key: string; newPresences: unknown }) => {
         if (isSynced)
-          this.#apply(this.roster.sawPresence(sightings(key, newPresences), this.#parts.clock.now()));
+          this.#apply(this.roster.sawPresence(this.#sightings(key, newPresences), this.#parts.clock.now()));
       },
     );
     channel.on(
       "presence",
       { event: "leave" },
       ({ key, leftPresences }: { key: string; leftPresences: unknown }) => {
-        const lost: Lost[] = sightings(key, leftPresences).map(({ ref, presence }) => ({
+        const lost: Lost[] = this.#sightings(key, leftPresences).map(({ ref, presence }) => ({
           agentId: presence.agent_id,
           ref,
         }));
@@ -216,27 +220,32 @@ export class Presence {
   }
 
   #reviewMode(): void {
+    this.#reviewTracking();
     const next = nextRosterMode(this.#mode, this.roster.instances, this.#options.rosterThreshold);
     if (next === this.#mode) return;
-    const { clock, random, log } = this.#parts;
+    const { clock, log } = this.#parts;
     this.#mode = next;
     log("info", "the list of agents has another source", { source: next, instances: this.roster.instances });
     if (next === "sessions") {
-      this.#cancel("begin");
       this.#cancel("hide");
       this.#apply(this.roster.countSessions(true, clock.now()));
       this.#scope.run(() => this.#readSessions());
       return;
     }
-    if (!this.#isTracking) {
-      this.#after("begin", random() * beginTrackingWithinMs, () => {
-        this.#isTracking = true;
-        this.#track();
-      });
-    }
     this.#after("hide", hideSessionsAfterMs, () =>
       this.#apply(this.roster.countSessions(false, clock.now())),
     );
+  }
+
+  /** Whoever was silent in a large room is seen as soon as the room is small enough, before anybody looks at presence alone. */
+  #reviewTracking(): void {
+    if (this.#isTracking) return;
+    if (this.roster.instances > this.#options.rosterThreshold) return this.#cancel("begin");
+    if (this.#timers.has("begin")) return;
+    this.#after("begin", this.#parts.random() * beginTrackingWithinMs, () => {
+      this.#isTracking = true;
+      this.#track();
+    });
   }
 
   async #relist(signal: AbortSignal): Promise<void> {
@@ -305,14 +314,15 @@ export class Presence {
     this.#timers.get(name)?.();
     this.#timers.delete(name);
   }
-}
 
-/** What supabase-js keeps under a presence key; what does not parse is not there. */
-function sightings(key: string, metas: unknown): Sighting[] {
-  if (!Array.isArray(metas)) return [];
-  return metas.flatMap((meta: unknown) => {
-    const presence = parsePresence(meta, key);
-    const ref = isRecord(meta) ? stringField(meta, "presence_ref") : undefined;
-    return presence === undefined || ref === undefined ? [] : [{ ref, presence }];
-  });
+  /** What supabase-js keeps under a presence key; what does not parse, or names another tenant, is not there. */
+  #sightings(key: string, metas: unknown): Sighting[] {
+    if (!Array.isArray(metas)) return [];
+    return metas.flatMap((meta: unknown) => {
+      const presence = parsePresence(meta, key);
+      const ref = isRecord(meta) ? stringField(meta, "presence_ref") : undefined;
+      const isOurs = presence !== undefined && presence.tenant_id === this.#options.tenantId;
+      return isOurs && ref !== undefined ? [{ ref, presence }] : [];
+    });
+  }
 }

@@ -130,6 +130,21 @@ test("the answer to a question about the sessions is not newer than what was hea
   expect(roster.agents().map((agent) => agent.agent_id)).toEqual(["new"]);
 });
 
+test("a presence that no session stands behind is nobody's, until there is one", () => {
+  const roster = make();
+  roster.sawPresence([see("1", "real"), see("2", "forged")], 10);
+  roster.sawPresence([{ ref: "3", presence: presence("real", "forged-instance", "busy") }], 10);
+  expect(roster.instances).toBe(3);
+  expect(names(roster.syncSessions([presence("real")], 10, 11))).toEqual([]); // asked when they were just seen
+  expect(names(roster.syncSessions([presence("real")], 20, 21))).toEqual(["update real"]);
+  expect(roster.agents().find((agent) => agent.agent_id === "real")?.status).toBe("online");
+  expect(names(roster.due(21 + graceMs))).toEqual(["leave forged"]);
+  expect(roster.instances).toBe(1);
+  roster.sawSession(presence("forged"), 5_000);
+  expect(roster.instances).toBe(2);
+  expect(names(roster.syncPresence([see("1", "real"), see("2", "forged")], 6_000))).toEqual(["join forged"]);
+});
+
 type Step = {
   readonly type: "see" | "lose" | "wait";
   readonly agent: number;

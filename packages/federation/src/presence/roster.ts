@@ -23,12 +23,19 @@ export interface RosterChange {
 
 interface Entry {
   /** By presence reference, newest last. */
-  readonly byRef: Map<string, AgentPresence>;
+  readonly byRef: Map<string, SeenPresence>;
   /** By instance: what the sessions in the database say, newest last. */
   readonly bySession: Map<string, SeenSession>;
   /** What watchers were told last; empty before the join. */
   told: readonly AgentPresence[];
   goneAtMs: number | undefined;
+}
+
+interface SeenPresence {
+  readonly presence: AgentPresence;
+  readonly seenAtMs: number;
+  /** The database knows of no such process: anybody in the room can claim to be anybody. */
+  isDenied: boolean;
 }
 
 // By then the session of a dead process has timed out as well.
@@ -68,13 +75,13 @@ export class Roster {
     for (const [agentId, entry] of this.#entries) {
       for (const ref of entry.byRef.keys()) if (!seen.has(ref)) lost.push({ agentId, ref });
     }
-    for (const { ref, presence } of sightings) this.#see(ref, presence);
+    for (const { ref, presence } of sightings) this.#see(ref, presence, nowMs);
     for (const each of lost) this.#lose(each, nowMs);
     return this.#settleAll(nowMs);
   }
 
   sawPresence(sightings: readonly Sighting[], nowMs: number): RosterChange[] {
-    for (const { ref, presence } of sightings) this.#see(ref, presence);
+    for (const { ref, presence } of sightings) this.#see(ref, presence, nowMs);
     return this.#settleSome(new Set(sightings.map(({ presence }) => presence.agent_id)), nowMs);
   }
 
@@ -84,14 +91,18 @@ export class Roster {
   }
 
   /**
-   * All sessions that lived at `askedAtMs`: what is not in it has ended, apart from what was heard of since. The answer to a question may
-   * be older than the news.
+   * All sessions that lived at `askedAtMs`: what is not in it has ended, apart from what was heard of since, and a presence that was seen
+   * before and has no session is nobody's. The answer to a question may be older than the news.
    */
   syncSessions(sessions: readonly AgentPresence[], askedAtMs: number, nowMs: number): RosterChange[] {
     for (const [instance, lostAtMs] of this.#lostAtMs)
       if (nowMs - lostAtMs > forgetLostMs) this.#lostAtMs.delete(instance);
-    for (const { bySession } of this.#entries.values()) {
+    const living = new Set(sessions.map(processOf));
+    for (const { byRef, bySession } of this.#entries.values()) {
       for (const [instance, { seenAtMs }] of bySession) if (seenAtMs < askedAtMs) bySession.delete(instance);
+      for (const seen of byRef.values())
+        if (seen.seenAtMs < askedAtMs)
+          seen.isDenied = !living.has(processOf(seen.presence)) && !bySession.has(seen.presence.instance_id);
     }
     for (const session of sessions) {
       const { bySession } = this.#entry(session.agent_id);
@@ -105,7 +116,9 @@ export class Roster {
   /** A session was opened or changed. */
   sawSession(session: AgentPresence, nowMs: number): RosterChange[] {
     this.#lostAtMs.delete(session.instance_id);
-    const { bySession } = this.#entry(session.agent_id);
+    const { byRef, bySession } = this.#entry(session.agent_id);
+    for (const seen of byRef.values())
+      if (seen.presence.instance_id === session.instance_id) seen.isDenied = false;
     bySession.delete(session.instance_id); // the newest goes last
     bySession.set(session.instance_id, { presence: session, seenAtMs: nowMs });
     return this.#settleSome(new Set([session.agent_id]), nowMs);
@@ -118,7 +131,7 @@ export class Roster {
     entry.bySession.delete(instanceId);
     this.#lostAtMs.set(instanceId, nowMs);
     if (!isFinal) return this.#settleSome(new Set([agentId]), nowMs);
-    for (const [ref, presence] of entry.byRef)
+    for (const [ref, { presence }] of entry.byRef)
       if (presence.instance_id === instanceId) entry.byRef.delete(ref);
     if (this.#visible(entry).length > 0 || agentId === this.#options.selfId)
       return this.#settleSome(new Set([agentId]), nowMs);
@@ -183,25 +196,28 @@ export class Roster {
   get instances(): number {
     const seen = new Set<string>();
     for (const entry of this.#entries.values()) {
-      for (const presence of entry.byRef.values()) seen.add(presence.instance_id);
+      for (const { presence, isDenied } of entry.byRef.values())
+        if (!isDenied) seen.add(presence.instance_id);
       for (const instance of entry.bySession.keys()) seen.add(instance);
     }
     return seen.size;
   }
 
-  #see(ref: string, presence: AgentPresence): void {
+  #see(ref: string, presence: AgentPresence, nowMs: number): void {
     const { byRef } = this.#entry(presence.agent_id);
     byRef.delete(ref); // the newest goes last
-    byRef.set(ref, presence);
+    byRef.set(ref, { presence, seenAtMs: nowMs, isDenied: false });
     this.#lostAtMs.delete(presence.instance_id);
   }
 
   #lose({ agentId, ref }: Lost, nowMs: number): void {
     const entry = this.#entries.get(agentId);
-    const presence = entry?.byRef.get(ref);
+    const presence = entry?.byRef.get(ref)?.presence;
     if (entry === undefined || presence === undefined) return;
     entry.byRef.delete(ref);
-    const isStillSeen = [...entry.byRef.values()].some((other) => other.instance_id === presence.instance_id);
+    const isStillSeen = [...entry.byRef.values()].some(
+      (other) => other.presence.instance_id === presence.instance_id,
+    );
     if (isStillSeen) return; // an update: the new reference came first
     entry.bySession.delete(presence.instance_id);
     this.#lostAtMs.set(presence.instance_id, nowMs);
@@ -226,7 +242,8 @@ export class Roster {
     const byInstance = new Map<string, AgentPresence>();
     if (this.#countsSessions)
       for (const [instance, { presence }] of entry.bySession) byInstance.set(instance, presence);
-    for (const presence of entry.byRef.values()) {
+    for (const { presence, isDenied } of entry.byRef.values()) {
+      if (isDenied) continue;
       byInstance.delete(presence.instance_id);
       byInstance.set(presence.instance_id, presence);
     }
@@ -273,6 +290,10 @@ export class Roster {
     if (entry.bySession.size === 0) this.#entries.delete(agentId);
     return presences.length === 0 ? [] : [{ type: "leave", agentId, presences, reason }];
   }
+}
+
+function processOf({ agent_id, instance_id }: AgentPresence): string {
+  return `${agent_id} ${instance_id}`;
 }
 
 // The time at which it was said is not what was said.
