@@ -12,7 +12,7 @@ const longestText = 65_536;
 const decoder = new TextDecoder();
 
 export interface WordIndexOptions {
-  /** A search pauses as soon as it has held the event loop for so long; default 4. */
+  /** A search pauses as soon as it has held the event loop for so long; default 2. */
   readonly sliceMs?: number | undefined;
   /** Milliseconds from any start. */
   readonly now?: (() => number) | undefined;
@@ -28,7 +28,7 @@ export interface WordIndexOptions {
  */
 export function createWordIndex(tables: WordTables, options: WordIndexOptions = {}): WordIndex {
   return new PagedWordIndex(tables, {
-    sliceMs: options.sliceMs ?? 4,
+    sliceMs: options.sliceMs ?? 2,
     now: options.now ?? (() => performance.now()),
     pause: options.pause ?? letOthersRun,
   });

@@ -39,3 +39,18 @@ test("a run of letters without end is found by its beginning", () => {
   expect(wordsOf("𠀀".repeat(200))).toEqual(["𠀀".repeat(63)]);
   expect(wordsOf(`aaa${"𠀀".repeat(200)}`)).toEqual([`aaa${"𠀀".repeat(63)}`]);
 });
+
+// Right: what to_tsvector('simple', …) gives in PostgreSQL 18, sorted.
+test.each([
+  [
+    `The quick brown fox (2nd edition) jumped: "don't panic", said 42 agents!`,
+    "2nd 42 agents brown don edition fox jumped panic quick said t the",
+  ],
+  ["Größe ÜBER straße", "größe straße über"],
+  ["snake_case camelCase abc123 123abc 0x1F", "0x1f 123abc abc123 camelcase case snake"],
+  ["what's 50% of $100? C++ C#", "100 50 c of s what"],
+  ["<b>bold</b> a&b 漢字かな 東京 に", "a b bold に 東京 漢字かな"],
+  ["поиск ИДЁТ हिन्दी में खोज", "идёт поиск खोज में हिन्दी"],
+])("prose is cut as Postgres cuts it: %s", (text, lexemes) => {
+  expect([...new Set(wordsOf(text))].sort().join(" ")).toBe(lexemes);
+});

@@ -20,10 +20,10 @@ let scratch = new Uint8Array(4096);
 /**
  * Calls `visit` with every word of a text, in order: runs of letters and digits, in NFKC and lower case, without stemming.
  *
- * Agrees with Postgres' `simple` configuration on plain prose. It differs where Postgres' parser knows more than words: of an
- * address, a host, a path, a version or a hyphenated word Postgres keeps the whole as well, and `-5` or `3.14` as a number, of which here
- * are only the parts; it leaves out tags such as `<b>`, which are words here. Postgres does not fold width and ligatures (NFKC), and its lower
- * case is that of the database's locale. Chinese, Japanese and Thai are cut in neither: a run of letters is one word, found by its beginning.
+ * Agrees with Postgres' `simple` configuration on prose. It differs where Postgres' parser sees more than words: an address, a name with dots, a path
+ * (`and/or` is one), a version and a number with sign or fraction are one word there and several here; of a hyphenated word Postgres keeps the
+ * whole beside the parts; entities (`&amp;`) it leaves out. It does not fold width, ligatures and combining accents (NFKC). Chinese,
+ * Japanese and Thai are cut in neither: a run of letters is one word, found by its beginning.
  */
 export function eachWord(text: string, visit: VisitWord): void {
   if (!beyondAscii.test(text)) return eachAsciiWord(text, visit);
