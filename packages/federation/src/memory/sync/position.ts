@@ -1,4 +1,4 @@
-import { isRecord, stringField } from "../../runtime/json.ts";
+import { isRecord, numberField, stringField } from "../../runtime/json.ts";
 
 /*  none ──first pull──▶ loading ──done──▶ live ──reset, other filter──▶ comparing ──done──▶ live
  *                       loading ──reset──▶ comparing ──reset──▶ comparing (from the start) */
@@ -37,6 +37,25 @@ export function decodePosition(text: string): Position | undefined {
   }
 }
 
+/** Up to where listeners were told, and when the server said what was there. */
+export interface Told {
+  readonly cursor: string;
+  readonly atMs: number;
+}
+
+export function encodeTold(told: Told): string {
+  return JSON.stringify(told);
+}
+
+export function decodeTold(text: string | undefined): Told | undefined {
+  if (text === undefined || text === "") return undefined;
+  const value: unknown = JSON.parse(text);
+  if (!isRecord(value)) return undefined;
+  const cursor = stringField(value, "cursor");
+  const atMs = numberField(value, "atMs");
+  return cursor === undefined || atMs === undefined ? undefined : { cursor, atMs };
+}
+
 /**
  * Where a process begins: at what is durable, but not after `told`, so that listeners learn of what a process before this one took and
  * had no time to tell. With another filter than the last time, what was passed over may be wanted: everything is compared.
@@ -49,6 +68,6 @@ export function startingPosition(
   if (kept === undefined) return { phase: "loading", cursor: undefined, filterKey };
   const position = decodePosition(kept);
   if (position === undefined || position.filterKey !== filterKey) return { phase: "comparing", filterKey };
-  if (position.phase === "live" && told !== undefined && told !== "") return { ...position, cursor: told };
+  if (position.phase === "live" && told !== undefined) return { ...position, cursor: told };
   return position;
 }

@@ -7,7 +7,7 @@ import { Comparison } from "./comparison.ts";
 import type { Doubts } from "./doubts.ts";
 import { readIds } from "./facts.ts";
 import { compareHlc } from "./hlc.ts";
-import { encodePosition, startingPosition, type Position } from "./position.ts";
+import { decodeTold, encodePosition, encodeTold, startingPosition, type Position } from "./position.ts";
 import type { Ask } from "./pusher.ts";
 import type { ServerTime } from "./server-time.ts";
 import type { PullAnswer, SyncServer } from "./sync-server.ts";
@@ -37,13 +37,17 @@ export class Puller {
   #position: Position;
   #comparison: Comparison | undefined;
   #untold: ReadonlySet<string>;
-  /** What this process brought to the server and has not heard of again: to be told, although it is here already. */
+  /** When the server gave the last page that was told to its end, by its own time. */
+  #toldAtMs: number;
+  /** What this process sent to the server and has not heard of again: to be told, although it is here already. */
   readonly #owed = new Set<string>();
 
   constructor(parts: PullerParts) {
     const { store, filterKey } = parts;
     this.#parts = parts;
-    this.#position = startingPosition(store.readFact("cursor"), store.readFact("told"), filterKey);
+    const told = decodeTold(store.readFact("told"));
+    this.#position = startingPosition(store.readFact("cursor"), told?.cursor, filterKey);
+    this.#toldAtMs = told?.atMs ?? Infinity;
     this.#untold = new Set(readIds(store, "untold"));
   }
 
@@ -51,8 +55,8 @@ export class Puller {
     return this.#position;
   }
 
-  /** The server took these from us. */
-  brought(ids: readonly string[]): void {
+  /** The server may have these from us. */
+  sending(ids: readonly string[]): void {
     for (const id of ids) this.#owed.add(id);
   }
 
@@ -102,17 +106,17 @@ export class Puller {
     }
   }
 
-  async #load({ rows, cursor, done }: PullAnswer): Promise<void> {
+  async #load({ rows, cursor, done, serverTimeMs }: PullAnswer): Promise<void> {
     const { store, admission } = this.#parts;
     const taken = rows.map(({ row }) => row).filter((row) => admission.takes(row));
     const owed = taken.filter(({ id }) => this.#owed.has(id));
     const changes = owed.flatMap((row) => changesOf(row, store.get(row.id)));
-    if (done) await this.#goLive(taken, cursor);
+    if (done) await this.#goLive(taken, cursor, serverTimeMs);
     else await this.#move({ ...this.#position, phase: "loading", cursor }, taken);
     this.#tell(changes);
   }
 
-  async #follow({ rows, cursor }: PullAnswer): Promise<void> {
+  async #follow({ rows, cursor, serverTimeMs }: PullAnswer): Promise<void> {
     const { store, admission } = this.#parts;
     if (rows.length === 0 && this.#position.phase === "live" && this.#position.cursor === cursor) return;
     const taken = rows.map(({ row }) => row).filter((row) => admission.takes(row));
@@ -120,10 +124,10 @@ export class Puller {
     await this.#move({ ...this.#position, phase: "live", cursor }, taken);
     // Readable by now. Should the process end before all are told, the next one begins where telling ended.
     this.#tell(changes);
-    await store.writeFact("told", cursor);
+    await this.#toldUpTo(cursor, serverTimeMs);
   }
 
-  async #compare({ rows, cursor, done }: PullAnswer, signal: AbortSignal): Promise<void> {
+  async #compare({ rows, cursor, done, serverTimeMs }: PullAnswer, signal: AbortSignal): Promise<void> {
     const { store, admission } = this.#parts;
     const comparison = (this.#comparison ??= new Comparison());
     const taken: MemoryRow[] = [];
@@ -137,8 +141,8 @@ export class Puller {
       } else if (admission.takes(row)) {
         taken.push(row);
         const isNews = held === undefined || compareHlc(held.hlc, row.hlc) < 0;
-        if (isNews || this.#untold.has(row.id) || this.#owed.has(row.id))
-          changes.push(...changesOf(row, held));
+        const isOwed = this.#owed.has(row.id) || Date.parse(row.updated_at) >= this.#toldAtMs;
+        if (isNews || isOwed || this.#untold.has(row.id)) changes.push(...changesOf(row, held));
       }
     }
     await this.#remember(changes);
@@ -148,7 +152,7 @@ export class Puller {
     comparison.cursor = cursor;
     if (!done) return;
     await this.#sweep(comparison, signal);
-    await this.#goLive([], cursor);
+    await this.#goLive([], cursor, serverTimeMs);
     await this.#allTold();
     this.#comparison = undefined;
   }
@@ -160,24 +164,25 @@ export class Puller {
       if (comparison.hasSeen(row.id)) continue;
       slice.push(row.id);
       if (slice.length < readAtOnce) continue;
-      await this.#readAgain(slice, { tells: true }, signal);
+      await this.#readAgain(slice, { tellsFound: true }, signal);
       slice = [];
     }
-    await this.#readAgain([...slice, ...comparison.newerHere], { tells: true }, signal);
+    await this.#readAgain([...slice, ...comparison.newerHere], { tellsFound: true }, signal);
   }
 
   async #resolveDoubts(signal: AbortSignal): Promise<void> {
     const { doubts } = this.#parts;
     if (doubts.isEmpty) return;
     const doubted = doubts.all();
-    await this.#readAgain([...doubted.keys()], { tells: false }, signal);
+    // What is found was told when it was pulled, or will be.
+    await this.#readAgain([...doubted.keys()], { tellsFound: false }, signal);
     await doubts.resolved(doubted);
   }
 
   /** Afterwards each id is here as the server has it, or waits in the outbox. */
   async #readAgain(
     ids: readonly string[],
-    { tells }: { readonly tells: boolean },
+    { tellsFound }: { readonly tellsFound: boolean },
     signal: AbortSignal,
   ): Promise<void> {
     const { store, server, ask, admission, time } = this.#parts;
@@ -194,11 +199,10 @@ export class Puller {
       await store.apply(
         [...rows.values()].filter((row) => held.get(row.id) !== undefined || admission.takes(row)),
       );
-      if (!tells) continue;
       const changes = wrong.flatMap(([id, mine]) => {
         const row = rows.get(id);
         if (mine === undefined || (row === undefined && store.get(id) !== undefined)) return [];
-        if (row !== undefined) return changesOf(row, mine);
+        if (row !== undefined) return tellsFound ? changesOf(row, mine) : [];
         return mine.deleted_at === null ? goneChange(mine, time.now()) : [];
       });
       this.#tell(changes);
@@ -216,9 +220,14 @@ export class Puller {
     await this.#move({ phase: "comparing", filterKey: this.#parts.filterKey }, []);
   }
 
-  async #goLive(rows: readonly MemoryRow[], cursor: string): Promise<void> {
-    await this.#parts.store.writeFact("told", cursor);
+  async #goLive(rows: readonly MemoryRow[], cursor: string, atMs: number): Promise<void> {
+    await this.#toldUpTo(cursor, atMs);
     await this.#move({ phase: "live", cursor, filterKey: this.#parts.filterKey }, rows);
+  }
+
+  async #toldUpTo(cursor: string, atMs: number): Promise<void> {
+    await this.#parts.store.writeFact("told", encodeTold({ cursor, atMs }));
+    this.#toldAtMs = atMs;
   }
 
   /** Position and rows become durable together, or neither does. */

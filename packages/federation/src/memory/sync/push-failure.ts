@@ -35,16 +35,8 @@ export function afterPushFailure({ error, rows, strikes }: FailedBatch): AfterFa
     case "invalid_state":
       if (rows > 1) return "smaller_later";
       return strikes >= maxStrikes ? "refuse" : "later";
-    case "unreachable":
-    case "busy":
-    case "closed":
-    case "unauthorized":
-    case "forbidden":
-    case "credentials":
-    case "schema_missing":
-    case "schema_version":
-    case "unsupported":
-    case "protocol":
+    // Nobody answers, or nobody may ask: that says nothing of the rows.
+    default:
       return "later";
   }
 }

@@ -26,8 +26,8 @@ export interface PusherParts {
   readonly learnTime: () => Promise<unknown>;
   /** How many requests other than pushes were answered so far. */
   readonly answered: () => number;
-  /** The server has these now, as we have them. */
-  readonly onBrought: (ids: readonly string[]) => void;
+  /** From now on the server may have these as we have them, whether or not it gets to say so. */
+  readonly onSending: (ids: readonly string[]) => void;
   readonly onSettled: (settled: PushSummary) => void;
   readonly onRefused: (letters: readonly DeadLetter[]) => void;
 }
@@ -87,8 +87,9 @@ export class Pusher {
   }
 
   async #push(entries: readonly OutboxEntry[], signal: AbortSignal): Promise<PushSummary> {
-    const { server, ask, time, store } = this.#parts;
+    const { server, ask, time, store, onSending } = this.#parts;
     const rows = entries.map(({ row }) => row);
+    onSending(rows.map(({ id }) => id));
     const sentMs = time.now();
     let answers: readonly PushAnswer[];
     try {
@@ -133,11 +134,10 @@ export class Pusher {
   }
 
   async #settle(entries: readonly OutboxEntry[], answers: readonly PushAnswer[]): Promise<PushSummary> {
-    const { store, doubts, time, writeClock, onBrought, onSettled, onRefused } = this.#parts;
+    const { store, doubts, time, writeClock, onSettled, onRefused } = this.#parts;
     const results: PushResult[] = [];
     const letters: DeadLetter[] = [];
     const doubted: string[] = [];
-    const brought: string[] = [];
     entries.forEach(({ row, place }, index) => {
       const answer = answers[index]!; // as many as entries, looked at above
       if (answer.outcome === "refused") {
@@ -148,12 +148,10 @@ export class Pusher {
         return;
       }
       results.push({ outcome: answer.outcome, place, row: answer.row });
-      if (answer.outcome === "applied") brought.push(row.id);
       writeClock.witness(answer.row.hlc);
       // It took the place of what others wrote since, which we may have passed over for our clock's sake.
       if (compareHlc(answer.row.hlc, row.hlc) < 0) doubted.push(row.id);
     });
-    onBrought(brought);
     await doubts.add(doubted);
     await store.settle(results);
     const settled = { pushed: results.length - letters.length, refused: letters.length };

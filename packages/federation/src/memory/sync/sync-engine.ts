@@ -104,7 +104,7 @@ export class SyncEngine {
       ...shared,
       learnTime: () => this.#pulls.force(),
       answered: () => this.#answered,
-      onBrought: (ids) => this.#puller.brought(ids),
+      onSending: (ids) => this.#puller.sending(ids),
       onSettled: ({ pushed, refused }) => {
         this.#pushed += pushed;
         // Refused rows are not what the server has: the pulling side puts that right.
