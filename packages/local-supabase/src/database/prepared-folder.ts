@@ -87,7 +87,7 @@ const unusedMs = 30 * 86_400_000;
 
 async function initialize(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const database = new PgliteDatabase(await startPglite(folder));
+  const database = new PgliteDatabase(await startPglite(folder, []));
   try {
     await bootstrap(database);
     // Nobody makes databases in here: without the templates a copy is 330 files and 10 MB instead of 1,000 and 25.

@@ -5,8 +5,10 @@ import { LocalSupabaseError } from "../../start-error.ts";
 import { databaseError } from "../database-errors.ts";
 import { DatabaseError, type Database } from "../database.ts";
 import { applyMigrations } from "../migrations/apply-migrations.ts";
+import { readMigrations } from "../migrations/read-migrations.ts";
 import { openNative } from "../open-native.ts";
 import { openPglite } from "../open-pglite.ts";
+import { optionalExtensions } from "../pglite.ts";
 import { startUpkeep, type Upkeep } from "../upkeep.ts";
 import type { WorkerMessage, WorkerRequest, WorkerSettings } from "./messages.ts";
 import { Progress } from "./progress.ts";
@@ -59,7 +61,15 @@ async function openSource(onStep: () => void): Promise<Database> {
     post({ type: "progress", text: "preparing the database for the first start, some seconds" });
   // Whoever asked is answered first; then the main thread starts another worker.
   const onCrash = (): void => void setImmediate(() => process.exit(1));
-  return await openPglite({ dataDir: source.folder, onSlow, onStep, onCrash });
+  return await openPglite({ dataDir: source.folder, extensions: namedExtensions(), onSlow, onStep, onCrash });
+}
+
+/** Only a migration can create an extension; what the words of one may mean is loaded. */
+function namedExtensions(): string[] {
+  const { migrationsDir } = settings;
+  const scripts =
+    migrationsDir === undefined ? [] : readMigrations(migrationsDir).map(({ script }) => script);
+  return optionalExtensions.filter((name) => scripts.some((script) => script.toLowerCase().includes(name)));
 }
 
 function serve({ database, rest, upkeep }: Parts): void {
