@@ -20,7 +20,8 @@ export function winnerOf(held: Hlc, incoming: Hlc): Winner {
 /** The reading for a new write: later than `last`, and not before `nowMs`. */
 export function tick(nowMs: number, last: Hlc): Hlc {
   const { ms, counter, writer } = last;
-  if (nowMs > ms) return { ms: Math.floor(nowMs), counter: 0, writer };
+  const wholeMs = Math.floor(nowMs); // a corrected time has fractions, and two of them are one millisecond
+  if (wholeMs > ms) return { ms: wholeMs, counter: 0, writer };
   if (counter < maxCounter) return { ms, counter: counter + 1, writer };
   return { ms: ms + 1, counter: 0, writer };
 }

@@ -24,7 +24,8 @@ export const maxStrikes = 5;
 /** Pure. */
 export function afterPushFailure({ error, rows, strikes }: FailedBatch): AfterFailure {
   if (!isFederationError(error)) return "later";
-  switch (error.code) {
+  const { code } = error;
+  switch (code) {
     case "too_large":
     case "invalid_argument":
     case "conflict":

@@ -45,7 +45,8 @@ export class WriteClock {
    */
   stamp(held?: Hlc): Hlc {
     const nowMs = this.#parts.now();
-    if (isAhead(this.#last, nowMs)) this.#last = { ms: nowMs, counter: 0, writer: this.#last.writer };
+    if (isAhead(this.#last, nowMs))
+      this.#last = { ms: Math.floor(nowMs), counter: 0, writer: this.#last.writer };
     if (held !== undefined) this.witness(held);
     this.#last = tick(nowMs, this.#last);
     this.#reserve();
