@@ -16,8 +16,13 @@ export type { FederationTask, TaskAssignment, TaskPriority, TaskStatus } from ".
 
 export { createSupabaseAdapter, SupabaseFederationAdapter } from "./supabase-adapter.ts";
 export type { AdapterStats } from "./supabase-adapter.ts";
-export { createHashingEmbedder } from "./memory/hashing-embedder.ts";
-export type { Embed, HashingEmbedderOptions } from "./memory/hashing-embedder.ts";
+export { createHashingEmbedder } from "./memory/embed/hashing-embedder.ts";
+export type { HashingEmbedderOptions } from "./memory/embed/hashing-embedder.ts";
+export { createEmbedder } from "./memory/embed/create-embedder.ts";
+export type { EmbedderOptions } from "./memory/embed/create-embedder.ts";
+export { createHttpEmbedder } from "./memory/embed/create-http-embedder.ts";
+export type { HttpEmbedderOptions } from "./memory/embed/create-http-embedder.ts";
+export type { Embed, Embedder, EmbedOptions } from "./memory/embed/embed.ts";
 export type { AdapterOptions, SupabaseConfig } from "./memory/adapter-options.ts";
 export type { AgentSession } from "./memory/agent-session.ts";
 export type { MemoryChange } from "./memory/memory-subscription.ts";

@@ -22,7 +22,10 @@ import type { VectorBackend } from "./memory/vector-backend.ts";
 
 export type { AdapterOptions, SupabaseConfig } from "./memory/adapter-options.ts";
 export type { AgentSession } from "./memory/agent-session.ts";
-export { createHashingEmbedder, type Embed, type HashingEmbedderOptions } from "./memory/hashing-embedder.ts";
+export type { Embed, Embedder, EmbedOptions } from "./memory/embed/embed.ts";
+export { createEmbedder, type EmbedderOptions } from "./memory/embed/create-embedder.ts";
+export { createHttpEmbedder, type HttpEmbedderOptions } from "./memory/embed/create-http-embedder.ts";
+export { createHashingEmbedder, type HashingEmbedderOptions } from "./memory/embed/hashing-embedder.ts";
 export type { MemoryChange } from "./memory/memory-subscription.ts";
 export type { AgentMemory, MemoryMatch, MemoryScope, StoredMemory } from "./memory/memory.ts";
 export type { VectorBackend } from "./memory/vector-backend.ts";

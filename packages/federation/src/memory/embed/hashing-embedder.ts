@@ -1,5 +1,4 @@
-/** Turns texts into vectors of one dimension, in the order of the texts. What an LLM provider or a local model does has this shape too. */
-export type Embed = (texts: readonly string[]) => Promise<number[][]>;
+import type { Embedder, EmbedOptions } from "./embed.ts";
 
 export interface HashingEmbedderOptions {
   /** Length of the vectors, 16 to 4096; default 384. */
@@ -8,15 +7,19 @@ export interface HashingEmbedderOptions {
 
 /**
  * An embedder without a model: words and their letter triples are hashed onto the dimensions, so texts that share words are
- * near each other. It knows no synonyms. The same text gives the same vector everywhere; every vector has length 1.
+ * near each other. It knows no synonyms. The same text gives the same vector everywhere; every vector has length 1. Its model's name is `hashing`.
  */
-export function createHashingEmbedder({ dimensions = 384 }: HashingEmbedderOptions = {}): Embed {
+export function createHashingEmbedder({ dimensions = 384 }: HashingEmbedderOptions = {}): Embedder<number[]> {
   if (!Number.isInteger(dimensions) || dimensions < 16 || dimensions > 4096) {
     throw new RangeError(
       `createHashingEmbedder: expected dimensions to be an integer from 16 to 4096, got ${dimensions}`,
     );
   }
-  return async (texts) => texts.map((text) => hashText(text, dimensions));
+  const embed = async (texts: readonly string[], { signal }: EmbedOptions = {}): Promise<number[][]> => {
+    signal?.throwIfAborted();
+    return texts.map((text) => hashText(text, dimensions));
+  };
+  return Object.assign(embed, { model: "hashing", dimensions });
 }
 
 function hashText(text: string, dimensions: number): number[] {
