@@ -77,6 +77,22 @@ test("a signal that is aborted while the stack starts makes the start reject", a
   expect(existsSync(join(folder, "lock"))).toBe(false);
 });
 
+test("a start that waits for a slow migration ends when its signal is aborted", async () => {
+  const before = serversAndThreads();
+  writeFileSync(join(folder, "20260101000000_slow.sql"), "select pg_sleep(600)");
+  const controller = new AbortController();
+  const starting = startTestStack({
+    migrationsDir: folder,
+    signal: controller.signal,
+    log: (_level, message) => {
+      if (message === "a migration is applied") controller.abort(new Error("changed my mind"));
+    },
+  });
+  await expect(starting).rejects.toThrow("changed my mind");
+  await expect.poll(serversAndThreads).toEqual(before);
+  expect(privateFolders()).toEqual([]);
+});
+
 test("two stacks in one process know nothing of each other", async () => {
   const [one, other] = await Promise.all([startTestStack(), startTestStack()]);
   expect(one.anonKey).not.toBe(other.anonKey);

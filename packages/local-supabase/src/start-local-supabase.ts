@@ -67,6 +67,7 @@ async function start(
   const keyring = await createKeyring({ jwtSecret, jwks: options.jwks });
   const http = await HttpServer.listen({ host: options.host, port: options.port, log });
   cleanups.add(() => http.close());
+  options.signal?.throwIfAborted();
   const { backend, applied } = await Backend.open({
     source,
     rest: {
@@ -78,6 +79,7 @@ async function start(
     migrationsDir: options.migrationsDir,
     log,
     onProgress: options.onProgress,
+    signal: options.signal,
   });
   cleanups.add(() => backend.close());
   options.signal?.throwIfAborted();

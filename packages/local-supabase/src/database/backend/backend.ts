@@ -18,6 +18,8 @@ export interface BackendOptions {
   ) => void;
   /** A line for a person who waits. */
   readonly onProgress: (text: string) => void;
+  /** Ends the opening, however far it is; later aborts mean nothing. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Pending {
@@ -76,7 +78,7 @@ export class Backend {
   /** Resolves when the database is open, migrated and served; with the migrations applied now. */
   static async open(options: BackendOptions): Promise<{ backend: Backend; applied: readonly string[] }> {
     const backend = new Backend(options);
-    const thread = await backend.#openThread(options.migrationsDir);
+    const thread = await backend.#openThread(options.migrationsDir, options.signal);
     backend.#state = { name: "running", thread };
     return { backend, applied: thread.applied };
   }
@@ -98,11 +100,12 @@ export class Backend {
     this.#rejectAll(closedError());
   }
 
-  #openThread(migrationsDir: string | undefined): Promise<WorkerThread> {
+  #openThread(migrationsDir?: string, signal?: AbortSignal): Promise<WorkerThread> {
     const { source, rest } = this.#options;
     return WorkerThread.open(
       { source, rest, migrationsDir, progress: this.#progress.shared },
       { onMessage: (message) => this.#receive(message), onExit: (cause) => this.#exited(cause) },
+      signal,
     );
   }
 
@@ -181,7 +184,7 @@ export class Backend {
     this.#rejectInterrupted(this.#progress.request);
     this.#progress.clear();
     this.#state = { name: "restarting" };
-    this.#restart = this.#openThread(undefined).then(
+    this.#restart = this.#openThread().then(
       (thread) => this.#resume(thread),
       (error: Error) => this.#die(error),
     );

@@ -41,8 +41,9 @@ async function start(): Promise<Parts> {
   const progress = new Progress(settings.progress);
   const database = await openSource(() => progress.step());
   try {
-    const applied =
-      settings.migrationsDir === undefined ? [] : await applyMigrations(database, settings.migrationsDir);
+    const { migrationsDir } = settings;
+    const tell = (file: string): void => log("debug", "a migration is applied", { file });
+    const applied = migrationsDir === undefined ? [] : await applyMigrations(database, migrationsDir, tell);
     const rest = await createRest(database, settings.rest);
     post({ type: "ready", kind: database.kind, applied });
     return { database, rest, upkeep: startUpkeep(database, log) };

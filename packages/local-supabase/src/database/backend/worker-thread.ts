@@ -22,15 +22,25 @@ export class WorkerThread {
     this.#exited = exited;
   }
 
-  static open(settings: WorkerSettings, events: WorkerEvents): Promise<WorkerThread> {
+  /** An abort ends the worker wherever it is; the folder is then as after a kill. */
+  static open(
+    settings: WorkerSettings,
+    events: WorkerEvents,
+    signal: AbortSignal | undefined,
+  ): Promise<WorkerThread> {
     const worker = startWorker(settings);
+    const onAbort = (): void => void worker.terminate();
+    signal?.addEventListener("abort", onAbort, { once: true });
     let cause: Error | undefined;
     worker.on("error", (error: Error) => (cause = error));
     const exited = new Promise<void>((done) => worker.once("exit", () => done()));
     return new Promise((opened, failed) => {
       let problem: Error | undefined;
-      const exitedEarly = (): void =>
+      const exitedEarly = (): void => {
+        signal?.removeEventListener("abort", onAbort);
+        if (signal?.aborted === true) problem = toReason(signal.reason);
         failed(problem ?? cause ?? new Error("the database worker ended while it started"));
+      };
       worker.once("exit", exitedEarly);
       worker.on("message", (message: WorkerMessage) => {
         if (message.type === "unusable") {
@@ -38,6 +48,7 @@ export class WorkerThread {
           void worker.terminate();
         } else if (message.type === "ready") {
           worker.off("exit", exitedEarly);
+          signal?.removeEventListener("abort", onAbort);
           worker.once("exit", () => events.onExit(cause));
           opened(new WorkerThread(worker, message.applied, exited));
         } else {
@@ -76,6 +87,10 @@ function startWorker(settings: WorkerSettings): Worker {
     return import(${JSON.stringify(entry)});
   })`;
   return new Worker(script, { ...options, eval: true, execArgv: ["--conditions=@agent-federation/source"] });
+}
+
+function toReason(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
 }
 
 function toError({ code, message, remedy }: StartFailure): Error {

@@ -8,7 +8,11 @@ import { splitStatements, type Statement } from "./split-statements.ts";
  * Applies what is missing, each file in one transaction with the row that records it, as `postgres` with the limits that
  * role has. Two processes may do it at the same time. Resolves to the files that were applied now.
  */
-export async function applyMigrations(database: Database, folder: string): Promise<string[]> {
+export async function applyMigrations(
+  database: Database,
+  folder: string,
+  onBegin: (file: string) => void = () => undefined,
+): Promise<string[]> {
   const migrations = readMigrations(folder);
   await database.transaction(async (session) => {
     await actAsPostgres(session);
@@ -16,7 +20,7 @@ export async function applyMigrations(database: Database, folder: string): Promi
   });
   const applied: string[] = [];
   for (const migration of migrations) {
-    if (await applyOnce(database, migration)) applied.push(migration.file);
+    if (await applyOnce(database, migration, onBegin)) applied.push(migration.file);
   }
   return applied;
 }
@@ -30,7 +34,11 @@ const tableOfMigrations = [
   "alter table supabase_migrations.schema_migrations add column if not exists content_hash text",
 ];
 
-async function applyOnce(database: Database, migration: Migration): Promise<boolean> {
+async function applyOnce(
+  database: Database,
+  migration: Migration,
+  onBegin: (file: string) => void,
+): Promise<boolean> {
   return await database.transaction(async (session) => {
     const superuser = await actAsPostgres(session);
     await session.query("select pg_advisory_xact_lock(hashtext('supabase_migrations'))");
@@ -43,6 +51,7 @@ async function applyOnce(database: Database, migration: Migration): Promise<bool
       refuseChanged(migration, known[0] ?? undefined);
       return false;
     }
+    onBegin(migration.file);
     const statements = splitStatements(migration.script);
     for (const statement of statements) {
       try {
