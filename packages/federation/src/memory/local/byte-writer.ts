@@ -1,0 +1,69 @@
+const utf8 = new TextEncoder();
+
+/** Builds little-endian bytes; grows as needed. */
+export class ByteWriter {
+  #bytes: Uint8Array;
+  #view: DataView;
+  #length = 0;
+
+  constructor(capacity = 256) {
+    this.#bytes = new Uint8Array(capacity);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  uint8(value: number): void {
+    this.#view.setUint8(this.#take(1), value);
+  }
+
+  uint32(value: number): void {
+    this.#view.setUint32(this.#take(4), value, true);
+  }
+
+  /** Whole numbers up to 2^53 as well. */
+  float64(value: number): void {
+    this.#view.setFloat64(this.#take(8), value, true);
+  }
+
+  /** Length and UTF-8. Returns where the UTF-8 lies. */
+  text(value: string): { readonly start: number; readonly end: number } {
+    const lengthAt = this.#take(4);
+    this.#reserve(value.length * 3); // the most that UTF-8 needs
+    const { written } = utf8.encodeInto(value, this.#bytes.subarray(this.#length));
+    const start = this.#length;
+    this.#length += written;
+    this.#view.setUint32(lengthAt, written, true);
+    return { start, end: this.#length };
+  }
+
+  /** Length and bytes. Returns where the bytes lie. */
+  bytes(value: Uint8Array): { readonly start: number; readonly end: number } {
+    this.uint32(value.byteLength);
+    const start = this.#take(value.byteLength);
+    this.#bytes.set(value, start);
+    return { start, end: this.#length };
+  }
+
+  /** What was written; a view that later writes do not move. */
+  finish(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  #take(sizeBytes: number): number {
+    this.#reserve(sizeBytes);
+    const at = this.#length;
+    this.#length += sizeBytes;
+    return at;
+  }
+
+  #reserve(sizeBytes: number): void {
+    if (this.#length + sizeBytes <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + sizeBytes));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
+  }
+}

@@ -1,0 +1,178 @@
+import type { MemoryRow } from "../memory-row.ts";
+import { ByteReader } from "./byte-reader.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import type { DeadLetter } from "./local-store.ts";
+import { rowFromJson, rowToJson, vectorFromBytes, vectorToBytes } from "./row-codec.ts";
+import { factsOf } from "./row-facts.ts";
+import type { RowFacts } from "./row-facts.ts";
+
+/** A row as it is kept: bytes that the journal, the memory and the tables share. */
+export interface EncodedRow {
+  readonly json: Uint8Array;
+  readonly vector: Uint8Array | undefined;
+}
+
+/** What happens to the outbox entry of a row that is put. */
+export type OutboxChange = "keep" | "add" | "drop";
+
+/** What the journal records: results of decisions, so that replaying decides nothing. */
+export type Change =
+  | {
+      readonly kind: "put";
+      readonly id: string;
+      readonly outbox: OutboxChange;
+      readonly facts: RowFacts;
+      readonly encoded: EncodedRow;
+    }
+  | { readonly kind: "remove"; readonly id: string }
+  /** The outbox entry of the row is done with. */
+  | { readonly kind: "settle"; readonly id: string }
+  /** The outbox entry of the row becomes a dead letter. */
+  | { readonly kind: "refuse"; readonly letter: DeadLetter }
+  /** There is no dead letter at this place any more. */
+  | { readonly kind: "release"; readonly place: number }
+  | { readonly kind: "fact"; readonly name: string; readonly value: string };
+
+const kinds = ["put", "remove", "settle", "refuse", "release", "fact"] as const;
+const outboxChanges: readonly OutboxChange[] = ["keep", "add", "drop"];
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Collects the changes of one record, all or none of which will happen. */
+export class ChangeWriter {
+  readonly #writer: ByteWriter;
+  readonly #unfinished: ((body: Uint8Array) => Change)[] = [];
+
+  constructor(tenant: string, capacity?: number) {
+    this.#writer = new ByteWriter(capacity);
+    this.#writer.text(tenant);
+  }
+
+  put(row: MemoryRow, outbox: OutboxChange): void {
+    const facts = factsOf(row);
+    this.#begin("put");
+    this.#writer.uint8(outboxChanges.indexOf(outbox));
+    this.#writer.text(row.id);
+    const cut = this.#row(row);
+    this.#unfinished.push((body) => ({ kind: "put", id: row.id, outbox, facts, encoded: cut(body) }));
+  }
+
+  remove(id: string): void {
+    this.#begin("remove");
+    this.#writer.text(id);
+    this.#unfinished.push(() => ({ kind: "remove", id }));
+  }
+
+  settle(id: string): void {
+    this.#begin("settle");
+    this.#writer.text(id);
+    this.#unfinished.push(() => ({ kind: "settle", id }));
+  }
+
+  refuse(letter: DeadLetter): void {
+    this.#begin("refuse");
+    writeLetter(this.#writer, letter);
+    this.#unfinished.push(() => ({ kind: "refuse", letter }));
+  }
+
+  release(place: number): void {
+    this.#begin("release");
+    this.#writer.float64(place);
+    this.#unfinished.push(() => ({ kind: "release", place }));
+  }
+
+  fact(name: string, value: string): void {
+    this.#begin("fact");
+    this.#writer.text(name);
+    this.#writer.text(value);
+    this.#unfinished.push(() => ({ kind: "fact", name, value }));
+  }
+
+  get count(): number {
+    return this.#unfinished.length;
+  }
+
+  finish(): { readonly body: Uint8Array; readonly changes: readonly Change[] } {
+    const body = this.#writer.finish();
+    return { body, changes: this.#unfinished.map((make) => make(body)) };
+  }
+
+  #begin(kind: Change["kind"]): void {
+    this.#writer.uint8(kinds.indexOf(kind));
+  }
+
+  #row(row: MemoryRow): (body: Uint8Array) => EncodedRow {
+    const json = this.#writer.text(rowToJson(row));
+    const vector = this.#writer.bytes(
+      row.embedding === null ? new Uint8Array() : vectorToBytes(row.embedding),
+    );
+    const hasVector = row.embedding !== null;
+    return (body) => ({
+      json: body.subarray(json.start, json.end),
+      vector: hasVector ? body.subarray(vector.start, vector.end) : undefined,
+    });
+  }
+}
+
+export function decodeChanges(body: Uint8Array): { readonly tenant: string; readonly changes: Change[] } {
+  const reader = new ByteReader(body);
+  const tenant = reader.text();
+  const changes: Change[] = [];
+  while (!reader.isAtEnd) changes.push(readChange(reader));
+  return { tenant, changes };
+}
+
+function readChange(reader: ByteReader): Change {
+  const kind = kinds[reader.uint8()];
+  if (kind === undefined) throw new RangeError("a change of a kind that this version does not know");
+  switch (kind) {
+    case "put": {
+      const outbox = outboxChanges[reader.uint8()] ?? "keep";
+      const id = reader.text();
+      const encoded = readEncoded(reader);
+      return { kind, id, outbox, facts: factsOf(decodeRow(encoded)), encoded };
+    }
+    case "remove":
+    case "settle":
+      return { kind, id: reader.text() };
+    case "refuse":
+      return { kind, letter: readLetter(reader) };
+    case "release":
+      return { kind, place: reader.float64() };
+    case "fact":
+      return { kind, name: reader.text(), value: reader.text() };
+  }
+}
+
+export function decodeRow(encoded: EncodedRow): MemoryRow {
+  const embedding = encoded.vector === undefined ? null : vectorFromBytes(encoded.vector);
+  return rowFromJson(decoder.decode(encoded.json), embedding);
+}
+
+export function encodeLetter(letter: DeadLetter): Uint8Array {
+  const writer = new ByteWriter();
+  writeLetter(writer, letter);
+  return writer.finish();
+}
+
+export function decodeLetter(bytes: Uint8Array): DeadLetter {
+  return readLetter(new ByteReader(bytes));
+}
+
+function writeLetter(writer: ByteWriter, letter: DeadLetter): void {
+  const { row } = letter;
+  writer.float64(letter.place);
+  for (const text of [letter.reason, letter.code, letter.refused_at, rowToJson(row)]) writer.text(text);
+  writer.bytes(row.embedding === null ? new Uint8Array() : vectorToBytes(row.embedding));
+}
+
+function readLetter(reader: ByteReader): DeadLetter {
+  const place = reader.float64();
+  const [reason, code, refused_at] = [reader.text(), reader.text(), reader.text()];
+  return { place, reason, code, refused_at, row: decodeRow(readEncoded(reader)) };
+}
+
+function readEncoded(reader: ByteReader): EncodedRow {
+  const json = reader.bytes();
+  const vector = reader.bytes();
+  return { json, vector: vector.length === 0 ? undefined : vector };
+}

@@ -1,0 +1,44 @@
+import { SlotIndex } from "./slot-index.ts";
+import { decodeSlot } from "./slot-record.ts";
+import { TenantTables } from "./tables.node.ts";
+import type { Tables } from "./tables.node.ts";
+import { TenantState } from "./tenant-state.ts";
+import { Slice } from "./turn.ts";
+
+const slotsAtOnce = 2_000;
+
+/** Reads what is kept in memory of a tenant: columns, quantised vectors, outbox, dead letters, facts. Rows stay where they are. */
+export async function loadTenant(
+  tables: Tables,
+  { number, name }: { readonly number: number; readonly name: string },
+): Promise<TenantState> {
+  const index = new SlotIndex();
+  for (const text of tables.names(number)) index.names.give(text);
+  const stored = new TenantTables({ number, name, names: index.names, words: tables.wordsOf(number) });
+  const state = new TenantState(tables, stored, index);
+  const slice = new Slice();
+  for (let from = 0, count = slotsAtOnce; count === slotsAtOnce;) {
+    count = 0;
+    for (const { slot, record } of tables.slotsFrom(number, from, slotsAtOnce)) {
+      index.load(slot, decodeSlot(record));
+      from = slot + 1;
+      count += 1;
+    }
+    if (slice.isOver) await slice.rest();
+  }
+  index.collectFree();
+  for (const { place, id } of tables.outbox(number)) {
+    state.entries.set(id, place);
+    state.entryIds.set(place, id);
+  }
+  for (const letter of tables.letters(number)) state.letters.set(letter.place, letter);
+  for (const [fact, value] of tables.facts(number)) state.facts.set(fact, value);
+  return state;
+}
+
+/** A tenant of which the tables know nothing. */
+export function newTenant(tables: Tables, number: number, name: string): TenantState {
+  const index = new SlotIndex();
+  const stored = new TenantTables({ number, name, names: index.names, words: tables.wordsOf(number) });
+  return new TenantState(tables, stored, index);
+}

@@ -1,0 +1,111 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { readEnvironment } from "../../config/environment.ts";
+import { toError } from "../../runtime/errors.ts";
+import { silentLog } from "../../runtime/log.ts";
+import type { Log } from "../../runtime/log.ts";
+import { decodeChanges } from "./changes.ts";
+import { checkFormat, openFolder, resolveDataDir, storageError, withPath } from "./folder.node.ts";
+import { journalFiles } from "./journal-file.node.ts";
+import type { JournalFiles } from "./journal-file.node.ts";
+import { Journal } from "./journal.node.ts";
+import { loadTenant } from "./load-tenant.node.ts";
+import type { Durability, LocalStore } from "./local-store.ts";
+import { currentBoot, lockFolder } from "./lock.node.ts";
+import type { FolderLock } from "./lock.node.ts";
+import { replayJournals } from "./replay.node.ts";
+import { Store } from "./store.node.ts";
+import { Tables } from "./tables.node.ts";
+import { checkTablesFile } from "./tables-file.node.ts";
+import type { TenantState } from "./tenant-state.ts";
+import { Slice } from "./turn.ts";
+
+export interface LocalStoreOptions {
+  /** Names the folder within the data directory: 1 to 255 bytes. */
+  readonly store: string;
+  /** Default: FEDERATION_DATA_DIR, else the user's data folder. */
+  readonly dataDir?: string | undefined;
+  /** Default: process. */
+  readonly durability?: Durability | undefined;
+  readonly log?: Log | undefined;
+  /** How the journal reaches the disk; tests record it. */
+  readonly files?: JournalFiles | undefined;
+  /** A journal file is ended beyond this; default 64 MiB. */
+  readonly maxJournalFileBytes?: number | undefined;
+  /** Writers wait while more than this is not yet in the tables; default 128 MiB. */
+  readonly maxWaitingBytes?: number | undefined;
+}
+
+/**
+ * Opens the folder of a store, or makes it, and takes its lock. Resolves when everything that was ever acknowledged can be read.
+ * Rejects with FederationError: "locked" while another store has the folder (the message names its process), "damaged", "storage" where
+ * the system refuses, "unsupported" for a later version's folder.
+ */
+export async function openLocalStore(options: LocalStoreOptions): Promise<LocalStore> {
+  const folder = openFolder(resolveDataDir(options.dataDir, readEnvironment()), options.store);
+  const lock = withPath(`lock ${folder}`, () => lockFolder(folder));
+  try {
+    checkFormat(folder, options.store);
+    return await openLocked(folder, lock, options);
+  } catch (error) {
+    lock.release();
+    throw storageError(`open ${folder}`, error);
+  }
+}
+
+async function openLocked(folder: string, lock: FolderLock, options: LocalStoreOptions): Promise<LocalStore> {
+  const { durability = "process", log = silentLog, files = journalFiles } = options;
+  const journalFolder = join(folder, "journal");
+  const tablesFolder = join(folder, "tables");
+  for (const path of [journalFolder, tablesFolder]) mkdirSync(path, { recursive: true });
+  checkTablesFile(tablesFolder);
+  const tables = new Tables(tablesFolder);
+  try {
+    for (const path of [folder, journalFolder, tablesFolder]) files.syncFolder(path);
+    const boot = currentBoot();
+    const isAfterReboot = boot === null || lock.previous?.boot !== boot;
+    const replayed = replayJournals(journalFolder, tables.applied, isAfterReboot);
+    const tenants = new Map<string, TenantState>();
+    for (const tenant of tables.tenants()) tenants.set(tenant.name, await loadTenant(tables, tenant));
+    const last = replayed.records.at(-1);
+    const nextSequence =
+      last === undefined ? tables.applied + 1 : last.sequence + decodeChanges(last.body).changes.length;
+    const store = new Store({
+      folder,
+      tables,
+      tenants,
+      nextSequence,
+      log,
+      maxWaitingBytes: options.maxWaitingBytes,
+      unlock: () => lock.release(),
+      openJournal: (events) => {
+        const journal = new Journal({
+          folder: journalFolder,
+          durability,
+          files,
+          firstFile: replayed.nextFile,
+          flushed: tables.applied,
+          maxFileBytes: options.maxJournalFileBytes,
+          ...events,
+        });
+        for (const { path } of replayed.files) journal.adopt(path, nextSequence - 1);
+        return journal;
+      },
+    });
+    const slice = new Slice();
+    for (const { sequence, body } of replayed.records) {
+      const { tenant, changes } = decodeChanges(body);
+      store.replay({ sequence, body, count: changes.length }, store.stateOf(tenant), changes);
+      if (slice.isOver) await slice.rest();
+    }
+    void store.startApplying();
+    if (last !== undefined)
+      log("info", "the local store replayed its journal", { folder, records: replayed.records.length });
+    return store;
+  } catch (error) {
+    await tables.close().catch((failure: unknown) => {
+      log("error", "the tables of a local store did not close", { folder, error: toError(failure).message });
+    });
+    throw error;
+  }
+}

@@ -1,0 +1,178 @@
+import type { MemoryFilter, MemoryRow } from "../memory-row.ts";
+import { checkVector } from "./check-row.ts";
+import type { RowMatch } from "./local-store.ts";
+import { contains, planOf } from "./metadata-leaves.ts";
+import { columnTest, newestSlots, selectSlots } from "./select-slots.ts";
+import type { Selection } from "./select-slots.ts";
+import type { TenantState } from "./tenant-state.ts";
+import { Slice } from "./turn.ts";
+
+interface MeaningQuery {
+  readonly embedding: Float32Array;
+  readonly model: string | null;
+  readonly filter?: MemoryFilter;
+  readonly nowMs: number;
+  readonly limit: number;
+  readonly minSimilarity?: number;
+  readonly signal?: AbortSignal;
+}
+
+interface WordsQuery {
+  readonly text: string;
+  readonly filter?: MemoryFilter;
+  readonly nowMs: number;
+  readonly limit: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Candidates beside those wanted, which the order by whole vectors may lift. */
+const spareCandidates = 20;
+
+export async function searchMeaning(state: TenantState, query: MeaningQuery): Promise<readonly RowMatch[]> {
+  const { embedding, model, filter = {}, nowMs, limit, minSimilarity = -Infinity, signal } = query;
+  checkVector(embedding, "the embedding of a search");
+  const group = state.index.group(embedding.length, model);
+  if (group === undefined || limit < 1) return [];
+  const selection = { filter, nowMs, group };
+  const count = limit * 2 + spareCandidates;
+  const options = signal === undefined ? {} : { signal };
+  const isAdmitted = columnTest(state.index, selection);
+
+  let slots: Uint32Array | undefined;
+  if (!isNarrowed(filter)) {
+    const nearest = await group.vectors.nearest(embedding, count, options);
+    const admitted = nearest.slots.filter(isAdmitted);
+    // Too many of the nearest have expired: look again, at those only that have not.
+    if (admitted.length >= Math.min(limit, nearest.slots.length) || nearest.slots.length < count)
+      slots = admitted;
+  }
+  if (slots === undefined) {
+    const among = await findSlots(state, selection, signal);
+    if (among.length === 0) return [];
+    const nearest = await group.vectors.nearest(embedding, count, { ...options, among });
+    slots = nearest.slots.filter(isAdmitted);
+  }
+  const compare = cosineWith(embedding);
+  const best: { readonly slot: number; readonly score: number }[] = [];
+  for (const slot of slots) {
+    const vector = state.vectorNow(slot);
+    if (vector === undefined) continue;
+    const score = compare(vector);
+    if (score >= minSimilarity) best.push({ slot, score });
+  }
+  best.sort((a, b) => b.score - a.score);
+  return readMatches(state, best, { filter, limit });
+}
+
+export async function searchWords(state: TenantState, query: WordsQuery): Promise<readonly RowMatch[]> {
+  const { text, filter = {}, nowMs, limit, signal } = query;
+  const selection = { filter, nowMs };
+  let admits = columnTest(state.index, selection);
+  if (filter.metadata !== undefined) {
+    const slots = new Set(await findSlots(state, selection, signal));
+    const isAdmitted = admits;
+    admits = (slot) => slots.has(slot) && isAdmitted(slot);
+  }
+  const found = await state.stored.words.search(text, limit, { admits, signal });
+  return readMatches(
+    state,
+    found.filter(({ slot }) => admits(slot)),
+    { filter, limit },
+  );
+}
+
+export async function searchNewest(
+  state: TenantState,
+  { filter = {}, nowMs, limit }: { filter?: MemoryFilter; nowMs: number; limit: number },
+): Promise<readonly MemoryRow[]> {
+  const slots = newestSlots(state.index, await findSlots(state, { filter, nowMs }, undefined), limit);
+  const slice = new Slice();
+  const rows: MemoryRow[] = [];
+  for (const slot of slots) {
+    const row = state.rowAt(slot);
+    if (row !== undefined && matches(row, filter)) rows.push(row);
+    if (slice.isOver) await slice.rest();
+  }
+  return rows;
+}
+
+/** All slots that a filter admits, ascending: exact, and without reading rows unless the metadata wanted leaves no other way. */
+async function findSlots(
+  state: TenantState,
+  selection: Selection,
+  signal: AbortSignal | undefined,
+): Promise<Uint32Array> {
+  const { metadata } = selection.filter;
+  if (metadata === undefined) return selectSlots(state.index, selection);
+  const plan = planOf(metadata);
+  if (plan.leaves.size === 0) return selectSlots(state.index, selection);
+  const stored = [...plan.leaves].map((leaf) => state.storedLeafSlots(leaf));
+  const waiting = waitingSlots(state, metadata);
+  const slice = new Slice();
+  const candidates = selectSlots(state.index, selection, stored).filter((slot) => !waiting.seen.has(slot));
+  const admitted = columnTest(state.index, selection);
+  const found = waiting.found.filter(admitted);
+  for (const slot of candidates) {
+    if (plan.isExact || contains(state.rowAt(slot)?.metadata, metadata)) found.push(slot);
+    if (!plan.isExact && slice.isOver) {
+      await slice.rest();
+      signal?.throwIfAborted();
+    }
+  }
+  return Uint32Array.from(found).sort();
+}
+
+/** Of the rows that are not yet in the tables: all, and those whose metadata contains what is wanted. */
+function waitingSlots(
+  state: TenantState,
+  metadata: Readonly<Record<string, unknown>>,
+): { readonly seen: ReadonlySet<number>; readonly found: number[] } {
+  const seen = new Set<number>();
+  const found: number[] = [];
+  for (const { slot, row } of state.waiting.all()) {
+    seen.add(slot);
+    if (row !== undefined && contains(state.rowAt(slot)?.metadata, metadata)) found.push(slot);
+  }
+  return { seen, found };
+}
+
+/** The rows, best first. A slot may have got another row while the search ran: what does not match is passed over. */
+function readMatches(
+  state: TenantState,
+  best: readonly { readonly slot: number; readonly score: number }[],
+  { filter, limit }: { readonly filter: MemoryFilter; readonly limit: number },
+): RowMatch[] {
+  const matched: RowMatch[] = [];
+  for (const { slot, score } of best) {
+    if (matched.length >= limit) break;
+    const row = state.rowAt(slot);
+    if (row !== undefined && matches(row, filter)) matched.push({ row, score });
+  }
+  return matched;
+}
+
+function matches(row: MemoryRow, { metadata }: MemoryFilter): boolean {
+  return metadata === undefined || contains(row.metadata, metadata);
+}
+
+function isNarrowed(filter: MemoryFilter): boolean {
+  return Object.values(filter).some((value) => value !== undefined);
+}
+
+/** Cosine similarity with a vector given as bytes, which may lie anywhere. */
+function cosineWith(query: Float32Array): (bytes: Uint8Array) => number {
+  const vector = new Float32Array(query.length);
+  const bytesOfVector = new Uint8Array(vector.buffer);
+  const queryLength = Math.hypot(...query);
+  return (bytes) => {
+    bytesOfVector.set(bytes);
+    let dot = 0;
+    let square = 0;
+    for (let at = 0; at < vector.length; at++) {
+      const value = vector[at] ?? 0;
+      dot += value * (query[at] ?? 0);
+      square += value * value;
+    }
+    return dot / (Math.sqrt(square) * queryLength);
+  };
+}

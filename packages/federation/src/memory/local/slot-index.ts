@@ -1,0 +1,134 @@
+import { createVectorIndex } from "../vectors/create-vector-index.ts";
+import type { VectorIndex } from "../vectors/vector-index.ts";
+import { Columns, slotState } from "./columns.ts";
+import { Names } from "./names.ts";
+import type { RowFacts } from "./row-facts.ts";
+import type { SlotRecord } from "./slot-record.ts";
+import { SortedSlots } from "./sorted-slots.ts";
+
+/** Vectors that may be compared with each other: of one dimension and one model. */
+export interface VectorGroup {
+  readonly number: number;
+  readonly vectors: VectorIndex;
+}
+
+/** What a tenant's rows are found by, in memory: a slot a row, tombstones included. */
+export class SlotIndex {
+  readonly columns: Columns = new Columns();
+  readonly names: Names = new Names();
+  readonly #byAgent = new Map<number, SortedSlots>();
+  readonly #bySession = new Map<number, SortedSlots>();
+  readonly #groups = new Map<string, VectorGroup>();
+  readonly #groupOfNumber: VectorGroup[] = [];
+  readonly #free: number[] = [];
+
+  /** A slot that nothing holds; it stays taken until `clear`. */
+  take(): number {
+    const slot = this.#free.pop() ?? this.columns.used;
+    this.columns.grow(slot);
+    return slot;
+  }
+
+  /** Puts a row, or another version of it, into its slot. Answers what is to be kept for the next opening. */
+  put(slot: number, facts: RowFacts, vector: Float32Array | null): SlotRecord {
+    const group =
+      vector === null || facts.state !== "living" ? undefined : this.#groupFor(vector.length, facts.model);
+    const record: SlotRecord = {
+      state: facts.state,
+      agent: this.names.give(facts.agent),
+      session: this.names.give(facts.session),
+      model: this.names.give(facts.model),
+      createdMicros: facts.createdMicros,
+      endMicros: facts.endMicros,
+      dimensions: group?.vectors.dimensions ?? 0,
+      code: group === undefined || vector === null ? noCode : group.vectors.encode(vector),
+    };
+    this.load(slot, record);
+    return record;
+  }
+
+  /** The same from what was kept. */
+  load(slot: number, record: SlotRecord): void {
+    const { columns } = this;
+    this.#forget(slot);
+    columns.grow(slot);
+    columns.state[slot] = slotState[record.state];
+    columns.created[slot] = record.createdMicros;
+    columns.end[slot] = record.endMicros;
+    columns.agent[slot] = record.agent;
+    columns.session[slot] = record.session;
+    if (record.state !== "living") return;
+    slotsOf(this.#byAgent, record.agent).add(slot);
+    if (record.session !== 0) slotsOf(this.#bySession, record.session).add(slot);
+    if (record.dimensions === 0) return;
+    const group = this.#groupFor(record.dimensions, this.names.text(record.model));
+    group.vectors.setEncoded(slot, record.code);
+    columns.group[slot] = group.number;
+  }
+
+  /** Gives the slot back. */
+  clear(slot: number): void {
+    this.#forget(slot);
+    this.#free.push(slot);
+  }
+
+  /** After loading: the slots below the highest that nothing holds. */
+  collectFree(): void {
+    const { state, used } = this.columns;
+    this.#free.length = 0;
+    for (let slot = used - 1; slot >= 0; slot--) if (state[slot] === slotState.free) this.#free.push(slot);
+  }
+
+  group(dimensions: number, model: string | null): VectorGroup | undefined {
+    return this.#groups.get(groupKey(dimensions, model));
+  }
+
+  /** The living rows of an agent, expired ones too, as a view that the next change may alter. */
+  ofAgent(agent: string): Uint32Array {
+    return viewOf(this.#byAgent, this.names.find(agent));
+  }
+
+  ofSession(session: string): Uint32Array {
+    return viewOf(this.#bySession, this.names.find(session));
+  }
+
+  #forget(slot: number): void {
+    const { columns } = this;
+    if (slot >= columns.used) return;
+    if (columns.state[slot] === slotState.living) {
+      this.#byAgent.get(columns.agent[slot] ?? 0)?.remove(slot);
+      this.#bySession.get(columns.session[slot] ?? 0)?.remove(slot);
+      const group = columns.group[slot] ?? 0;
+      if (group !== 0) this.#groupOfNumber[group - 1]?.vectors.remove(slot);
+    }
+    columns.group[slot] = 0;
+    columns.state[slot] = slotState.free;
+  }
+
+  #groupFor(dimensions: number, model: string | null): VectorGroup {
+    const key = groupKey(dimensions, model);
+    const known = this.#groups.get(key);
+    if (known !== undefined) return known;
+    const group = { number: this.#groups.size + 1, vectors: createVectorIndex(dimensions) };
+    this.#groups.set(key, group);
+    this.#groupOfNumber.push(group);
+    return group;
+  }
+}
+
+const noCode = new Uint8Array();
+
+function groupKey(dimensions: number, model: string | null): string {
+  return model === null ? `${dimensions}` : `${dimensions} ${model}`;
+}
+
+function slotsOf(sets: Map<number, SortedSlots>, number: number): SortedSlots {
+  let slots = sets.get(number);
+  if (slots === undefined) sets.set(number, (slots = new SortedSlots()));
+  return slots;
+}
+
+function viewOf(sets: ReadonlyMap<number, SortedSlots>, number: number | undefined): Uint32Array {
+  const slots = number === undefined ? undefined : sets.get(number);
+  return slots === undefined ? new Uint32Array() : slots.view;
+}

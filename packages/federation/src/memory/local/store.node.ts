@@ -1,0 +1,269 @@
+import { requireId } from "../../config/ids.ts";
+import { FederationError } from "../../runtime/errors.ts";
+import type { Log } from "../../runtime/log.ts";
+import type { Change, ChangeWriter } from "./changes.ts";
+import { storageError } from "./folder.node.ts";
+import type { Journal, JournalEntry } from "./journal.node.ts";
+import { newTenant } from "./load-tenant.node.ts";
+import type { LocalStore, TenantStore } from "./local-store.ts";
+import type { PlacedChange, Tables } from "./tables.node.ts";
+import { Tenant } from "./tenant.ts";
+import type { Commits } from "./tenant.ts";
+import type { TenantState } from "./tenant-state.ts";
+import { nextTurn, Slice } from "./turn.ts";
+
+export interface StoreParts {
+  readonly folder: string;
+  readonly tables: Tables;
+  readonly tenants: ReadonlyMap<string, TenantState>;
+  /** The first sequence number that was never given. */
+  readonly nextSequence: number;
+  readonly openJournal: (events: {
+    onDurable(entry: JournalEntry): void;
+    onFailure(error: unknown): void;
+  }) => Journal;
+  readonly unlock: () => void;
+  readonly log: Log;
+  /** How much may wait for the tables before writers wait, too; default 128 MiB. */
+  readonly maxWaitingBytes?: number | undefined;
+}
+
+/** A record on its way: accepted → durable → shown to readers (then its writer is told) → in the tables. */
+interface Record {
+  readonly entry: JournalEntry;
+  readonly tenant: TenantState;
+  readonly changes: readonly Change[];
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** What the tables should be told in one transaction takes about this long. */
+const transactionMs = 4;
+
+/*  write ─▶ journal ─▶ (durable) ─▶ publish ─▶ acknowledged ─▶ tables ─▶ cut the journal
+ *  One owner of the three queues between them. After a failure to write nothing is accepted any more; reading goes on.  */
+export class Store implements LocalStore, Commits {
+  readonly folder: string;
+  readonly #parts: StoreParts;
+  readonly #journal: Journal;
+  readonly #states = new Map<string, TenantState>();
+  readonly #tenants = new Map<string, Tenant>();
+  readonly #undurable = new Map<number, Record>();
+  #durable: Record[] = [];
+  #unapplied: PlacedChange[] = [];
+  #nextSequence: number;
+  /** The last sequence number that readers see. */
+  #published: number;
+  #waitingBytes = 0;
+  #bytesOfRecord = new Map<number, number>();
+  #isPublishing = false;
+  #applying: Promise<void> | undefined;
+  #applyAtOnce = 64;
+  #failure: FederationError | undefined;
+  #closing: Promise<void> | undefined;
+  #roomWanted: (() => void)[] = [];
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts;
+    this.folder = parts.folder;
+    this.#nextSequence = parts.nextSequence;
+    this.#published = parts.nextSequence - 1;
+    for (const [name, state] of parts.tenants) this.#states.set(name, state);
+    this.#journal = parts.openJournal({
+      onDurable: (entry) => this.#onDurable(entry),
+      onFailure: (error) => this.#fail("append to the journal", error),
+    });
+  }
+
+  tenant(tenantId: string): TenantStore {
+    let tenant = this.#tenants.get(tenantId);
+    if (tenant === undefined) {
+      const name = requireId(tenantId, "the tenant of a local store");
+      tenant = new Tenant(this.stateOf(name), this);
+      this.#tenants.set(tenantId, tenant);
+    }
+    return tenant;
+  }
+
+  stateOf(name: string): TenantState {
+    let state = this.#states.get(name);
+    if (state === undefined) {
+      state = newTenant(this.#parts.tables, this.#states.size + 1, name);
+      this.#states.set(name, state);
+    }
+    return state;
+  }
+
+  /** Waits until a further write may be accepted. Throws where none ever will. */
+  async room(): Promise<void> {
+    this.#refuseIfOver();
+    const most = this.#parts.maxWaitingBytes ?? 134_217_728;
+    while (this.#waitingBytes > most && this.#failure === undefined)
+      await new Promise<void>((resolve) => void this.#roomWanted.push(resolve));
+    this.#refuseIfOver();
+  }
+
+  /** Accepts the changes, all or none. Resolves once they are as durable as promised and readers see them. */
+  commit(tenant: TenantState, writer: ChangeWriter): Promise<void> {
+    this.#refuseIfOver();
+    const { body, changes } = writer.finish();
+    if (changes.length === 0) return Promise.resolve();
+    const entry = { sequence: this.#nextSequence, count: changes.length, body };
+    this.#nextSequence += changes.length;
+    changes.forEach((change, at) => tenant.accept(change, entry.sequence + at));
+    this.#waitingBytes += body.length;
+    return new Promise((resolve, reject) => {
+      this.#undurable.set(entry.sequence, { entry, tenant, changes, resolve, reject });
+      this.#journal.append(entry);
+    });
+  }
+
+  /** Takes in what the journal has and the tables have not. For the opening. */
+  replay(entry: JournalEntry, tenant: TenantState, changes: readonly Change[]): void {
+    const applied = this.#parts.tables.applied;
+    changes.forEach((change, at) => {
+      if (entry.sequence + at > applied) this.#unapplied.push(tenant.publish(change, entry.sequence + at));
+    });
+  }
+
+  /** Resolves when everything that readers see now is in the tables. */
+  async settled(): Promise<void> {
+    const { tables } = this.#parts;
+    for (const target = this.#published; tables.applied < target;) {
+      this.#refuseIfFailed();
+      await this.startApplying();
+    }
+  }
+
+  idsAfter({ waiting, stored }: TenantState, after: string, limit: number): readonly string[] {
+    const known = this.#parts.tables.idsAfter(stored.number, after, limit);
+    const horizon = known.length < limit ? undefined : known.at(-1);
+    const keyOf = (id: string): Buffer => Buffer.from(id);
+    const [from, to] = [keyOf(after), horizon === undefined ? undefined : keyOf(horizon)];
+    const isBetween = (key: Buffer): boolean =>
+      key.compare(from) > 0 && (to === undefined || key.compare(to) <= 0);
+    const more = [...waiting.ids()].filter((id) => isBetween(keyOf(id)));
+    if (more.length === 0) return known;
+    return [...new Set([...known, ...more])]
+      .map((id) => ({ id, key: keyOf(id) }))
+      .sort((a, b) => a.key.compare(b.key))
+      .map(({ id }) => id);
+  }
+
+  async flush(): Promise<void> {
+    await this.#journal.idle();
+    while (this.#isPublishing) await nextTurn();
+    await this.settled();
+    this.#refuseIfFailed();
+    await this.#journal.idle();
+    if (this.#parts.tables.applied < this.#nextSequence - 1) return; // somebody writes on: the file is in use
+    this.#journal.endFile();
+    this.#journal.cut(this.#parts.tables.applied);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.flush();
+    } finally {
+      await this.#applying;
+      await this.#journal.close();
+      await this.#parts.tables.close();
+      this.#parts.unlock();
+    }
+  }
+
+  #onDurable(entry: JournalEntry): void {
+    const record = this.#undurable.get(entry.sequence);
+    if (record === undefined) return;
+    this.#undurable.delete(entry.sequence);
+    this.#durable.push(record);
+    if (!this.#isPublishing) void this.#publishAll();
+  }
+
+  async #publishAll(): Promise<void> {
+    this.#isPublishing = true;
+    const slice = new Slice();
+    for (let record = this.#durable.shift(); record !== undefined; record = this.#durable.shift()) {
+      const { entry, tenant, changes } = record;
+      for (let at = 0; at < changes.length; at++) {
+        const change = changes[at];
+        if (change === undefined) continue;
+        this.#unapplied.push(tenant.publish(change, entry.sequence + at));
+        if (at % 16 === 15 && slice.isOver) await slice.rest();
+      }
+      this.#published = entry.sequence + entry.count - 1;
+      this.#bytesOfRecord.set(this.#published, entry.body.length);
+      record.resolve();
+      void this.startApplying();
+    }
+    this.#isPublishing = false;
+  }
+
+  /** Tells the tables what they do not have; one such task at a time. */
+  startApplying(): Promise<void> {
+    this.#applying ??= this.#applyAll();
+    return this.#applying;
+  }
+
+  /** One transaction after the other, each as large as the event loop bears. */
+  async #applyAll(): Promise<void> {
+    await nextTurn(); // writers first
+    while (this.#unapplied.length > 0 && this.#failure === undefined) {
+      const slice = this.#unapplied.slice(0, this.#applyAtOnce);
+      try {
+        const heldMs = await this.#parts.tables.apply(slice);
+        this.#applyAtOnce = Math.round(
+          Math.min(4_096, Math.max(16, (this.#applyAtOnce * transactionMs) / Math.max(heldMs, 0.5))),
+        );
+        this.#applied(slice);
+      } catch (error) {
+        this.#fail("write to the tables", error);
+      }
+    }
+    this.#applying = undefined;
+  }
+
+  #applied(changes: readonly PlacedChange[]): void {
+    this.#unapplied.splice(0, changes.length);
+    for (const placed of changes) {
+      this.#states.get(placed.tenant.name)?.settle(placed);
+      this.#waitingBytes -= this.#bytesOfRecord.get(placed.sequence) ?? 0;
+      this.#bytesOfRecord.delete(placed.sequence);
+    }
+    this.#journal.cut(this.#parts.tables.applied);
+    for (const resolve of this.#roomWanted.splice(0)) resolve();
+  }
+
+  #refuseIfOver(): void {
+    this.#refuseIfFailed();
+    if (this.#closing !== undefined)
+      throw new FederationError("closed", `write to ${this.folder}: the local store is closed`);
+  }
+
+  #refuseIfFailed(): void {
+    const { folder } = this;
+    if (this.#failure !== undefined)
+      throw new FederationError("storage", `write to ${folder}: an earlier write failed`, {
+        cause: this.#failure,
+        remedy: "Open the store again once the cause is gone; what was acknowledged is kept",
+      });
+  }
+
+  #fail(attempt: string, error: unknown): void {
+    const failure = storageError(`${attempt} in ${this.folder}`, error);
+    this.#failure ??= failure;
+    this.#parts.log("error", "the local store stopped writing", {
+      folder: this.folder,
+      attempt,
+      error: failure.message,
+    });
+    for (const record of this.#undurable.values()) record.reject(failure);
+    this.#undurable.clear();
+    for (const resolve of this.#roomWanted.splice(0)) resolve();
+  }
+}

@@ -1,0 +1,180 @@
+import { vectorFromBytes } from "./row-codec.ts";
+import { decodeRow } from "./changes.ts";
+import type { Change, EncodedRow } from "./changes.ts";
+import type { DeadLetter } from "./local-store.ts";
+import type { MemoryRow } from "../memory-row.ts";
+import { factsOf } from "./row-facts.ts";
+import type { RowFacts } from "./row-facts.ts";
+import type { SlotIndex } from "./slot-index.ts";
+import { encodeSlot } from "./slot-record.ts";
+import type { PlacedChange, Tables, TenantTables } from "./tables.node.ts";
+import { WaitingRows } from "./waiting-rows.ts";
+
+/**
+ * What a tenant holds, as readers see it: everything acknowledged, whether the tables have it yet or not. Beside it what was accepted and
+ * is not yet acknowledged, which only decisions about further writes look at.
+ */
+export class TenantState {
+  readonly index: SlotIndex;
+  readonly waiting: WaitingRows = new WaitingRows();
+  /** Places of the outbox by id, and ids by place in the order of places. */
+  readonly entries: Map<string, number> = new Map();
+  readonly entryIds: Map<number, string> = new Map();
+  readonly letters: Map<number, DeadLetter> = new Map();
+  readonly facts: Map<string, string> = new Map();
+  readonly stored: TenantTables;
+  readonly #tables: Tables;
+  readonly #acceptedRows = new Map<
+    string,
+    { readonly sequence: number; readonly facts: RowFacts | undefined }
+  >();
+  readonly #acceptedEntries = new Map<string, { readonly sequence: number; readonly hasEntry: boolean }>();
+  readonly #acceptedReleases = new Set<number>();
+
+  constructor(tables: Tables, stored: TenantTables, index: SlotIndex) {
+    this.#tables = tables;
+    this.stored = stored;
+    this.index = index;
+  }
+
+  /** Ascending slots of the rows in the tables whose metadata has the leaf; of waiting rows they say nothing. */
+  storedLeafSlots(leaf: string): readonly number[] {
+    return this.#tables.leafSlots(this.stored.number, leaf);
+  }
+
+  get name(): string {
+    return this.stored.name;
+  }
+
+  /** The row at a slot. */
+  rowAt(slot: number): MemoryRow | undefined {
+    const encoded = this.#encodedAt(slot);
+    return encoded === undefined ? undefined : decodeRow(encoded);
+  }
+
+  /** The float32 vector at a slot as bytes, until the next read. */
+  vectorNow(slot: number): Uint8Array | undefined {
+    const waiting = this.waiting.atSlot(slot);
+    return waiting === undefined
+      ? this.#tables.vectorNow(this.stored.number, slot)
+      : waiting.row?.encoded.vector;
+  }
+
+  slotOf(id: string): number | undefined {
+    const waiting = this.waiting.ofId(id);
+    if (waiting !== undefined) return waiting.row === undefined ? undefined : waiting.slot;
+    return this.#tables.slotOf(this.stored.number, id);
+  }
+
+  row(id: string): MemoryRow | undefined {
+    const slot = this.slotOf(id);
+    return slot === undefined ? undefined : this.rowAt(slot);
+  }
+
+  /** Of the row as the writes accepted so far will leave it. */
+  acceptedFacts(id: string): RowFacts | undefined {
+    const accepted = this.#acceptedRows.get(id);
+    if (accepted !== undefined) return accepted.facts;
+    const waiting = this.waiting.ofId(id);
+    if (waiting !== undefined) return waiting.row?.facts;
+    const row = this.row(id);
+    return row === undefined ? undefined : factsOf(row);
+  }
+
+  /** Whether the outbox will have an entry for the id, and at which place; 0 for one that is not acknowledged yet. */
+  acceptedPlace(id: string): number | undefined {
+    const accepted = this.#acceptedEntries.get(id);
+    if (accepted === undefined) return this.entries.get(id);
+    return accepted.hasEntry ? accepted.sequence : undefined;
+  }
+
+  acceptedLetter(place: number): DeadLetter | undefined {
+    return this.#acceptedReleases.has(place) ? undefined : this.letters.get(place);
+  }
+
+  /** Notes what was decided, so that further decisions know. */
+  accept(change: Change, sequence: number): void {
+    if (change.kind === "put") {
+      this.#acceptedRows.set(change.id, { sequence, facts: change.facts });
+      if (change.outbox !== "keep")
+        this.#acceptedEntries.set(change.id, { sequence, hasEntry: change.outbox === "add" });
+    } else if (change.kind === "remove") {
+      this.#acceptedRows.set(change.id, { sequence, facts: undefined });
+    } else if (change.kind === "settle") {
+      this.#acceptedEntries.set(change.id, { sequence, hasEntry: false });
+    } else if (change.kind === "refuse") {
+      this.#acceptedEntries.set(change.letter.row.id, { sequence, hasEntry: false });
+    } else if (change.kind === "release") {
+      this.#acceptedReleases.add(change.place);
+    }
+  }
+
+  /** Shows an acknowledged change to readers. Answers what the tables are to be told. */
+  publish(change: Change, sequence: number): PlacedChange {
+    const placed = { sequence, tenant: this.stored, change, slot: -1, isNew: false, record: undefined };
+    switch (change.kind) {
+      case "put": {
+        this.#forgetAccepted(change.id, sequence);
+        const known = this.slotOf(change.id);
+        const slot = known ?? this.index.take();
+        const { facts, encoded } = change;
+        const vector = encoded.vector === undefined ? null : vectorFromBytes(encoded.vector);
+        const record = encodeSlot(this.index.put(slot, facts, vector));
+        this.waiting.add({ id: change.id, slot, sequence, row: { facts, encoded } });
+        const endedPlace = change.outbox === "keep" ? undefined : this.#endEntry(change.id);
+        if (change.outbox === "add") {
+          this.entries.set(change.id, sequence);
+          this.entryIds.set(sequence, change.id);
+        }
+        return { ...placed, slot, isNew: known === undefined, record, endedPlace };
+      }
+      case "remove": {
+        this.#forgetAccepted(change.id, sequence);
+        const slot = this.slotOf(change.id);
+        if (slot === undefined) return { ...placed, endedPlace: undefined };
+        this.index.clear(slot);
+        this.waiting.add({ id: change.id, slot, sequence, row: undefined });
+        return { ...placed, slot, endedPlace: undefined };
+      }
+      case "settle":
+        this.#forgetAccepted(change.id, sequence);
+        return { ...placed, endedPlace: this.#endEntry(change.id) };
+      case "refuse": {
+        const { letter } = change;
+        this.#forgetAccepted(letter.row.id, sequence);
+        this.letters.set(letter.place, letter);
+        return { ...placed, endedPlace: this.#endEntry(letter.row.id) };
+      }
+      case "release":
+        this.letters.delete(change.place);
+        this.#acceptedReleases.delete(change.place);
+        return { ...placed, endedPlace: undefined };
+      case "fact":
+        this.facts.set(change.name, change.value);
+        return { ...placed, endedPlace: undefined };
+    }
+  }
+
+  /** The tables have it. */
+  settle({ change, slot, sequence }: PlacedChange): void {
+    if (change.kind === "put" || change.kind === "remove") this.waiting.drop(change.id, slot, sequence);
+  }
+
+  #encodedAt(slot: number): EncodedRow | undefined {
+    const waiting = this.waiting.atSlot(slot);
+    return waiting === undefined ? this.#tables.row(this.stored.number, slot) : waiting.row?.encoded;
+  }
+
+  #endEntry(id: string): number | undefined {
+    const place = this.entries.get(id);
+    if (place === undefined) return undefined;
+    this.entries.delete(id);
+    this.entryIds.delete(place);
+    return place;
+  }
+
+  #forgetAccepted(id: string, sequence: number): void {
+    if (this.#acceptedRows.get(id)?.sequence === sequence) this.#acceptedRows.delete(id);
+    if (this.#acceptedEntries.get(id)?.sequence === sequence) this.#acceptedEntries.delete(id);
+  }
+}
