@@ -8,6 +8,8 @@ export type FactName =
   | "told"
   /** Ids that a comparison changed and listeners were not told of. */
   | "untold"
+  /** Tombstones of what was let go because the server no longer has it, until listeners were told. */
+  | "gone"
   /** Ids of which this replica may hold something other than the server does. */
   | "doubt"
   /** No reading of the write clock was later than this many milliseconds. */

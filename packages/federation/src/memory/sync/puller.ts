@@ -2,13 +2,14 @@ import { FederationError } from "../../runtime/errors.ts";
 import type { TenantStore } from "../local/local-store.ts";
 import type { MemoryRow } from "../memory-row.ts";
 import type { Admission } from "./admission.ts";
-import { changesOf, goneChange } from "./changes.ts";
+import { changesOf } from "./changes.ts";
 import { Comparison } from "./comparison.ts";
 import type { Doubts } from "./doubts.ts";
 import { readIds } from "./facts.ts";
 import { compareHlc } from "./hlc.ts";
 import { decodeTold, encodePosition, encodeTold, startingPosition, type Position } from "./position.ts";
 import type { Ask } from "./pusher.ts";
+import { ReadAgain } from "./read-again.ts";
 import type { ServerTime } from "./server-time.ts";
 import type { PullAnswer, SyncServer } from "./sync-server.ts";
 import type { SyncChange } from "./sync-state.ts";
@@ -29,11 +30,12 @@ export interface PullerParts {
 }
 
 const page = { maxRows: 500, maxBytes: 1_000_000 };
-const readAtOnce = 100;
+const sweptAtOnce = 100;
 
 /** Brings what the server has to the store, in the order of the server, and remembers where it stands. */
 export class Puller {
   readonly #parts: PullerParts;
+  readonly #readAgain: ReadAgain;
   #position: Position;
   #comparison: Comparison | undefined;
   #untold: ReadonlySet<string>;
@@ -45,6 +47,7 @@ export class Puller {
   constructor(parts: PullerParts) {
     const { store, filterKey } = parts;
     this.#parts = parts;
+    this.#readAgain = new ReadAgain({ ...parts, tell: (changes) => this.#tell(changes) });
     const told = decodeTold(store.readFact("told"));
     this.#position = startingPosition(store.readFact("cursor"), told?.cursor, filterKey);
     this.#toldAtMs = told?.atMs ?? Infinity;
@@ -64,6 +67,7 @@ export class Puller {
   async round(signal: AbortSignal): Promise<number> {
     const { time, admission } = this.#parts;
     let pulled = 0;
+    await this.#readAgain.tellGone();
     await this.#resolveDoubts(signal);
     for (;;) {
       const answer = await this.#ask(signal);
@@ -159,15 +163,17 @@ export class Puller {
 
   /** What the server did not mention, and what is newer here, is asked about by id: slices, so that others get their turn. */
   async #sweep(comparison: Comparison, signal: AbortSignal): Promise<void> {
+    const beforeReplacing = (changes: readonly SyncChange[]): Promise<void> => this.#remember(changes);
+    const options = { beforeReplacing, signal };
     let slice: string[] = [];
     for await (const row of this.#parts.store.rows()) {
       if (comparison.hasSeen(row.id)) continue;
       slice.push(row.id);
-      if (slice.length < readAtOnce) continue;
-      await this.#readAgain(slice, { tellsFound: true }, signal);
+      if (slice.length < sweptAtOnce) continue;
+      await this.#readAgain.readAgain(slice, options);
       slice = [];
     }
-    await this.#readAgain([...slice, ...comparison.newerHere], { tellsFound: true }, signal);
+    await this.#readAgain.readAgain([...slice, ...comparison.newerHere], options);
   }
 
   async #resolveDoubts(signal: AbortSignal): Promise<void> {
@@ -175,38 +181,8 @@ export class Puller {
     if (doubts.isEmpty) return;
     const doubted = doubts.all();
     // What is found was told when it was pulled, or will be.
-    await this.#readAgain([...doubted.keys()], { tellsFound: false }, signal);
+    await this.#readAgain.readAgain([...doubted.keys()], { signal });
     await doubts.resolved(doubted);
-  }
-
-  /** Afterwards each id is here as the server has it, or waits in the outbox. */
-  async #readAgain(
-    ids: readonly string[],
-    { tellsFound }: { readonly tellsFound: boolean },
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { store, server, ask, admission, time } = this.#parts;
-    for (let at = 0; at < ids.length; at += readAtOnce) {
-      const slice = ids.slice(at, at + readAtOnce);
-      const found = await ask("read", (inner) => server.read(slice, inner), signal);
-      const rows = new Map(found.map(({ row }) => [row.id, row]));
-      const held = new Map(slice.flatMap((id) => [[id, store.get(id)] as const]));
-      const wrong = [...held].filter(([id, mine]) => {
-        const row = rows.get(id);
-        return mine !== undefined && (row === undefined || compareHlc(mine.hlc, row.hlc) > 0);
-      });
-      await store.forget(wrong.map(([id]) => id)); // not what is to be pushed
-      await store.apply(
-        [...rows.values()].filter((row) => held.get(row.id) !== undefined || admission.takes(row)),
-      );
-      const changes = wrong.flatMap(([id, mine]) => {
-        const row = rows.get(id);
-        if (mine === undefined || (row === undefined && store.get(id) !== undefined)) return [];
-        if (row !== undefined) return tellsFound ? changesOf(row, mine) : [];
-        return mine.deleted_at === null ? goneChange(mine, time.now()) : [];
-      });
-      this.#tell(changes);
-    }
   }
 
   #tell(changes: readonly SyncChange[]): void {

@@ -1,4 +1,4 @@
-import { isFederationError } from "../../runtime/errors.ts";
+import { isFederationError, type FederationErrorCode } from "../../runtime/errors.ts";
 
 /** What to do with a batch that was not answered row by row. */
 export type AfterFailure =
@@ -23,21 +23,20 @@ export const maxStrikes = 5;
 
 /** Pure. */
 export function afterPushFailure({ error, rows, strikes }: FailedBatch): AfterFailure {
-  if (!isFederationError(error)) return "later";
-  const { code } = error;
-  switch (code) {
-    case "too_large":
-    case "invalid_argument":
-    case "conflict":
-    case "not_found":
-      return rows > 1 ? "smaller" : "refuse";
-    case "timeout":
-    case "server":
-    case "invalid_state":
-      if (rows > 1) return "smaller_later";
-      return strikes >= maxStrikes ? "refuse" : "later";
-    // Nobody answers, or nobody may ask: that says nothing of the rows.
-    default:
-      return "later";
-  }
+  const says = isFederationError(error) ? (about[error.code] ?? "nothing") : "nothing";
+  if (says === "nothing") return "later";
+  if (says === "wrong") return rows > 1 ? "smaller" : "refuse";
+  if (rows > 1) return "smaller_later";
+  return strikes >= maxStrikes ? "refuse" : "later";
 }
+
+/** What a code says of the rows: that there is something wrong with them, or that there may be. All others say nothing of them. */
+const about: Readonly<Partial<Record<FederationErrorCode, "wrong" | "perhaps">>> = {
+  too_large: "wrong",
+  invalid_argument: "wrong",
+  conflict: "wrong",
+  not_found: "wrong",
+  timeout: "perhaps",
+  server: "perhaps",
+  invalid_state: "perhaps",
+};

@@ -75,15 +75,17 @@ export class Pusher {
 
   /** A row whose clock is out of bounds gets a new one before it is sent, durably, so that sending it twice is sending it once. */
   async #putClocksRight(entries: readonly OutboxEntry[]): Promise<boolean> {
-    const { store, time, writeClock } = this.#parts;
-    const ahead = entries.filter(({ row }) => isAhead(row.hlc, time.now()));
-    for (const { row } of ahead) {
+    const { store, time, writeClock, learnTime } = this.#parts;
+    const isWrong = ({ row }: OutboxEntry): boolean => isAhead(row.hlc, time.now());
+    if (!entries.some(isWrong)) return false;
+    await learnTime(); // this machine's clock may have been put back since: then the row is right
+    for (const { row } of entries.filter(isWrong)) {
       const write = { row: { ...row, hlc: writeClock.stamp() }, expect: row.version };
       await store.write([write], { outbox: true }).catch((error: unknown) => {
         if (!isFederationError(error, "conflict")) throw error; // written again meanwhile: that one counts
       });
     }
-    return ahead.length > 0;
+    return true;
   }
 
   async #push(entries: readonly OutboxEntry[], signal: AbortSignal): Promise<PushSummary> {

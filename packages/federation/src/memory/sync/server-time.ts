@@ -11,13 +11,17 @@ export interface TimeSample {
 // Below this, writing the offset down would cost more than it tells after a restart.
 const worthKeepingMs = 500;
 
-/** The server's time as this machine knows it: its own clock, corrected by what answers say. */
+/**
+ * The server's time as this machine knows it: its own clock, corrected by what answers say. It does not go back when this machine's
+ * clock is put back; it may when an answer says so.
+ */
 export class ServerTime {
   readonly #clock: Clock;
   readonly #facts: Facts;
   #offsetMs: number;
   #keptMs: number;
   #isKnown = false;
+  #lastLocalMs = -Infinity;
 
   constructor(clock: Clock, facts: Facts) {
     this.#clock = clock;
@@ -31,10 +35,14 @@ export class ServerTime {
   }
 
   now(): number {
-    return this.#clock.now() + this.#offsetMs;
+    const localMs = this.#clock.now();
+    if (localMs < this.#lastLocalMs) this.#offsetMs += this.#lastLocalMs - localMs;
+    this.#lastLocalMs = localMs;
+    return localMs + this.#offsetMs;
   }
 
   async learn(sample: TimeSample): Promise<void> {
+    this.now(); // a clock put back meanwhile was put back before this answer
     this.#offsetMs = correctedOffset(this.#offsetMs, sample);
     this.#isKnown = true;
     if (Math.abs(this.#offsetMs - this.#keptMs) < worthKeepingMs) return;
@@ -48,5 +56,7 @@ export class ServerTime {
  * within them stays as it is; any other moves to the nearer bound, so that slow answers do not make time jump.
  */
 export function correctedOffset(offsetMs: number, { serverTimeMs, askedMs, answeredMs }: TimeSample): number {
-  return Math.min(Math.max(offsetMs, serverTimeMs - answeredMs), serverTimeMs - askedMs);
+  const lowest = serverTimeMs - answeredMs;
+  const highest = Math.max(lowest, serverTimeMs - askedMs); // the clock may have been put back between the two
+  return Math.min(Math.max(offsetMs, lowest), highest);
 }

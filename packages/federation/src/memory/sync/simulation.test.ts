@@ -26,6 +26,7 @@ const trouble: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ does: fc.constant("cut" as const), who, ms }),
   fc.record({ does: fc.constant("crash" as const), who, ms }),
   fc.record({ does: fc.constant("crash" as const), who, ms: fc.constant(0) }),
+  fc.record({ does: fc.constant("new machine" as const), who }),
   fc.record({ does: fc.constant("crash server" as const), ms }),
   fc.record({ does: fc.constant("set clock" as const), who, skewMs }),
   fc.record({ does: fc.constant("back up" as const) }),
@@ -45,6 +46,7 @@ const anyHistory: fc.Arbitrary<History> = fc.record({
     lost: share(0.5),
     repeated: share(0.4),
     busy: share(0.2),
+    deadly: share(0.1),
     slowMs: fc.constantFrom(20, 300, 2_000),
   }),
   steps: fc.array(

@@ -78,7 +78,7 @@ export class SyncEngine {
       log("error", "a listener of the sync failed", { event, error }),
     );
     this.#time = new ServerTime(clock, store);
-    this.#writeClock = new WriteClock({ facts: store, now: () => this.#time.now(), writer, log });
+    this.#writeClock = new WriteClock({ facts: store, time: this.#time, writer, log });
     this.#doubts = new Doubts(store);
     this.#admission = new Admission({ store, filter: this.#filter, maxLocalMemories });
     const shared = {

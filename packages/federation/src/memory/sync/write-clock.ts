@@ -3,6 +3,7 @@ import type { Log } from "../../runtime/log.ts";
 import type { Hlc } from "../memory-row.ts";
 import { readNumber, type Facts } from "./facts.ts";
 import { laterOf, tick } from "./hlc.ts";
+import type { ServerTime } from "./server-time.ts";
 
 /** Beyond this the server puts its own time on a row. */
 export const maxAheadMs = 60_000;
@@ -12,8 +13,7 @@ const reservedMs = 2_000;
 
 export interface WriteClockParts {
   readonly facts: Facts;
-  /** The server's time as this machine knows it, in milliseconds. */
-  readonly now: () => number;
+  readonly time: Pick<ServerTime, "now" | "isKnown">;
   /** Different for each process. */
   readonly writer: string;
   readonly log: Log;
@@ -26,7 +26,7 @@ export function isAhead(hlc: Hlc, serverNowMs: number): boolean {
 
 /**
  * The readings for this process's writes: each later than the one before, than what it has seen of others, and than what a process
- * before it wrote to the same store. It goes back in one case only: when it turns out to be ahead beyond the server's bound.
+ * before it wrote to the same store. It goes back in one case only: when the server's time is known and it is ahead of that beyond the bound.
  */
 export class WriteClock {
   readonly #parts: WriteClockParts;
@@ -44,8 +44,8 @@ export class WriteClock {
    * the store makes things durable in the order in which it gets them.
    */
   stamp(held?: Hlc): Hlc {
-    const nowMs = this.#parts.now();
-    if (isAhead(this.#last, nowMs))
+    const nowMs = this.#parts.time.now();
+    if (this.#isWrong(this.#last))
       this.#last = { ms: Math.floor(nowMs), counter: 0, writer: this.#last.writer };
     if (held !== undefined) this.witness(held);
     this.#last = tick(nowMs, this.#last);
@@ -55,8 +55,14 @@ export class WriteClock {
 
   /** Whatever is written from now on is later than `seen`, unless that is out of bounds. */
   witness(seen: Hlc): void {
-    if (isAhead(seen, this.#parts.now())) return;
+    if (this.#isWrong(seen)) return;
     this.#last = { ...laterOf(this.#last, seen), writer: this.#parts.writer };
+  }
+
+  // While nobody has said what time it is, the clock of this machine may as well be behind.
+  #isWrong(hlc: Hlc): boolean {
+    const { time } = this.#parts;
+    return time.isKnown && isAhead(hlc, time.now());
   }
 
   #reserve(): void {

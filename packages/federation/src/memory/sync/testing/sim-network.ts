@@ -11,11 +11,13 @@ export interface Weather {
   repeated: number;
   /** Answers "busy", with Retry-After. */
   busy: number;
+  /** Calls of a process, and returns to it, at which it dies. */
+  deadly: number;
   /** The longest way, in milliseconds. */
   slowMs: number;
 }
 
-export const calm: Weather = { lost: 0, repeated: 0, busy: 0, slowMs: 20 };
+export const calm: Weather = { lost: 0, repeated: 0, busy: 0, deadly: 0, slowMs: 20 };
 
 export interface SimNetworkParts {
   readonly clock: SimClock;

@@ -5,6 +5,7 @@ import { SyncEngine } from "../sync-engine.ts";
 import type { SyncServer } from "../sync-server.ts";
 import { emptyStoreData, MemoryTenantStore, type StoreData } from "./memory-tenant-store.ts";
 import type { SimClock } from "./sim-clock.ts";
+import type { Weather } from "./sim-network.ts";
 
 export interface SimReplicaParts {
   readonly name: string;
@@ -13,6 +14,7 @@ export interface SimReplicaParts {
   readonly random: () => number;
   readonly server: SyncServer;
   readonly dropsSame: boolean;
+  readonly weather: Weather;
   /** What this agent may read on the server right now. */
   readonly onServer: () => readonly MemoryRow[];
 }
@@ -36,7 +38,7 @@ interface Process {
 export class SimReplica {
   readonly name: string;
   readonly agent: string;
-  readonly data: StoreData = emptyStoreData();
+  data: StoreData = emptyStoreData();
   readonly acknowledged: Acknowledged[] = [];
   /** What listeners were told, by id: the last version; undefined after a deletion. */
   readonly told = new Map<string, MemoryRow | undefined>();
@@ -61,9 +63,16 @@ export class SimReplica {
 
   start(): void {
     if (this.#process !== undefined) return;
-    const { clock, random, server, name, dropsSame } = this.#parts;
+    const { clock, random, server, name, dropsSame, weather } = this.#parts;
     const state = { isAlive: true };
     const isAlive = (): boolean => state.isAlive;
+    const mayDie = (): boolean => {
+      if (state.isAlive && random() < weather.deadly) {
+        this.crash();
+        clock.after(random() * 100, () => this.start());
+      }
+      return state.isAlive;
+    };
     const view: Clock = {
       now: () => clock.now() + this.skewMs,
       after: (ms, run) => clock.after(ms, () => (isAlive() ? run() : undefined)),
@@ -74,11 +83,11 @@ export class SimReplica {
       disk: () => clock.sleep(random() * 4),
       nowIso: () => new Date(clock.now()).toISOString(),
     });
-    const gatedStore = gated(store, isAlive);
+    const gatedStore = gated(store, mayDie);
     this.#starts += 1;
     const engine = new SyncEngine({
       store: gatedStore,
-      server: gated(server, isAlive),
+      server: gated(server, mayDie),
       writer: `${name}/${this.#starts}`,
       isEnabled: true,
       syncIntervalMs: 20_000,
@@ -105,6 +114,16 @@ export class SimReplica {
     process.isAlive = false;
     process.store.crash(Math.floor(this.#parts.random() * 3));
     this.#process = undefined;
+  }
+
+  /** The folder is gone: what was not pushed went with it, and everything is loaded anew. */
+  newMachine(): void {
+    this.crash();
+    this.data = emptyStoreData();
+    this.acknowledged.length = 0;
+    this.told.clear();
+    this.loaded = undefined;
+    this.start();
   }
 
   write(id: string, kind: WriteKind, content: string): void {
@@ -176,15 +195,21 @@ export function rowOf({ id, agent, kind, content, nowMs, version, hlc }: RowFact
   };
 }
 
+/** Nothing is waited for there, so a process cannot die there either. */
+function isRead(name: string | symbol): boolean {
+  return ["get", "counts", "outbox", "readFact", "rows", "deadLetters"].includes(String(name));
+}
+
 const never = new Promise<never>(() => undefined);
 
-/** What a process sees: once it is dead nothing that it calls happens, and nothing that it waits for comes. */
+/** What a process sees: once it is dead nothing that it waits for comes. Whether it dies at a call or a return is asked each time. */
 function gated<T extends object>(target: T, isAlive: () => boolean): T {
   return new Proxy(target, {
     get: (inner, name) => {
       const member: unknown = Reflect.get(inner, name);
       if (typeof member !== "function") return member;
       return (...args: unknown[]) => {
+        if (isRead(name)) return Reflect.apply(member, inner, args) as unknown;
         if (!isAlive()) return never;
         const result: unknown = Reflect.apply(member, inner, args);
         if (!(result instanceof Promise)) return result;

@@ -12,6 +12,7 @@ export type Step =
   | { readonly does: "wait"; readonly ms: number }
   | { readonly does: "cut"; readonly who: number; readonly ms: number }
   | { readonly does: "crash"; readonly who: number; readonly ms: number }
+  | { readonly does: "new machine"; readonly who: number }
   | { readonly does: "crash server"; readonly ms: number }
   | { readonly does: "set clock"; readonly who: number; readonly skewMs: number }
   | { readonly does: "back up" }
@@ -64,7 +65,8 @@ class World {
   readonly #purged = new Map<string, MemoryRow>();
   #writes = 0;
 
-  constructor({ seed, weather, dropsSame }: History) {
+  constructor(history: History) {
+    const { seed, weather } = history;
     const clock = this.#clock;
     const random = (this.#random = mulberry32(seed));
     this.#weather = { ...weather };
@@ -80,7 +82,8 @@ class World {
       const isCut = (): boolean => (this.#cuts.get(replica) ?? 0) > clock.now();
       const server = this.#network.connect(agent, isCut);
       const onServer = (): readonly MemoryRow[] => this.#server.readable(agent);
-      const parts = { name, agent, clock, random, server, dropsSame, onServer };
+      const { dropsSame } = history;
+      const parts = { name, agent, clock, random, server, dropsSame, weather: this.#weather, onServer };
       const replica: SimReplica = new SimReplica(parts);
       return replica;
     });
@@ -108,6 +111,9 @@ class World {
         clock.after(step.ms, () => replica.start());
         break;
       }
+      case "new machine":
+        this.#replica(step.who).newMachine();
+        break;
       case "crash server":
         this.#network.serverDown();
         clock.after(step.ms, () => this.#network.serverUp());
@@ -203,22 +209,23 @@ class World {
           .slice(place + 1)
           .some((later) => later.row.id === row.id);
         if (isOverwrittenHere || this.#takenBack.has(row)) return [];
-        if (this.#isAccountedFor(replica, row, atMs)) return [];
         const final = this.#server.get(row.id);
+        const isOlderOwn = replica.acknowledged
+          .slice(0, place)
+          .some((earlier) => final?.content !== "" && final?.content === earlier.row.content);
+        const isDead = [...replica.data.dead.values()].some((letter) => isSame(letter.row, row));
+        if (isDead || (!isOlderOwn && this.#isAccountedFor(row, atMs))) return [];
         return [`${replica.name} lost ${JSON.stringify(row)}; the server has ${JSON.stringify(final)}`];
       }),
     );
   }
 
-  #isAccountedFor({ data }: SimReplica, row: MemoryRow, atMs: number): boolean {
-    const isSame = (other: MemoryRow): boolean =>
-      other.id === row.id && other.content === row.content && isTombstone(other) === isTombstone(row);
-    if ([...data.dead.values()].some((letter) => isSame(letter.row))) return true;
+  #isAccountedFor(row: MemoryRow, atMs: number): boolean {
     const final = this.#server.get(row.id);
     const purged = this.#purged.get(row.id);
     if (purged !== undefined && (isTombstone(row) || compareHlc(purged.hlc, row.hlc) >= 0)) return true;
     if (final === undefined) return false;
-    if (isSame(final)) return true;
+    if (isSame(final, row)) return true;
     // A clock out of bounds says nothing about what is later: there the order of the server counts.
     if (isAhead(row.hlc, atMs)) return (this.#server.committedMs(row.id) ?? 0) >= atMs;
     return compareHlc(final.hlc, row.hlc) > 0;
@@ -254,6 +261,10 @@ function shown(rows: readonly MemoryRow[]): string {
     .map((row) => `${row.id} v${row.version} ${row.content} ${row.scope} ${JSON.stringify(row.hlc)}`)
     .toSorted()
     .join("\n");
+}
+
+function isSame(a: MemoryRow, b: MemoryRow): boolean {
+  return a.id === b.id && a.content === b.content && isTombstone(a) === isTombstone(b);
 }
 
 function isTombstone(row: MemoryRow): boolean {

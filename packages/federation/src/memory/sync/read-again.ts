@@ -1,0 +1,89 @@
+import { isRecord } from "../../runtime/json.ts";
+import type { TenantStore } from "../local/local-store.ts";
+import type { MemoryRow } from "../memory-row.ts";
+import type { Admission } from "./admission.ts";
+import { changesOf, goneChange } from "./changes.ts";
+import { compareHlc } from "./hlc.ts";
+import type { Ask } from "./pusher.ts";
+import type { ServerTime } from "./server-time.ts";
+import type { SyncServer } from "./sync-server.ts";
+import type { SyncChange } from "./sync-state.ts";
+import { parseRow } from "./wire-row.ts";
+
+export interface ReadAgainParts {
+  readonly store: TenantStore;
+  readonly server: SyncServer;
+  readonly ask: Ask;
+  readonly time: ServerTime;
+  readonly admission: Admission;
+  readonly tell: (changes: readonly SyncChange[]) => void;
+}
+
+export interface ReadAgainOptions {
+  /** Called with what is about to be replaced by the server's row, which is told afterwards. Left out: nobody is told of it. */
+  readonly beforeReplacing?: (changes: readonly SyncChange[]) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+const readAtOnce = 100;
+
+/** Makes single memories what they are on the server, also where what is held has the later clock. */
+export class ReadAgain {
+  readonly #parts: ReadAgainParts;
+
+  constructor(parts: ReadAgainParts) {
+    this.#parts = parts;
+  }
+
+  /** Afterwards each id is here as the server has it, or waits in the outbox. A slice at a time, so that others get their turn. */
+  async readAgain(ids: readonly string[], options: ReadAgainOptions): Promise<void> {
+    for (let at = 0; at < ids.length; at += readAtOnce)
+      await this.#readSlice(ids.slice(at, at + readAtOnce), options);
+  }
+
+  /** What a process before this one let go, and had no time to tell. */
+  async tellGone(): Promise<void> {
+    const { store, tell } = this.#parts;
+    const gone = parseRows(store.readFact("gone"));
+    if (gone.length === 0) return;
+    tell(
+      gone
+        .filter(({ id }) => store.get(id) === undefined)
+        .map((row): SyncChange => ({ change: "deleted", row })),
+    );
+    await store.writeFact("gone", "[]");
+  }
+
+  async #readSlice(ids: readonly string[], { beforeReplacing, signal }: ReadAgainOptions): Promise<void> {
+    const { store, server, ask, admission, time, tell } = this.#parts;
+    const found = await ask("read", (inner) => server.read(ids, inner), signal);
+    const rows = new Map(found.map(({ row }) => [row.id, row]));
+    const held = ids.flatMap((id) => store.get(id) ?? []);
+    const gone = held.filter(({ id }) => !rows.has(id));
+    const replaced = held.flatMap((mine) => {
+      const row = rows.get(mine.id);
+      return row !== undefined && compareHlc(mine.hlc, row.hlc) > 0 ? [{ mine, row }] : [];
+    });
+    const taken = [...rows.values()].filter(
+      (row) => held.some(({ id }) => id === row.id) || admission.takes(row),
+    );
+    const goneChanges = gone
+      .filter((row) => row.deleted_at === null)
+      .map((row) => goneChange(row, time.now()));
+    if (goneChanges.length > 0)
+      await store.writeFact("gone", JSON.stringify(goneChanges.map(({ row }) => row)));
+    const changes =
+      beforeReplacing === undefined ? [] : replaced.flatMap(({ mine, row }) => changesOf(row, mine));
+    await beforeReplacing?.(changes);
+    // Not what is to be pushed: the store keeps that.
+    await store.forget([...gone, ...replaced.map(({ mine }) => mine)].map(({ id }) => id));
+    await store.apply(taken);
+    tell(changes);
+    if (goneChanges.length > 0) await this.tellGone();
+  }
+}
+
+function parseRows(text: string | undefined): MemoryRow[] {
+  const rows: unknown = text === undefined || text === "" ? [] : JSON.parse(text);
+  return Array.isArray(rows) ? rows.filter(isRecord).map((row) => parseRow({ ...row, seq: 0 }).row) : [];
+}
