@@ -14,9 +14,11 @@ export interface TokenEvents {
   accepted(credential: Credential): Promise<string | undefined>;
 }
 
+type TokenParts = Pick<ServerParts, "clock" | "settings" | "keyring">;
+
 /** The token of one channel: when it ends, and what comes after it. */
 export class TokenWatch {
-  readonly #server: ServerParts;
+  readonly #server: TokenParts;
   readonly #events: TokenEvents;
   #token: string;
   #expiresAtSeconds: number | undefined;
@@ -29,7 +31,7 @@ export class TokenWatch {
 
   constructor(
     start: { readonly token: string; readonly credential: Credential },
-    server: ServerParts,
+    server: TokenParts,
     events: TokenEvents,
   ) {
     this.#server = server;
