@@ -32,7 +32,7 @@ export interface LocalStoreOptions {
   readonly files?: JournalFiles | undefined;
   /** A journal file is ended beyond this; default 64 MiB. */
   readonly maxJournalFileBytes?: number | undefined;
-  /** Writers wait while more than this is not yet in the tables; default 128 MiB. */
+  /** Writers wait while more than this is not yet in the tables; default 256 MiB. */
   readonly maxWaitingBytes?: number | undefined;
 }
 

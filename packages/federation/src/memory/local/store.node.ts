@@ -24,7 +24,7 @@ export interface StoreParts {
   }) => Journal;
   readonly unlock: () => void;
   readonly log: Log;
-  /** How much may wait for the tables before writers wait, too; default 128 MiB. */
+  /** How much may wait for the tables before writers wait, too; default 256 MiB. */
   readonly maxWaitingBytes?: number | undefined;
 }
 
@@ -37,8 +37,7 @@ interface Record {
   reject(error: Error): void;
 }
 
-/** What the tables should be told in one transaction takes about this long. */
-const transactionMs = 4;
+const changesPerTransaction = 4_096;
 
 /*  write ─▶ journal ─▶ (durable) ─▶ publish ─▶ acknowledged ─▶ tables ─▶ cut the journal
  *  One owner of the three queues between them. After a failure to write nothing is accepted any more; reading goes on.  */
@@ -58,7 +57,9 @@ export class Store implements LocalStore, Commits {
   #bytesOfRecord = new Map<number, number>();
   #isPublishing = false;
   #applying: Promise<void> | undefined;
-  #applyAtOnce = 64;
+  /** How many callers wait for the tables. */
+  #drainsWanted = 0;
+  readonly #maxWaitingBytes: number;
   #failure: FederationError | undefined;
   #closing: Promise<void> | undefined;
   #roomWanted: (() => void)[] = [];
@@ -66,6 +67,7 @@ export class Store implements LocalStore, Commits {
   constructor(parts: StoreParts) {
     this.#parts = parts;
     this.folder = parts.folder;
+    this.#maxWaitingBytes = parts.maxWaitingBytes ?? 268_435_456;
     this.#nextSequence = parts.nextSequence;
     this.#published = parts.nextSequence - 1;
     for (const [name, state] of parts.tenants) this.#states.set(name, state);
@@ -97,8 +99,7 @@ export class Store implements LocalStore, Commits {
   /** Waits until a further write may be accepted. Throws where none ever will. */
   async room(): Promise<void> {
     this.#refuseIfOver();
-    const most = this.#parts.maxWaitingBytes ?? 134_217_728;
-    while (this.#waitingBytes > most && this.#failure === undefined)
+    while (this.#waitingBytes > this.#maxWaitingBytes && this.#failure === undefined)
       await new Promise<void>((resolve) => void this.#roomWanted.push(resolve));
     this.#refuseIfOver();
   }
@@ -214,18 +215,25 @@ export class Store implements LocalStore, Commits {
   async #applyAll(): Promise<void> {
     await nextTurn(); // writers first
     while (this.#unapplied.length > 0 && this.#failure === undefined) {
-      const slice = this.#unapplied.slice(0, this.#applyAtOnce);
+      const some = this.#unapplied.slice(0, changesPerTransaction);
       try {
-        const heldMs = await this.#parts.tables.apply(slice);
-        this.#applyAtOnce = Math.round(
-          Math.min(4_096, Math.max(16, (this.#applyAtOnce * transactionMs) / Math.max(heldMs, 0.5))),
-        );
-        this.#applied(slice);
+        await this.#parts.tables.apply(some, () => this.#letWritersGoFirst());
+        this.#applied(some);
       } catch (error) {
         this.#fail("write to the tables", error);
       }
     }
     this.#applying = undefined;
+  }
+
+  /** One turn of the event loop; more while writers come one after the other, as long as there is room for what they write. */
+  async #letWritersGoFirst(): Promise<void> {
+    do await nextTurn();
+    while (
+      this.#undurable.size > 0 &&
+      this.#waitingBytes < this.#maxWaitingBytes / 2 &&
+      this.#drainsWanted === 0
+    );
   }
 
   #applied(changes: readonly PlacedChange[]): void {

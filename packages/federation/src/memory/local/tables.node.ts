@@ -12,6 +12,7 @@ import type { Names } from "./names.ts";
 import { stateOf } from "./row-facts.ts";
 import { editBlock, placesOf, slotsPerBlock } from "./slot-block.ts";
 import * as keys from "./table-keys.node.ts";
+import { Slice } from "./turn.ts";
 
 /** A change that has been acknowledged, with what the memory made of it. */
 export interface PlacedChange {
@@ -44,6 +45,10 @@ export class TenantTables {
     this.savedNames = parts.names.count;
   }
 }
+
+/** Words are written this often: the more at once, the less each costs, and the longer it holds the event loop. */
+const changesAtOnce = 512;
+const sliceMs = 3;
 
 type Bytes = Uint8Array;
 type LeafEdits = Map<string, { readonly key: Buffer; readonly places: Map<number, boolean> }>;
@@ -172,27 +177,41 @@ export class Tables {
     return slots;
   }
 
-  /** Applies the changes in one transaction. Resolves when it is on the disk, to how long it held the event loop. */
-  async apply(changes: readonly PlacedChange[]): Promise<number> {
+  /**
+   * Applies the changes in one transaction. Resolves when it is on the disk. It works in pieces and calls `rest` between them; what is read
+   * meanwhile may be this transaction's, which is why readers look at what waits for the tables first.
+   */
+  async apply(changes: readonly PlacedChange[], rest: () => Promise<void>): Promise<void> {
     const last = changes.at(-1);
-    if (last === undefined) return 0;
-    let heldMs = 0;
-    await this.#root.transaction(() => {
-      const startMs = performance.now();
-      const edits: LeafEdits = new Map();
-      for (const placed of changes) this.#applyOne(placed, edits);
-      for (const { key, places } of edits.values()) {
-        const block = editBlock(this.#leaves.get(key), places);
-        if (block === undefined) void this.#leaves.remove(key);
-        else void this.#leaves.put(key, block);
+    if (last === undefined) return;
+    // A child transaction: lmdb-js commits what a callback had done that throws, except in one of these.
+    await this.#root.childTransaction(async () => {
+      for (let from = 0; from < changes.length; from += changesAtOnce) {
+        const some = changes.slice(from, from + changesAtOnce);
+        await this.#applySome(some, rest);
       }
-      for (const tenant of new Set(changes.map((placed) => placed.tenant))) this.#saveTenant(tenant);
       void this.#root.put("applied", Buffer.from(String(last.sequence)));
-      heldMs = performance.now() - startMs;
     });
     this.#root.resetReadTxn();
     this.#applied = last.sequence;
-    return heldMs;
+  }
+
+  async #applySome(changes: readonly PlacedChange[], rest: () => Promise<void>): Promise<void> {
+    const slice = new Slice(sliceMs);
+    const edits: LeafEdits = new Map();
+    for (const placed of changes) {
+      this.#applyOne(placed, edits);
+      if (slice.isOver) await slice.rest(rest);
+    }
+    for (const { key, places } of edits.values()) {
+      const block = editBlock(this.#leaves.get(key), places);
+      if (block === undefined) void this.#leaves.remove(key);
+      else void this.#leaves.put(key, block);
+      if (slice.isOver) await slice.rest(rest);
+    }
+    await slice.rest(rest);
+    for (const tenant of new Set(changes.map((placed) => placed.tenant))) this.#saveTenant(tenant);
+    await slice.rest(rest);
   }
 
   async close(): Promise<void> {

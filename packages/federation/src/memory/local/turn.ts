@@ -16,9 +16,9 @@ export class Slice {
     return performance.now() - this.#startMs > this.#lengthMs;
   }
 
-  /** Call it now and then; it waits only when the slice is over. */
-  async rest(): Promise<void> {
-    await nextTurn();
+  /** Begins another slice when `rest` has resolved. */
+  async rest(rest: () => Promise<void> = nextTurn): Promise<void> {
+    await rest();
     this.#startMs = performance.now();
   }
 }
