@@ -92,15 +92,20 @@
       (br_if $more (i32.lt_u (local.get $row) (local.get $end))))
     (call $sum (i32x4.add (local.get $a) (local.get $b))))
 
+  ;; Offered, if there is a row at all.
+  (func $take (param $score f32) (param $scale f32) (param $slot i32) (param $size i32) (param $count i32) (result i32)
+    (if (result i32) (f32.eq (local.get $scale) (f32.const 0))
+      (then (local.get $size))
+      (else (call $offer (local.get $score) (local.get $slot) (local.get $size) (local.get $count)))))
+
   ;; One row into the heap, if it is good enough.
   (func $look (param $row i32) (param $slot i32) (param $bytes i32) (param $stride i32)
               (param $size i32) (param $count i32) (result i32)
     (local $scale f32)
     (local.set $scale (f32.load (i32.sub (i32.add (local.get $row) (local.get $stride)) (i32.const 4))))
-    (if (f32.eq (local.get $scale) (f32.const 0)) (then (return (local.get $size))))
-    (call $offer
+    (call $take
       (f32.mul (f32.convert_i32_s (call $dot (local.get $row) (local.get $bytes))) (local.get $scale))
-      (local.get $slot) (local.get $size) (local.get $count)))
+      (local.get $scale) (local.get $slot) (local.get $size) (local.get $count)))
 
   ;; `rows` rows beginning at the address `row`, the first of which has the slot `slot`.
   (func (export "scan") (param $row i32) (param $rows i32) (param $slot i32)
@@ -162,14 +167,14 @@
                 (v128.load32_zero (i32.sub (local.get $row1) (i32.const 4))))))))
         (if (v128.any_true (f32x4.gt (local.get $scores) (f32x4.splat (local.get $bar))))
           (then
-            (local.set $size (call $look (local.get $row) (local.get $slot)
-              (local.get $bytes) (local.get $stride) (local.get $size) (local.get $count)))
-            (local.set $size (call $look (local.get $row1) (i32.add (local.get $slot) (i32.const 1))
-              (local.get $bytes) (local.get $stride) (local.get $size) (local.get $count)))
-            (local.set $size (call $look (local.get $row2) (i32.add (local.get $slot) (i32.const 2))
-              (local.get $bytes) (local.get $stride) (local.get $size) (local.get $count)))
-            (local.set $size (call $look (local.get $row3) (i32.add (local.get $slot) (i32.const 3))
-              (local.get $bytes) (local.get $stride) (local.get $size) (local.get $count)))
+            (local.set $size (call $take (f32x4.extract_lane 0 (local.get $scores))
+              (f32.load (i32.sub (local.get $row1) (i32.const 4))) (local.get $slot) (local.get $size) (local.get $count)))
+            (local.set $size (call $take (f32x4.extract_lane 1 (local.get $scores))
+              (f32.load (i32.sub (local.get $row2) (i32.const 4))) (i32.add (local.get $slot) (i32.const 1)) (local.get $size) (local.get $count)))
+            (local.set $size (call $take (f32x4.extract_lane 2 (local.get $scores))
+              (f32.load (i32.sub (local.get $row3) (i32.const 4))) (i32.add (local.get $slot) (i32.const 2)) (local.get $size) (local.get $count)))
+            (local.set $size (call $take (f32x4.extract_lane 3 (local.get $scores))
+              (f32.load (local.get $last)) (i32.add (local.get $slot) (i32.const 3)) (local.get $size) (local.get $count)))
             (local.set $bar (call $bar (local.get $size) (local.get $count)))))
         (local.set $row (i32.add (local.get $row3) (local.get $stride)))
         (local.set $slot (i32.add (local.get $slot) (i32.const 4)))

@@ -1,0 +1,58 @@
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
+import type { BuildOrder, BuildReport, RowBatch } from "./segment-messages.ts";
+
+/**
+ * Builds a segment in a thread of its own, one batch after the other, and resolves when it is on the disk. `nextBatch` is asked when the
+ * thread has room; undefined ends the rows. Rejects when the thread fails, and with the signal's reason, then leaving temporary files.
+ */
+export async function buildSegment(
+  order: BuildOrder,
+  nextBatch: () => Extract<RowBatch, { type: "rows" }> | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  const worker = startWorker(order);
+  const stop = (): void => void worker.terminate();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      let isSealed = false;
+      worker.on("message", (report: BuildReport) => {
+        if (report.type === "sealed") {
+          isSealed = true;
+          return;
+        }
+        const batch: RowBatch = nextBatch() ?? { type: "seal" };
+        const moved =
+          batch.type === "rows" ? [batch.slots.buffer, batch.hashes.buffer, batch.values.buffer] : [];
+        // The arrays are made for this message, each with a buffer of its own that is not shared.
+        worker.postMessage(batch, moved as ArrayBuffer[]);
+      });
+      worker.once("error", reject);
+      worker.once("exit", (code) => {
+        if (isSealed) resolve();
+        else reject(new Error(`segment ${order.number}: its thread ended with ${code} before it was sealed`));
+      });
+    });
+  } finally {
+    signal.removeEventListener("abort", stop);
+    await worker.terminate();
+    signal.throwIfAborted();
+  }
+}
+
+function startWorker(order: BuildOrder): Worker {
+  const options = { name: "federation segment", workerData: order };
+  if (!import.meta.url.endsWith(".ts"))
+    return new Worker(new URL("./segment-worker.node.js", import.meta.url), options);
+  // From source: Node 20 applies a loader given by --import to what a worker imports, but not to the worker's own file.
+  const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx/esm/api")).href;
+  const entry = new URL("./segment-worker.node.ts", import.meta.url).href;
+  const script = `import(${JSON.stringify(loader.replace(/cjs$/, "mjs"))}).then(({ register }) => {
+    register();
+    return import(${JSON.stringify(entry)});
+  })`;
+  return new Worker(script, { ...options, eval: true, execArgv: [] });
+}

@@ -1,0 +1,23 @@
+/** What a building thread is started with. */
+export interface BuildOrder {
+  readonly folder: string;
+  readonly number: number;
+  readonly dimensions: number;
+  /** All rows are of `slots` slots from the first on. */
+  readonly firstSlot: number;
+  readonly slots: number;
+}
+
+export type RowBatch =
+  | {
+      readonly type: "rows";
+      readonly slots: Uint32Array;
+      readonly hashes: Uint32Array;
+      /** One row after the other. */
+      readonly values: Int8Array;
+    }
+  /** No more rows: make the files. */
+  | { readonly type: "seal" };
+
+/** `added`: ready for a batch. `sealed`: the segment is on the disk. */
+export type BuildReport = { readonly type: "added" } | { readonly type: "sealed" };

@@ -1,0 +1,46 @@
+// The thread that builds a segment: rows come in batches, the sealed files are the result.
+import { parentPort, workerData } from "node:worker_threads";
+import { createFolder, sealSegment, segmentPaths } from "./segment-files.node.ts";
+import type { BuildOrder, BuildReport, RowBatch } from "./segment-messages.ts";
+import { loadUsearch } from "./usearch.node.ts";
+
+// Both ends are ours: build-segment.node.ts gives and sends what segment-messages.ts says.
+const { folder, number, dimensions, firstSlot, slots } = workerData as BuildOrder;
+const port = parentPort;
+if (port === null) throw new TypeError("segment worker: not started as a thread");
+
+const createGraph = loadUsearch();
+if (createGraph === undefined) throw new TypeError("segment worker: usearch is not installed");
+const graph = createGraph(dimensions);
+const hashes = new Uint32Array(slots);
+let rows = 0;
+const report = (message: BuildReport): void => port.postMessage(message);
+
+port.on("message", (batch: RowBatch) => {
+  if (batch.type === "rows") {
+    graph.add(BigUint64Array.from(batch.slots, BigInt), batch.values, 1);
+    for (const [at, slot] of batch.slots.entries()) hashes[slot - firstSlot] = batch.hashes[at] ?? 0;
+    rows += batch.slots.length;
+    report({ type: "added" });
+    return;
+  }
+  seal().then(
+    () => {
+      report({ type: "sealed" });
+      port.close();
+    },
+    // Thrown where the thread's owner sees it.
+    (error: unknown) => setImmediate(() => throwIt(error)),
+  );
+});
+report({ type: "added" });
+
+async function seal(): Promise<void> {
+  await createFolder(folder);
+  graph.save(segmentPaths(folder, number).graphPart);
+  await sealSegment(folder, number, { dimensions, rows, firstSlot, hashes });
+}
+
+function throwIt(error: unknown): never {
+  throw error instanceof Error ? error : new Error(String(error));
+}

@@ -1,0 +1,284 @@
+import { silentLog, type Log } from "../../../runtime/log.ts";
+import { toError } from "../../../runtime/errors.ts";
+import { createVectorIndex, type ExactVectorIndex, type VectorIndexOptions } from "../create-vector-index.ts";
+import { quantiseBytes } from "../quantise.ts";
+import { turns as turnsOfProcess, type Turns } from "../turns.ts";
+import type { Candidates, VectorIndex } from "../vector-index.ts";
+import { buildSegment } from "./build-segment.node.ts";
+import { buildLimits, planBuild, type BuildLimits, type BuildPlan } from "./plan-build.ts";
+import { RowsToSeal } from "./rows-to-seal.ts";
+import { isSealedIn, propose, type Segment } from "./segment.ts";
+import {
+  listSegments,
+  readSegment,
+  removeLeftovers,
+  removeSegment,
+  segmentPaths,
+} from "./segment-files.node.ts";
+import { nowhere, SlotHomes, tail } from "./slot-homes.ts";
+import { union } from "./union.ts";
+import { loadUsearch, type CreateGraph } from "./usearch.node.ts";
+
+export interface SegmentedVectorIndexOptions {
+  /** Of this index alone, one a dimension and model; made when the first segment is built. All in it can be built again. */
+  readonly folder: string;
+  readonly dimensions: number;
+  /** From so many vectors on graphs are built, where `usearch` is installed; default 50,000. */
+  readonly threshold?: number;
+  readonly log?: Log;
+  /** The optional package; undefined where it is missing. */
+  readonly loadUsearch?: () => CreateGraph | undefined;
+  readonly exact?: Omit<VectorIndexOptions, "turns">;
+  readonly turns?: Turns;
+}
+
+/** So many writes between two looks at whether a build is due. */
+const writesBetweenLooks = 1000;
+/** And after a build failed: a full disk is not asked again and again. */
+const writesAfterFailure = 50_000;
+const mostPlaces = 254;
+
+/**
+ * A `VectorIndex` that stays quick beyond a hundred thousand vectors. All vectors are in memory as in `createVectorIndex`; the older ones are
+ * also in sealed graphs on the disk, which propose candidates. What was written since a graph was sealed is the tail, and is compared row by
+ * row. Every candidate is scored by the vector that its slot has now, so a graph can miss a candidate and never be wrong about one.
+ *
+ * A store uses it like this:
+ *
+ * 1. `const index = await SegmentedVectorIndex.open({ folder, dimensions })`: tests and maps the graphs; damaged ones are removed.
+ * 2. `index.setEncoded(slot, bytes)` for every vector it keeps, with the slots they had: a row that is as it was sealed is found by its graph
+ *    again, any other is in the tail.
+ * 3. `index.startBuilding()`, once: from now on graphs are built in a thread when they are due.
+ * 4. `set`, `setEncoded`, `remove`, `nearest` as ever; with `among` every search is exact. What must not be found without `among`, such as
+ *    what a tombstone or a later memory hides, is removed.
+ * 5. `await index.close()`: ends a build that runs. Deleting the folder of a closed index costs nothing but the time to build again.
+ */
+export class SegmentedVectorIndex implements VectorIndex {
+  readonly dimensions: number;
+  readonly #folder: string;
+  readonly #log: Log;
+  readonly #limits: BuildLimits;
+  readonly #turns: Turns;
+  readonly #exact: ExactVectorIndex;
+  readonly #createGraph: CreateGraph | undefined;
+  readonly #homes = new SlotHomes();
+  readonly #stop = new AbortController();
+  /** The newest first. */
+  #segments: readonly Segment[] = [];
+  #lastNumber = 0;
+  #toSeal: RowsToSeal | undefined;
+  #running: Promise<void> | undefined;
+  /** Undefined until building was started. */
+  #writesUntilLook: number | undefined;
+
+  private constructor(options: SegmentedVectorIndexOptions, createGraph: CreateGraph | undefined) {
+    const { folder, dimensions, threshold = 50_000, log = silentLog, turns = turnsOfProcess } = options;
+    this.dimensions = dimensions;
+    this.#folder = folder;
+    this.#log = log;
+    this.#limits = buildLimits(threshold);
+    this.#turns = turns;
+    this.#exact = createVectorIndex(dimensions, { ...options.exact, turns });
+    this.#createGraph = createGraph;
+  }
+
+  /** Never fails for what is in the folder: a graph that cannot be used is logged and done without. */
+  static async open(options: SegmentedVectorIndexOptions): Promise<SegmentedVectorIndex> {
+    const createGraph = (options.loadUsearch ?? loadUsearch)();
+    const index = new SegmentedVectorIndex(options, createGraph);
+    try {
+      await index.#openSegments();
+    } catch (error) {
+      index.#log("error", "vector segments cannot be opened", { folder: options.folder, error });
+    }
+    return index;
+  }
+
+  get size(): number {
+    return this.#exact.size;
+  }
+
+  /** What is where, for statistics and tests. */
+  get parts(): { readonly tail: number; readonly segments: readonly { rows: number; live: number }[] } {
+    const segments = this.#segments.map(({ rows, place }) => ({ rows, live: this.#homes.count(place) }));
+    return { tail: this.#homes.count(tail), segments };
+  }
+
+  set(slot: number, vector: Float32Array): void {
+    this.setEncoded(slot, this.encode(vector));
+  }
+
+  setEncoded(slot: number, encoded: Uint8Array): void {
+    this.#exact.setEncoded(slot, encoded);
+    const home = this.#segments.find((segment) => isSealedIn(segment, slot, encoded))?.place ?? tail;
+    this.#homes.put(slot, home);
+    this.#toSeal?.written(slot, encoded);
+    this.#countWrite();
+  }
+
+  encode(vector: Float32Array): Uint8Array {
+    return this.#exact.encode(vector);
+  }
+
+  remove(slot: number): void {
+    this.#exact.remove(slot);
+    this.#homes.put(slot, nowhere);
+    this.#toSeal?.removed(slot);
+    this.#countWrite();
+  }
+
+  async nearest(
+    query: Float32Array,
+    count: number,
+    options: { among?: Uint32Array; signal?: AbortSignal } = {},
+  ): Promise<Candidates> {
+    const isGraphOfUse = this.#segments.length > 0 && this.#homes.count(tail) * 2 < this.size;
+    if (options.among !== undefined || !isGraphOfUse || query.length !== this.dimensions)
+      return this.#exact.nearest(query, count, options);
+    options.signal?.throwIfAborted();
+    if (this.#turns.isOver()) await this.#turns.next();
+    const proposed = this.#propose(query, count);
+    if (proposed === undefined) return this.#exact.nearest(query, count, options);
+    return this.#exact.nearest(query, count, { ...options, among: union(proposed, this.#homes.tailSlots()) });
+  }
+
+  /** Called once, when the vectors of the store have been put in: before that, all graphs would seem out of date. */
+  startBuilding(): void {
+    this.#writesUntilLook ??= 0;
+    this.#countWrite();
+  }
+
+  /** Builds what is due now, and resolves when nothing is, or when it failed, which is logged. Building goes on without this call. */
+  buildIfDue(): Promise<void> {
+    this.#running ??= this.#buildWhileDue().finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  /** Resolves when no thread runs any more. A segment that was being built is given up. */
+  async close(): Promise<void> {
+    this.#stop.abort(new Error("the vector index was closed"));
+    await this.#running;
+    this.#segments = [];
+  }
+
+  #propose(query: Float32Array, count: number): Uint32Array | undefined {
+    const bytes = new Int8Array(this.dimensions);
+    quantiseBytes(query, bytes);
+    let all: Uint32Array = new Uint32Array(0);
+    for (const segment of this.#segments) {
+      const some = propose(segment, { query: bytes, count, homes: this.#homes });
+      if (some === undefined) return undefined;
+      all = all.length === 0 ? some : union(all, some);
+    }
+    return all;
+  }
+
+  #countWrite(): void {
+    if (this.#writesUntilLook === undefined) return;
+    this.#writesUntilLook -= 1;
+    if (this.#writesUntilLook > 0 || this.#running !== undefined) return;
+    this.#writesUntilLook = writesBetweenLooks;
+    void this.buildIfDue();
+  }
+
+  async #buildWhileDue(): Promise<void> {
+    for (;;) {
+      const segments = this.#segments.map(({ number, rows, place }) => {
+        return { number, rows, live: this.#homes.count(place) };
+      });
+      const plan = planBuild({ tail: this.#homes.count(tail), segments }, this.#limits);
+      if (plan === undefined || this.#createGraph === undefined || this.#stop.signal.aborted) return;
+      try {
+        await this.#carryOut(plan, this.#createGraph);
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        this.#log("error", "a vector segment could not be built", {
+          folder: this.#folder,
+          error: toError(error),
+        });
+        if (this.#writesUntilLook !== undefined) this.#writesUntilLook = writesAfterFailure;
+        return;
+      }
+    }
+  }
+
+  async #carryOut({ build, replace }: BuildPlan, createGraph: CreateGraph): Promise<void> {
+    const replaced = this.#segments.filter(({ number }) => replace.includes(number));
+    if (build) await this.#build(replaced, createGraph);
+    for (const segment of replaced) this.#forget(segment);
+    for (const { number } of replaced) await this.#remove(number);
+  }
+
+  async #build(replaced: readonly Segment[], createGraph: CreateGraph): Promise<void> {
+    const { dimensions } = this;
+    const number = ++this.#lastNumber;
+    const slots = this.#homes.slotsOf([tail, ...replaced.map(({ place }) => place)]);
+    const toSeal = new RowsToSeal(slots, this.#exact);
+    this.#toSeal = toSeal;
+    try {
+      const order = { folder: this.#folder, number, dimensions, ...toSeal.span };
+      await buildSegment(order, () => toSeal.nextBatch(), this.#stop.signal);
+      const graph = createGraph(dimensions);
+      graph.view(segmentPaths(this.#folder, number).graph);
+      const { hashes, rows } = toSeal;
+      const segment = {
+        number,
+        place: this.#freePlace(),
+        graph,
+        rows,
+        firstSlot: toSeal.span.firstSlot,
+        hashes,
+      };
+      this.#segments = [segment, ...this.#segments];
+      for (const slot of slots) if (toSeal.isUnchanged(slot)) this.#homes.put(slot, segment.place);
+    } catch (error) {
+      await this.#remove(number);
+      throw error;
+    } finally {
+      this.#toSeal = undefined;
+    }
+  }
+
+  /** What was found by it is compared row by row from now on. */
+  #forget(segment: Segment): void {
+    this.#segments = this.#segments.filter((other) => other !== segment);
+    if (this.#homes.count(segment.place) === 0) return;
+    for (const slot of this.#homes.slotsOf([segment.place])) this.#homes.put(slot, tail);
+  }
+
+  async #openSegments(): Promise<void> {
+    const folder = this.#folder;
+    const { numbers, leftovers } = await listSegments(folder);
+    await removeLeftovers(folder, leftovers);
+    this.#lastNumber = numbers[0] ?? 0;
+    if (this.#createGraph === undefined) return;
+    for (const number of numbers) {
+      const facts = await readSegment(folder, number);
+      if (facts === undefined || facts.dimensions !== this.dimensions) {
+        this.#log("error", "a damaged vector segment is removed and will be built again", { folder, number });
+        await this.#remove(number);
+        continue;
+      }
+      const graph = this.#createGraph(this.dimensions);
+      graph.view(segmentPaths(folder, number).graph);
+      const { rows, firstSlot, hashes } = facts;
+      this.#segments = [
+        ...this.#segments,
+        { number, place: this.#freePlace(), graph, rows, firstSlot, hashes },
+      ];
+    }
+  }
+
+  /** What cannot be removed, as a mapped file on Windows, is removed when the index is opened again. */
+  async #remove(number: number): Promise<void> {
+    await removeSegment(this.#folder, number).catch((error: unknown) =>
+      this.#log("debug", "a vector segment stays for now", { folder: this.#folder, number, error }),
+    );
+  }
+
+  #freePlace(): number {
+    for (let place = 1; place <= mostPlaces; place++)
+      if (!this.#segments.some((segment) => segment.place === place)) return place;
+    throw new RangeError(`vector index: more than ${mostPlaces} segments`);
+  }
+}
