@@ -101,3 +101,25 @@ test("a statement that crashes Postgres is an error, and so is everything after 
   expect(crashes).toBe(1);
   await fragile.close();
 });
+
+test("a statement that comes again and again sees new columns, other roles and their policies, and survives deallocate all", async () => {
+  await database.exec(`create table public.again (n int, owner text); insert into public.again values (1, 'anon');
+    alter table public.again enable row level security; grant select on public.again to anon;
+    create policy own on public.again using (owner = current_user)`);
+  const rows = async (role: string): Promise<unknown> =>
+    database.transaction(async (session) => {
+      await session.query("select set_config('role', $1, true)", [role]);
+      return (await session.query("select json_agg(a) from public.again a")).rows[0]?.[0];
+    });
+  for (let i = 0; i < 8; i++) {
+    expect(await rows("anon")).toBe('[{"n":1,"owner":"anon"}]');
+    expect(await rows("supabase_admin")).toBe('[{"n":1,"owner":"anon"}]');
+    await expect(rows("authenticated")).rejects.toMatchObject({ code: "42501" });
+  }
+  await database.exec("alter table public.again add column later text; drop policy own on public.again");
+  expect(await rows("anon")).toBeNull();
+  expect(await rows("supabase_admin")).toBe('[{"n":1,"owner":"anon","later":null}]');
+  await database.exec("deallocate all");
+  await expect(rows("anon")).rejects.toMatchObject({ code: "26000" });
+  expect(await rows("anon")).toBeNull();
+});

@@ -2,6 +2,7 @@ import { protocol, type PGlite } from "@electric-sql/pglite";
 import { CrashDetector } from "./crash-detector.ts";
 import { closedError, crashedBefore, swallowedFailure } from "./database-errors.ts";
 import { DatabaseError, type Database, type QueryResult, type Session, type SqlText } from "./database.ts";
+import { PreparedStatements } from "./prepared-statements.ts";
 import { quoteIdentifier } from "./quote.ts";
 import { SerialQueue } from "./serial-queue.ts";
 
@@ -27,6 +28,7 @@ export class PgliteDatabase implements Database {
   readonly #queue = new SerialQueue();
   readonly #listeners = new Map<string, Set<(payload: string) => void>>();
   readonly #session: Session;
+  readonly #prepared = new PreparedStatements();
   #closing: Promise<void> | undefined;
 
   constructor(pg: PGlite, events: PgliteEvents = {}) {
@@ -104,17 +106,26 @@ export class PgliteDatabase implements Database {
     return this.#queue.run(task);
   }
 
-  /** One round: parse, bind, describe, execute, sync. All values as text, parameter types left to Postgres. */
+  /** One round: parse unless it is kept, bind, describe, execute, sync. All values as text, parameter types left to Postgres. */
   async #extended(sql: string, params: readonly SqlText[]): Promise<QueryResult> {
-    return resultOf(
-      await this.#send(
-        serialize.parse({ text: sql }),
-        serialize.bind({ values: [...params] }),
-        serialize.describe({ type: "P" }),
-        serialize.execute({}),
-        serialize.sync(),
-      ),
-    );
+    const kept = this.#prepared.take(sql);
+    const { name = "", isNew = true } = kept ?? {};
+    try {
+      return resultOf(
+        await this.#send(
+          ...this.#prepared.takeStale().map((stale) => serialize.close({ type: "S", name: stale })),
+          ...(isNew ? [serialize.parse({ name, text: sql })] : []),
+          serialize.bind({ statement: name, values: [...params] }),
+          serialize.describe({ type: "P" }),
+          serialize.execute({}),
+          serialize.sync(),
+        ),
+      );
+    } catch (error) {
+      if (kept?.isNew === true) this.#prepared.forget(sql);
+      if (error instanceof DatabaseError && error.code === statementGone) this.#prepared.forgetAll();
+      throw error;
+    }
   }
 
   /** The tag of the last command. */
@@ -147,6 +158,9 @@ export class PgliteDatabase implements Database {
     throw crash;
   }
 }
+
+/** invalid_sql_statement_name: somebody said `deallocate all`. */
+const statementGone = "26000";
 
 function toError(failure: unknown): Error {
   if (!(failure instanceof messages.DatabaseError)) {
