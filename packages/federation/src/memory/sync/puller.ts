@@ -32,6 +32,12 @@ export interface PullerParts {
 const page = { maxRows: 500, maxBytes: 1_000_000 };
 const sweptAtOnce = 100;
 
+/** A later write, or the same one with a mark that the server made. */
+function isLater(row: MemoryRow, held: MemoryRow): boolean {
+  const order = compareHlc(row.hlc, held.hlc);
+  return order > 0 || (order === 0 && row.version > held.version);
+}
+
 /** Brings what the server has to the store, in the order of the server, and remembers where it stands. */
 export class Puller {
   readonly #parts: PullerParts;
@@ -144,7 +150,7 @@ export class Puller {
         if (held !== undefined) unwanted.push(row.id);
       } else if (admission.takes(row)) {
         taken.push(row);
-        const isNews = held === undefined || compareHlc(held.hlc, row.hlc) < 0;
+        const isNews = held === undefined || isLater(row, held);
         const isOwed = this.#owed.has(row.id) || Date.parse(row.updated_at) >= this.#toldAtMs;
         if (isNews || isOwed || this.#untold.has(row.id)) changes.push(...changesOf(row, held));
       }

@@ -1,4 +1,3 @@
-import type { PostgrestError } from "@supabase/supabase-js";
 import { FederationError, isFederationError } from "../../runtime/errors.ts";
 import { isRecord, numberField, stringField } from "../../runtime/json.ts";
 import type { Acting, ActingFor } from "../acting.ts";
@@ -16,14 +15,7 @@ export interface RestSyncServerParts {
   readonly retryAfterMs?: (() => number | undefined) | undefined;
 }
 
-const columns =
-  "id,agent_id,session_id,content,embedding,embedding_model,metadata,source,scope,written_by,content_hash,supersedes,superseded_by," +
-  "version,created_at,updated_at,expires_at,deleted_at,hlc_ms,hlc_counter,hlc_writer,seq";
-
-// Ids are in the URL, and servers end URLs at 8 kB or more.
-const maxIdsLength = 4_000;
-
-/** The database as the sync sees it, through push_memories, pull_memories and the table (docs/schema.md). */
+/** The database as the sync sees it, through push_memories, pull_memories and read_memories (docs/schema.md, "Replicas"). */
 export class RestSyncServer implements SyncServer {
   readonly #parts: RestSyncServerParts;
 
@@ -65,24 +57,9 @@ export class RestSyncServer implements SyncServer {
   }
 
   async read(ids: readonly string[], signal: AbortSignal): Promise<readonly ServerRow[]> {
-    const rows: ServerRow[] = [];
-    for (const list of idLists(ids)) {
-      const data = await this.#request(undefined, "read memories", signal, (acting, inner) => {
-        const { connection, tenantId, agentId } = acting;
-        const query = connection.client
-          .from("agent_memories")
-          .select(columns)
-          .eq("tenant_id", tenantId)
-          .filter("id", "in", list);
-        // Row level security would do; the service role is not under it.
-        const readable =
-          agentId === undefined ? query : query.or(`scope.neq.agent,agent_id.eq.${quoted(agentId)}`);
-        return readable.abortSignal(inner);
-      });
-      if (!Array.isArray(data)) throw notAnAnswer("read memories", "rows");
-      rows.push(...data.map(parseRow));
-    }
-    return rows;
+    const data = await this.#call(undefined, "read_memories", { ids }, signal);
+    if (!Array.isArray(data)) throw notAnAnswer("read_memories", "rows");
+    return data.map(parseRow);
   }
 
   async #pushOf(
@@ -91,10 +68,11 @@ export class RestSyncServer implements SyncServer {
     signal: AbortSignal,
   ): Promise<readonly PushAnswer[]> {
     try {
-      const data = await this.#call(agent, "push_memories", { memories: rows.map(encodeRow) }, signal);
+      const args = { memories: rows.map(encodeRow), brief: true };
+      const data = await this.#call(agent, "push_memories", args, signal);
       if (!Array.isArray(data) || data.length !== rows.length)
         throw notAnAnswer("push_memories", `${rows.length} answers`);
-      return data.map(parseAnswer);
+      return rows.map((row, place) => parseAnswer(data[place], row));
     } catch (error) {
       // The credential is somebody else's: no repetition changes that, and others' rows wait behind these.
       if (!isFederationError(error, "forbidden")) throw error;
@@ -103,32 +81,23 @@ export class RestSyncServer implements SyncServer {
     }
   }
 
-  #call(
+  /** One try: when to try again is the engine's business. */
+  async #call(
     agentId: string | undefined,
     name: string,
     args: Readonly<Record<string, unknown>>,
     signal: AbortSignal,
   ): Promise<unknown> {
-    return this.#request(agentId, name, signal, ({ connection, as }, inner) =>
-      connection.client.rpc(name, { ...args, ...as }).abortSignal(inner),
-    );
-  }
-
-  /** One try: when to try again is the engine's business. */
-  async #request(
-    agentId: string | undefined,
-    attempt: string,
-    signal: AbortSignal,
-    ask: (acting: Acting, inner: AbortSignal) => PromiseLike<Answer>,
-  ): Promise<unknown> {
     const { acting, tenantId, agentId: ratherAs } = this.#parts;
-    const task = (as: Acting): Promise<unknown> =>
-      as.connection.request(
-        attempt,
+    const task = ({ connection, as }: Acting): Promise<unknown> =>
+      connection.request(
+        name,
         async (inner) => {
-          const { data, error, status } = await ask(as, inner);
-          if (error !== null) throw this.#failure(restError(attempt, status, error));
-          return data;
+          const { data, error, status } = await connection.client
+            .rpc(name, { ...args, ...as })
+            .abortSignal(inner);
+          if (error !== null) throw this.#failure(restError(name, status, error));
+          return data as unknown;
         },
         { signal, retry: false },
       );
@@ -142,12 +111,6 @@ export class RestSyncServer implements SyncServer {
   }
 }
 
-interface Answer {
-  readonly data: unknown;
-  readonly error: PostgrestError | null;
-  readonly status: number;
-}
-
 function placesByAgent(rows: readonly MemoryRow[]): Map<string, number[]> {
   const places = new Map<string, number[]>();
   rows.forEach(({ agent_id: agent }, place) => {
@@ -158,12 +121,12 @@ function placesByAgent(rows: readonly MemoryRow[]): Map<string, number[]> {
   return places;
 }
 
-function parseAnswer(value: unknown): PushAnswer {
+function parseAnswer(value: unknown, pushed: MemoryRow): PushAnswer {
   if (!isRecord(value)) throw notAnAnswer("push_memories", "objects");
   const { outcome, memory, clock_moved } = value;
   switch (outcome) {
     case "applied":
-      return { outcome, row: parseRow(memory).row, clockMoved: clock_moved === true };
+      return { outcome, row: asPushed(parseRow(memory).row, pushed), clockMoved: clock_moved === true };
     case "older":
       return { outcome, row: parseRow(memory).row };
     case "refused": {
@@ -180,25 +143,9 @@ function timeOf(value: unknown): number | undefined {
   return ms === undefined || Number.isNaN(ms) ? undefined : ms;
 }
 
-/** `in` lists as PostgREST reads them, none too long for a URL. */
-function idLists(ids: readonly string[]): string[] {
-  const lists: string[][] = [];
-  let length = Infinity;
-  for (const id of ids) {
-    const text = quoted(id);
-    const encoded = encodeURIComponent(text).length + 3;
-    if (length + encoded > maxIdsLength) {
-      lists.push([]);
-      length = 0;
-    }
-    lists.at(-1)?.push(text);
-    length += encoded;
-  }
-  return lists.map((list) => `(${list.join(",")})`);
-}
-
-function quoted(text: string): string {
-  return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+/** A brief answer leaves out what is as it was pushed. */
+function asPushed(row: MemoryRow, { content, embedding, metadata, source }: MemoryRow): MemoryRow {
+  return row.deleted_at === null ? { ...row, content, embedding, metadata, source } : row;
 }
 
 function notAnAnswer(attempt: string, expected: string): FederationError {

@@ -32,6 +32,7 @@ const trouble: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ does: fc.constant("back up" as const) }),
   fc.record({ does: fc.constant("new epoch" as const), restores: fc.boolean() }),
   fc.record({ does: fc.constant("purge" as const) }),
+  fc.record({ does: fc.constant("mark" as const), key }),
   fc.record({ does: fc.constant("open transaction" as const), ms }),
   fc.record({ does: fc.constant("limit batches" as const), maxRows: fc.integer({ min: 1, max: 20 }) }),
   fc.record({ does: fc.constant("sync" as const), who }),

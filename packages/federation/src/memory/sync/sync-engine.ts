@@ -44,7 +44,7 @@ const lookAfterMs = 50;
 
 /**
  * Keeps the store of a tenant and its server alike. Rules and their tests: SPEC.md. Two loops run until `close()`: one brings the outbox
- * up, one brings changes down. Whatever is lost on the way (hints, answers, this process) costs time, never data.
+ * up, one brings changes down; they begin after the turn in which this is made. Whatever is lost on the way (hints, answers, this process) costs time, never data.
  */
 export class SyncEngine {
   readonly #options: SyncEngineOptions;
@@ -119,8 +119,9 @@ export class SyncEngine {
     this.#pulls = new Rounds({ ...rounds, round: (signal) => this.#pull(signal) });
     this.#scope.defer(() => this.#cancelLook?.());
     if (!options.isEnabled) return;
-    this.#scope.run((signal) => this.#pushes.run(signal));
-    this.#scope.run((signal) => this.#pulls.run(signal));
+    // Not at once: whoever made this has yet to listen, and what a process before could not tell is told first of all.
+    this.#scope.run((signal) => Promise.resolve().then(() => this.#pushes.run(signal)));
+    this.#scope.run((signal) => Promise.resolve().then(() => this.#pulls.run(signal)));
   }
 
   on<K extends keyof SyncEvents>(

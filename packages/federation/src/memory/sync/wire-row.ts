@@ -19,7 +19,7 @@ export function encodeRow(row: MemoryRow): Readonly<Record<string, unknown>> {
   };
 }
 
-/** A row of push_memories, pull_memories or the table. Throws FederationError "protocol", naming keys and no content. */
+/** A row of push_memories, pull_memories or read_memories. Throws FederationError "protocol", naming keys and no content. */
 export function parseRow(value: unknown): ServerRow {
   if (!isRecord(value)) throw notARow(value, "an object");
   const { embedding, metadata, scope } = value;
@@ -48,17 +48,9 @@ export function parseRow(value: unknown): ServerRow {
   return { row, seq: number(value, "seq") };
 }
 
-/** The functions shape the clock as an object, the table has three columns. */
-function parseHlc(value: Readonly<Record<string, unknown>>): Hlc {
-  const { hlc } = value;
-  if (isRecord(hlc)) {
-    return { ms: number(hlc, "ms"), counter: number(hlc, "counter"), writer: text(hlc, "writer") };
-  }
-  return {
-    ms: number(value, "hlc_ms"),
-    counter: number(value, "hlc_counter"),
-    writer: text(value, "hlc_writer"),
-  };
+function parseHlc({ hlc }: Readonly<Record<string, unknown>>): Hlc {
+  if (!isRecord(hlc)) throw notARow(hlc, "a clock");
+  return { ms: number(hlc, "ms"), counter: number(hlc, "counter"), writer: text(hlc, "writer") };
 }
 
 /** pgvector's text: parsed several times faster than an array. Nine digits say which 32-bit number it is. */

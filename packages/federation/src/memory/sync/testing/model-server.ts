@@ -104,6 +104,14 @@ export class ModelServer {
     });
   }
 
+  /** A mark of the server's own: nobody's write, so the clock stays. */
+  mark(id: string): void {
+    const placed = this.#rows.get(id);
+    if (placed === undefined || placed.row.deleted_at !== null) return;
+    const row = { ...placed.row, version: placed.row.version + 1, superseded_by: "a later one" };
+    this.#rows.set(id, { ...placed, row, tx: this.#nextTx++, seq: this.#nextSeq++ });
+  }
+
   /** Tombstones go for good. Answers their ids and clocks. */
   purge(): MemoryRow[] {
     const gone: MemoryRow[] = [];

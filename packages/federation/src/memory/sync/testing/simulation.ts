@@ -18,6 +18,7 @@ export type Step =
   | { readonly does: "back up" }
   | { readonly does: "new epoch"; readonly restores: boolean }
   | { readonly does: "purge" }
+  | { readonly does: "mark"; readonly key: number }
   | { readonly does: "open transaction"; readonly ms: number }
   | { readonly does: "limit batches"; readonly maxRows: number }
   | { readonly does: "sync"; readonly who: number }
@@ -94,7 +95,7 @@ class World {
     switch (step.does) {
       case "write": {
         const replica = this.#replica(step.who);
-        const id = step.key < 3 ? `shared-${step.key}` : `${replica.agent}-${step.key}`;
+        const id = idOf(step.key, replica.agent);
         const content = step.kind === "refused" ? unacceptable : `text ${++this.#writes}`;
         replica.write(id, step.kind, content);
         break;
@@ -129,6 +130,10 @@ class World {
         break;
       case "purge":
         for (const row of this.#server.purge()) this.#purged.set(row.id, row);
+        break;
+      case "mark":
+        this.#server.mark(idOf(step.key, "a"));
+        this.#hintAll();
         break;
       case "open transaction": {
         const tx = this.#server.beginTransaction();
@@ -213,7 +218,11 @@ class World {
         const isOlderOwn = replica.acknowledged
           .slice(0, place)
           .some((earlier) => final?.content !== "" && final?.content === earlier.row.content);
-        const isDead = [...replica.data.dead.values()].some((letter) => isSame(letter.row, row));
+        // Its own dead letter, or that of a later write of this machine that took its place.
+        const isDead = [...replica.data.dead.values()].some(
+          (letter) =>
+            isSame(letter.row, row) || (letter.row.id === row.id && compareHlc(letter.row.hlc, row.hlc) > 0),
+        );
         if (isDead || (!isOlderOwn && this.#isAccountedFor(row, atMs))) return [];
         return [`${replica.name} lost ${JSON.stringify(row)}; the server has ${JSON.stringify(final)}`];
       }),
@@ -243,7 +252,7 @@ class World {
       const wrong: string[] = [];
       for (const [id, row] of told) {
         const now = living.get(id);
-        if (JSON.stringify(now?.hlc) !== JSON.stringify(row?.hlc))
+        if (JSON.stringify([now?.hlc, now?.version]) !== JSON.stringify([row?.hlc, row?.version]))
           wrong.push(`${name} was told ${JSON.stringify(row)} of ${id}, which is ${JSON.stringify(now)}`);
       }
       for (const [id, row] of living) {
@@ -255,10 +264,17 @@ class World {
   }
 }
 
+function idOf(key: number, agent: string): string {
+  return key < 3 ? `shared-${key}` : `${agent}-${key}`;
+}
+
 function shown(rows: readonly MemoryRow[]): string {
   return rows
     .filter((row) => !isTombstone(row))
-    .map((row) => `${row.id} v${row.version} ${row.content} ${row.scope} ${JSON.stringify(row.hlc)}`)
+    .map(
+      (row) =>
+        `${row.id} v${row.version} ${row.superseded_by} ${row.content} ${row.scope} ${JSON.stringify(row.hlc)}`,
+    )
     .toSorted()
     .join("\n");
 }
