@@ -29,6 +29,11 @@ export class SimClock implements Clock {
     };
   }
 
+  /** How many timers wait. */
+  get pending(): number {
+    return this.#timers.length;
+  }
+
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => this.after(ms, resolve));
   }
