@@ -10,46 +10,57 @@ export interface BuildLimits {
   readonly threshold: number;
   /** A tail from here on becomes a segment; up to here it costs a search about a millisecond. */
   readonly tail: number;
+  /** A segment is made of about so many rows, and never of more than half as much again. */
+  readonly segmentRows: number;
   /** A segment of which a larger share has changed or gone is built anew. */
   readonly wornShare: number;
 }
 
-/** What to do: `replace` are the segments that go; with `build`, their living rows and the tail become one new segment. */
+/** What to do: `replace` are the segments that go; with `build`, their living rows and `tailRows` of the tail become one new segment. */
 export interface BuildPlan {
   readonly build: boolean;
+  readonly tailRows: number;
   readonly replace: readonly number[];
 }
 
-export function buildLimits(threshold: number): BuildLimits {
-  return { threshold, tail: Math.ceil(threshold / 2), wornShare: 0.25 };
+/**
+ * Segments of 50,000 rows: mapping one holds the event loop for 5 ms (one of a million: 100 to 200 ms), and searching twenty takes no longer
+ * than searching one of a million, because each needs to propose fewer.
+ */
+export function buildLimits(threshold: number, segmentRows = 50_000): BuildLimits {
+  return { threshold, tail: Math.ceil(Math.min(threshold, segmentRows) / 2), segmentRows, wornShare: 0.25 };
 }
 
 /**
- * Pure. Undefined while nothing is due. A new segment takes in the smaller ones beside it, so that there are few of them (some log n), and
- * each row is built few times.
+ * Pure. Undefined while nothing is due. A new segment takes in small ones beside it, so that most segments are full and each row is built
+ * about twice. Carried out again and again, it comes to an end.
  */
 export function planBuild(
   { tail, segments }: { readonly tail: number; readonly segments: readonly SegmentState[] },
   limits: BuildLimits,
 ): BuildPlan | undefined {
-  const total = segments.reduce((sum, { live }) => sum + live, tail);
   const isWorn = ({ rows, live }: SegmentState): boolean => live < rows * (1 - limits.wornShare);
-  const worn = segments.filter(isWorn);
-  if (worn.length === 0 && tail < limits.tail) return undefined;
-
-  let rows = worn.reduce((sum, { live }) => sum + live, tail);
-  if (rows < limits.tail || total < limits.threshold) {
+  const byRows = segments.toSorted((a, b) => a.live - b.live);
+  const worn = byRows.filter(isWorn);
+  const isLarge = total(segments) + tail >= limits.threshold;
+  const isTailDue = isLarge && tail >= limits.tail;
+  if (worn.length === 0 && !isTailDue) return undefined;
+  if (!isLarge || (!isTailDue && total(worn) + tail < limits.tail)) {
     // Not worth a segment: what is left of the worn ones is compared row by row.
-    return worn.length === 0 ? undefined : { build: false, replace: worn.map(({ number }) => number) };
+    return { build: false, tailRows: 0, replace: worn.map(({ number }) => number) };
   }
-  const replace = worn.map(({ number }) => number);
-  const sound = segments
-    .filter(({ number }) => !replace.includes(number))
-    .toSorted((a, b) => a.live - b.live);
-  for (const segment of sound) {
-    if (segment.live > 2 * rows) break;
+  const tailRows = Math.min(tail, limits.segmentRows);
+  let rows = tailRows;
+  const replace: number[] = [];
+  for (const segment of [...worn, ...byRows.filter((one) => !isWorn(one))]) {
+    const most = isWorn(segment) ? limits.segmentRows * 1.5 : limits.segmentRows;
+    if (rows + segment.live > most) continue;
     replace.push(segment.number);
     rows += segment.live;
   }
-  return { build: true, replace };
+  return { build: true, tailRows, replace };
+}
+
+function total(segments: readonly SegmentState[]): number {
+  return segments.reduce((sum, { live }) => sum + live, 0);
 }

@@ -25,26 +25,37 @@ export function isSealedIn(segment: Segment, slot: number, encoded: Uint8Array):
   return sealed !== 0 && sealed === rowHash(encoded);
 }
 
-/** A graph's own order is that of coarse numbers, and the more rows, the more of them are nearly equal. */
-export function graphWidth(rows: number, count: number): number {
-  return Math.max(64, Math.ceil(64 * Math.sqrt(rows / 100_000)), count * 4);
+/**
+ * How many to ask a graph for. Its own order is that of coarse numbers, so the best are somewhere among several times as many; but where
+ * there are many graphs, each has only its share of the best.
+ */
+export function graphWidth(count: number, graphs: number): number {
+  return Math.ceil(Math.max(24, (6 * count) / Math.sqrt(graphs)));
 }
 
 /** Searching for more costs as much as comparing with every row. */
 const mostProposals = 4096;
 
+export interface Proposing {
+  readonly query: Int8Array;
+  /** Of all graphs together. */
+  readonly count: number;
+  readonly graphs: number;
+  readonly homes: SlotHomes;
+}
+
 /**
- * The slots that the graph proposes and that are still as they were sealed, ascending: at least `count`, or all there are. Undefined when
- * the graph finds too few that are.
+ * The slots that the graph proposes and that are still as they were sealed, ascending: at least its share of `count`, or all there are.
+ * Undefined when the graph finds too few that are.
  */
 export function propose(
   segment: Segment,
-  { query, count, homes }: { query: Int8Array; count: number; homes: SlotHomes },
+  { query, count, graphs, homes }: Proposing,
 ): Uint32Array | undefined {
   const live = homes.count(segment.place);
-  const enough = Math.min(count, live);
+  const enough = Math.min(Math.ceil(count / graphs), live);
   // What has changed or gone since takes places in the answer.
-  let width = Math.ceil((graphWidth(segment.rows, count) * segment.rows) / Math.max(1, live));
+  let width = Math.ceil((graphWidth(count, graphs) * segment.rows) / Math.max(1, live));
   for (; ; width *= 4) {
     const asked = Math.min(width, segment.rows, mostProposals);
     const { keys } = segment.graph.search(query, asked, 1);

@@ -25,6 +25,8 @@ export interface SegmentedVectorIndexOptions {
   readonly dimensions: number;
   /** From so many vectors on graphs are built, where `usearch` is installed; default 50,000. */
   readonly threshold?: number;
+  /** A graph is made of about so many; default 50,000. */
+  readonly segmentRows?: number;
   readonly log?: Log;
   /** The optional package; undefined where it is missing. */
   readonly loadUsearch?: () => CreateGraph | undefined;
@@ -72,11 +74,12 @@ export class SegmentedVectorIndex implements VectorIndex {
   #writesUntilLook: number | undefined;
 
   private constructor(options: SegmentedVectorIndexOptions, createGraph: CreateGraph | undefined) {
-    const { folder, dimensions, threshold = 50_000, log = silentLog, turns = turnsOfProcess } = options;
+    const { folder, dimensions, threshold = 50_000, segmentRows, log = silentLog } = options;
+    const { turns = turnsOfProcess } = options;
     this.dimensions = dimensions;
     this.#folder = folder;
     this.#log = log;
-    this.#limits = buildLimits(threshold);
+    this.#limits = buildLimits(threshold, segmentRows);
     this.#turns = turns;
     this.#exact = createVectorIndex(dimensions, { ...options.exact, turns });
     this.#createGraph = createGraph;
@@ -166,7 +169,12 @@ export class SegmentedVectorIndex implements VectorIndex {
     quantiseBytes(query, bytes);
     let all: Uint32Array = new Uint32Array(0);
     for (const segment of this.#segments) {
-      const some = propose(segment, { query: bytes, count, homes: this.#homes });
+      const some = propose(segment, {
+        query: bytes,
+        count,
+        graphs: this.#segments.length,
+        homes: this.#homes,
+      });
       if (some === undefined) return undefined;
       all = all.length === 0 ? some : union(all, some);
     }
@@ -202,17 +210,19 @@ export class SegmentedVectorIndex implements VectorIndex {
     }
   }
 
-  async #carryOut({ build, replace }: BuildPlan, createGraph: CreateGraph): Promise<void> {
+  async #carryOut({ build, tailRows, replace }: BuildPlan, createGraph: CreateGraph): Promise<void> {
     const replaced = this.#segments.filter(({ number }) => replace.includes(number));
-    if (build) await this.#build(replaced, createGraph);
+    if (build) {
+      const ofTail = this.#homes.slotsOf([tail]).subarray(0, tailRows);
+      await this.#build(union(ofTail, this.#homes.slotsOf(replaced.map(({ place }) => place))), createGraph);
+    }
     for (const segment of replaced) this.#forget(segment);
     for (const { number } of replaced) await this.#remove(number);
   }
 
-  async #build(replaced: readonly Segment[], createGraph: CreateGraph): Promise<void> {
+  async #build(slots: Uint32Array, createGraph: CreateGraph): Promise<void> {
     const { dimensions } = this;
     const number = ++this.#lastNumber;
-    const slots = this.#homes.slotsOf([tail, ...replaced.map(({ place }) => place)]);
     const toSeal = new RowsToSeal(slots, this.#exact);
     this.#toSeal = toSeal;
     try {
@@ -259,6 +269,7 @@ export class SegmentedVectorIndex implements VectorIndex {
         await this.#remove(number);
         continue;
       }
+      await this.#turns.next(); // one after the other, so that the loop is not held by all of them together
       const graph = this.#createGraph(this.dimensions);
       graph.view(segmentPaths(folder, number).graph);
       const { rows, firstSlot, hashes } = facts;

@@ -59,7 +59,7 @@ for (const [name, queries] of Object.entries({ near, far })) {
   const truths: Uint32Array[] = [];
   for (const query of queries)
     truths.push(rescore(query, await exact.nearest(query, 200), { vectorOf, limit: 10 }).slots);
-  for (const wanted of [10, candidatesFor(10), 25, 40, 64, 100]) {
+  for (const wanted of [10, 18, candidatesFor(10), 40, 64, 100]) {
     const [search, all]: [number[], number[]] = [[], []];
     let hits = 0;
     for (let round = 0; round < 3; round++) {
