@@ -64,7 +64,10 @@ export interface BenchReplica {
   readonly server: SteeredServer;
   /** All that listeners were told, in order. */
   readonly told: SyncChange[];
-  write(id: string, options?: { content?: string; kind?: WriteKind; createdMs?: number }): Promise<MemoryRow>;
+  readonly write: (
+    id: string,
+    options?: { content?: string; kind?: WriteKind; createdMs?: number },
+  ) => Promise<MemoryRow>;
 }
 
 export class EngineBench {
