@@ -27,6 +27,11 @@ export class ByteReader {
     return this.#view.getFloat64(this.#skip(8), true);
   }
 
+  /** Skips what the writer's `align` put in. */
+  align(): void {
+    this.#skip(-this.#at & 3);
+  }
+
   text(): string {
     return utf8.decode(this.bytes());
   }

@@ -47,6 +47,11 @@ export class ByteWriter {
     return { start, end: this.#length };
   }
 
+  /** So that what follows a length lies where 32-bit numbers may. */
+  align(): void {
+    this.#take(-this.#length & 3);
+  }
+
   /** What was written; a view that later writes do not move. */
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);

@@ -102,6 +102,7 @@ export class ChangeWriter {
 
   #row(row: MemoryRow): (body: Uint8Array) => EncodedRow {
     const json = this.#writer.text(rowToJson(row));
+    this.#writer.align();
     const vector = this.#writer.bytes(
       row.embedding === null ? new Uint8Array() : vectorToBytes(row.embedding),
     );
@@ -162,6 +163,7 @@ function writeLetter(writer: ByteWriter, letter: DeadLetter): void {
   const { row } = letter;
   writer.float64(letter.place);
   for (const text of [letter.reason, letter.code, letter.refused_at, rowToJson(row)]) writer.text(text);
+  writer.align();
   writer.bytes(row.embedding === null ? new Uint8Array() : vectorToBytes(row.embedding));
 }
 
@@ -173,6 +175,7 @@ function readLetter(reader: ByteReader): DeadLetter {
 
 function readEncoded(reader: ByteReader): EncodedRow {
   const json = reader.bytes();
+  reader.align();
   const vector = reader.bytes();
   return { json, vector: vector.length === 0 ? undefined : vector };
 }

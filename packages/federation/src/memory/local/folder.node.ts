@@ -89,6 +89,11 @@ export function withPath<T>(attempt: string, run: () => T): T {
 export function storageError(attempt: string, error: unknown): FederationError {
   if (error instanceof FederationError) return error;
   const { message } = toError(error);
+  if (/MDB_(CORRUPTED|PAGE_NOTFOUND|INVALID|BAD|VERSION)/.test(message))
+    return new FederationError("damaged", `${attempt}: ${message}`, {
+      cause: error,
+      remedy: "salvageLocalStore reads what is still whole",
+    });
   return new FederationError("storage", `${attempt}: ${message}`, {
     cause: error,
     remedy: remedyFor(message),

@@ -82,6 +82,12 @@ export function vectorToBytes(vector: Float32Array): Uint8Array {
   return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
 }
 
+/** For reading at once: a copy only where the bytes lie where no 32-bit numbers may. */
+export function vectorView(bytes: Uint8Array): Float32Array {
+  if (bytes.byteOffset % 4 !== 0) return vectorFromBytes(bytes);
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
 /** A copy: the bytes may lie anywhere, and be written over. */
 export function vectorFromBytes(bytes: Uint8Array): Float32Array {
   const copy = new Float32Array(bytes.byteLength / 4);

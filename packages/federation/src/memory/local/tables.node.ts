@@ -96,6 +96,10 @@ export class Tables {
     return this.#applied;
   }
 
+  countRows(): number {
+    return this.#ids.getKeysCount();
+  }
+
   *tenants(): Iterable<{ readonly number: number; readonly name: string }> {
     for (const { key, value } of this.#tenants.getRange()) yield { number: key, name: value };
   }

@@ -1,4 +1,4 @@
-import { vectorFromBytes } from "./row-codec.ts";
+import { vectorView } from "./row-codec.ts";
 import { decodeRow } from "./changes.ts";
 import type { Change, EncodedRow } from "./changes.ts";
 import type { DeadLetter } from "./local-store.ts";
@@ -118,7 +118,7 @@ export class TenantState {
         const known = this.slotOf(change.id);
         const slot = known ?? this.index.take();
         const { facts, encoded } = change;
-        const vector = encoded.vector === undefined ? null : vectorFromBytes(encoded.vector);
+        const vector = encoded.vector === undefined ? null : vectorView(encoded.vector);
         const record = encodeSlot(this.index.put(slot, facts, vector));
         this.waiting.add({ id: change.id, slot, sequence, row: { facts, encoded } });
         const endedPlace = change.outbox === "keep" ? undefined : this.#endEntry(change.id);

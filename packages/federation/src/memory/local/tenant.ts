@@ -47,7 +47,7 @@ export class Tenant implements TenantStore {
 
   async write(writes: readonly LocalWrite[], { outbox }: { readonly outbox: boolean }): Promise<void> {
     await this.#commits.room();
-    const writer = this.#writer();
+    const writer = new ChangeWriter(this.#state.name, roughBytes(writes));
     const slice = new Slice();
     for (const [at, { row }] of writes.entries()) {
       checkRow(row);
@@ -117,7 +117,7 @@ export class Tenant implements TenantStore {
       if (entries.length > 0 && entries.length >= maxRows) break;
       const row = this.#state.row(id);
       if (row === undefined) continue;
-      sizeBytes += roughBytes(row);
+      sizeBytes += roughBytes([{ row }]) + JSON.stringify(row.metadata).length;
       if (entries.length > 0 && sizeBytes > maxBytes) break;
       entries.push({ row, place });
     }
@@ -264,6 +264,9 @@ function noteChange(changed: AppliedRow[], held: RowFacts | undefined, row: Memo
   else if (compareHlc(held.hlc, row.hlc) !== 0) changed.push({ change: "updated", row });
 }
 
-function roughBytes(row: MemoryRow): number {
-  return row.content.length + (row.embedding?.length ?? 0) * 12 + JSON.stringify(row.metadata).length + 400;
+/** Of a row's content and vector; enough for most to be written without growing. */
+function roughBytes(rows: readonly { readonly row: MemoryRow }[]): number {
+  let sizeBytes = 64;
+  for (const { row } of rows) sizeBytes += 640 + row.content.length + (row.embedding?.length ?? 0) * 4;
+  return sizeBytes;
 }

@@ -1,0 +1,175 @@
+import { appendFileSync, cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { isFederationError } from "../../runtime/errors.ts";
+import { folderName } from "./folder.node.ts";
+import type { LocalStore } from "./local-store.ts";
+import { openLocalStore } from "./open-local-store.node.ts";
+import { salvageLocalStore } from "./salvage.node.ts";
+import { RecordedFiles } from "./testing/recorded-files.node.ts";
+import { rowOf } from "./testing/rows.ts";
+import { temporaryFolder } from "./testing/temporary-folder.node.ts";
+
+const dataDir = temporaryFolder();
+
+test("under power every write is flushed before it is acknowledged, and writes share a flush", async () => {
+  const files = new RecordedFiles();
+  const store = await openLocalStore({ store: "power", dataDir, durability: "power", files });
+  files.done.length = 0;
+  const write = async (id: string): Promise<void> => {
+    await store.tenant("t").write([{ row: rowOf({ id }) }], { outbox: false });
+    files.done.push(`acknowledged ${id}`);
+  };
+  await Promise.all([write("a"), write("b")]);
+  await write("c");
+  expect(files.done).toEqual([
+    "folder",
+    "append",
+    "sync",
+    "synced",
+    "acknowledged a",
+    "acknowledged b",
+    "append",
+    "sync",
+    "synced",
+    "acknowledged c",
+  ]);
+  await store.close();
+});
+
+test("under process writes of one turn share one write, and nothing is flushed", async () => {
+  const files = new RecordedFiles();
+  const store = await openLocalStore({ store: "process", dataDir, files });
+  const ids = Array.from({ length: 50 }, (_, n) => `id-${n}`);
+  await Promise.all(ids.map((id) => store.tenant("t").write([{ row: rowOf({ id }) }], { outbox: false })));
+  expect(files.appended).toEqual([50]);
+  expect(files.done).not.toContain("sync");
+  await store.close();
+});
+
+test("the journal is cut once everything is in the tables", async () => {
+  const store = await openLocalStore({ store: "cut", dataDir, maxJournalFileBytes: 1_000 });
+  for (let n = 0; n < 20; n++)
+    await store.tenant("t").write([{ row: rowOf({ id: `${n}` }) }], { outbox: false });
+  await store.flush();
+  expect(readdirSync(join(store.folder, "journal"))).toEqual([]);
+  expect(store.tenant("t").counts(0).living).toBe(20);
+  await store.close();
+});
+
+test("a store opened from what a killed process left has all that was acknowledged, and goes on from there", async () => {
+  const store = await abandoned("killed", 30);
+  for (let n = 0; n < 30; n++) expect(store.tenant("t").get(`id-${n}`)?.content).toBe(`content ${n}`);
+  await store.tenant("t").write([{ row: rowOf({ id: "after" }) }], { outbox: true });
+  const places = store
+    .tenant("t")
+    .outbox({ maxRows: 99, maxBytes: 1e9 })
+    .map((entry) => entry.place);
+  expect(new Set(places).size).toBe(31);
+  await store.close();
+});
+
+test("a write that was cut off ends the replay, and what comes after it is not lost", async () => {
+  const store = await abandoned("torn", 5, (journal) =>
+    appendFileSync(journal, readFileSync(journal).subarray(0, 50)),
+  );
+  expect(store.tenant("t").counts(0).living).toBe(5);
+  await store.tenant("t").write([{ row: rowOf({ id: "after" }) }], { outbox: false });
+  await store.close();
+  const again = await openLocalStore({ store: "torn", dataDir });
+  expect(again.tenant("t").counts(0).living).toBe(6);
+  await again.close();
+});
+
+test("a journal damaged in the middle is reported and left as it is, and salvage reads the rest", async () => {
+  const opening = abandoned("damaged", 8, (journal) => {
+    const bytes = readFileSync(journal);
+    const at = bytes.indexOf("content 3");
+    bytes.write("CONTENT 3", at);
+    writeFileSync(journal, bytes);
+  });
+  await expect(opening).rejects.toSatisfy((error) => isFederationError(error, "damaged"));
+  await expect(opening).rejects.toThrow(/change 4 is missing.*7 whole records.*salvageLocalStore/s);
+  await expect(openLocalStore({ store: "damaged", dataDir })).rejects.toThrow(/change 4 is missing/);
+
+  await using salvage = await salvageLocalStore({ store: "damaged", dataDir });
+  const ids: string[] = [];
+  for await (const { tenant, row } of salvage.rows()) ids.push(`${tenant}/${row.id}`);
+  expect(ids.sort()).toEqual([0, 1, 2, 4, 5, 6, 7].map((n) => `t/id-${n}`));
+  expect(salvage.report).toMatchObject({ journalRecords: 7, brokenPlaces: 1, unreadableRows: 0 });
+});
+
+test("a row in the tables that is not what was written is reported, not returned", async () => {
+  const store = await openLocalStore({ store: "rotten", dataDir });
+  const marker = "a content that is easy to find in a file";
+  await store
+    .tenant("t")
+    .write([{ row: rowOf({ id: "bad", content: marker }) }, { row: rowOf({ id: "good" }) }], {
+      outbox: false,
+    });
+  await store.close();
+  const path = join(store.folder, "tables", "data.mdb");
+  const bytes = readFileSync(path);
+  for (let at = bytes.indexOf(marker); at !== -1; at = bytes.indexOf(marker, at + 1)) bytes.write("A", at);
+  writeFileSync(path, bytes);
+
+  const again = await openLocalStore({ store: "rotten", dataDir });
+  expect(() => again.tenant("t").get("bad")).toThrow(/checksum/);
+  expect(again.tenant("t").get("good")?.id).toBe("good");
+  await again.close();
+  await using salvage = await salvageLocalStore({ store: "rotten", dataDir });
+  const ids: string[] = [];
+  for await (const { row } of salvage.rows()) ids.push(row.id);
+  expect(ids).toEqual(["good"]);
+  expect(salvage.report).toMatchObject({ unreadableRows: 1 });
+});
+
+test.each([
+  ["by little", 200, 0.5],
+  ["by much", 1_500, 0.3],
+  ["to its beginning", 20, 0.001],
+])("tables whose file was cut short %s are reported, and end no process", async (how, rows, share) => {
+  const name = `short ${how}`;
+  const store = await openLocalStore({ store: name, dataDir });
+  const writes = Array.from({ length: rows }, (_, n) => ({
+    row: rowOf({ id: `${n}`, content: "x".repeat(2_000) }),
+  }));
+  await store.tenant("t").write(writes, { outbox: false });
+  await store.close();
+  const path = join(store.folder, "tables", "data.mdb");
+  const bytes = readFileSync(path);
+  writeFileSync(path, bytes.subarray(0, Math.ceil(bytes.length * share)));
+  const isDamaged = (error: unknown): boolean => isFederationError(error, "damaged");
+  await expect(openLocalStore({ store: name, dataDir })).rejects.toSatisfy(isDamaged);
+  await using salvage = await salvageLocalStore({ store: name, dataDir });
+  expect(salvage.report.brokenPlaces).toBe(1);
+});
+
+test("what was never a database is not taken for an empty one", async () => {
+  const store = await openLocalStore({ store: "foreign", dataDir });
+  await store.close();
+  writeFileSync(join(store.folder, "tables", "data.mdb"), "not a database at all".repeat(1_000));
+  await expect(openLocalStore({ store: "foreign", dataDir })).rejects.toThrow(/data\.mdb: its first pages/);
+});
+
+/** A store opened on a copy of a folder as it was in the middle of its use, which is what a killed process leaves. */
+async function abandoned(
+  store: string,
+  rows: number,
+  hurt: (journal: string) => void = () => {},
+): Promise<LocalStore> {
+  const used = await openLocalStore({ store: `${store}-used`, dataDir });
+  const copy = join(dataDir, folderName(store));
+  const writes = Array.from({ length: rows }, (_, n) =>
+    used.tenant("t").write([{ row: rowOf({ id: `id-${n}`, content: `content ${n}` }) }], { outbox: true }),
+  );
+  await Promise.all(writes); // acknowledged, and in the same turn nothing of it is in the tables
+  cpSync(used.folder, copy, { recursive: true, filter: (path) => !/lock-\d+$/.test(path) });
+  const [journal] = readdirSync(join(copy, "journal"));
+  hurt(join(copy, "journal", journal ?? ""));
+  await used.close();
+  // The same boot, as after a kill: the lock file says so.
+  const lock = readdirSync(used.folder).find((name) => name.startsWith("lock-")) ?? "";
+  cpSync(join(used.folder, lock), join(copy, "lock-1"));
+  return await openLocalStore({ store, dataDir });
+}
