@@ -21,6 +21,45 @@ grant usage on sequence federation.change_seq to service_role;
 
 -- tables
 
+create table federation.hidden_memories ( -- owner postgres, row level security on
+  tenant_id text not null,
+  id text not null,
+  lost_by text not null,
+  agent_id text not null,
+  version bigint not null,
+  hlc_ms bigint not null,
+  hlc_counter integer not null,
+  hlc_writer text not null,
+  hidden_at timestamp with time zone not null default now(),
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'::regclass)
+);
+comment on table federation.hidden_memories is 'Memories that became another agent''s own, for those who could read them: id and clock.';
+alter table federation.hidden_memories add constraint hidden_memories_pkey PRIMARY KEY (tenant_id, id, lost_by);
+CREATE INDEX hidden_memories_age ON federation.hidden_memories USING btree (hidden_at);
+CREATE INDEX hidden_memories_cursor ON federation.hidden_memories USING btree (tenant_id, tx, seq);
+grant delete, insert, select, update on table federation.hidden_memories to federation_definer;
+
+create table federation.pull_floors ( -- owner postgres, row level security on
+  tenant_hash text not null,
+  tx xid8 not null,
+  seq bigint not null
+);
+comment on table federation.pull_floors is 'Cursors before this place may have missed a removal.';
+alter table federation.pull_floors add constraint pull_floors_pkey PRIMARY KEY (tenant_hash);
+grant delete, insert, select, update on table federation.pull_floors to federation_definer;
+
+create table federation.sync_settings ( -- owner postgres, row level security on
+  only_one boolean not null default true,
+  epoch uuid not null default gen_random_uuid(),
+  tombstones_kept interval not null default '30 days'::interval
+);
+comment on table federation.sync_settings is 'One row: what cursors of this database begin with, and how long tombstones stay.';
+alter table federation.sync_settings add constraint sync_settings_pkey PRIMARY KEY (only_one);
+alter table federation.sync_settings add constraint sync_settings_only_one_check CHECK (only_one);
+alter table federation.sync_settings add constraint sync_settings_tombstones_kept_check CHECK ((tombstones_kept >= '1 day'::interval));
+grant delete, insert, select, update on table federation.sync_settings to federation_definer;
+
 create table public.agent_events ( -- owner postgres, row level security on
   row_id uuid not null default gen_random_uuid(),
   tenant_id text not null,
@@ -102,7 +141,12 @@ CREATE INDEX agent_memories_cursor ON public.agent_memories USING btree (tenant_
 CREATE INDEX agent_memories_expiry ON public.agent_memories USING btree (tenant_id, expires_at) WHERE (expires_at IS NOT NULL);
 CREATE INDEX agent_memories_feed ON public.agent_memories USING btree (tenant_id, seq) WHERE (scope <> 'agent'::text);
 CREATE INDEX agent_memories_newest ON public.agent_memories USING btree (tenant_id, created_at DESC, seq DESC) WHERE ((deleted_at IS NULL) AND (superseded_by IS NULL));
+CREATE INDEX agent_memories_same_content ON public.agent_memories USING btree (tenant_id, agent_id, content_hash) WHERE (deleted_at IS NULL);
+CREATE INDEX agent_memories_superseding ON public.agent_memories USING btree (tenant_id, supersedes) WHERE (supersedes IS NOT NULL);
+CREATE INDEX agent_memories_tombstones ON public.agent_memories USING btree (tenant_id, updated_at) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX agent_memories_words ON public.agent_memories USING gin (words);
+CREATE TRIGGER note_hidden AFTER UPDATE ON public.agent_memories REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.note_hidden();
+CREATE TRIGGER note_removals AFTER DELETE ON public.agent_memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.note_removals();
 CREATE TRIGGER prepare BEFORE INSERT OR UPDATE ON public.agent_memories FOR EACH ROW EXECUTE FUNCTION federation.prepare_memory();
 CREATE TRIGGER tell_delete AFTER DELETE ON public.agent_memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_memories();
 CREATE TRIGGER tell_insert AFTER INSERT ON public.agent_memories REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_memories();
@@ -305,6 +349,15 @@ grant delete, insert, select, update on table public.agent_tasks to service_role
 alter publication supabase_realtime add table public.agent_tasks;
 
 -- policies
+create policy functions on federation.hidden_memories as permissive for all to federation_definer
+  using true
+  with check true;
+create policy functions on federation.pull_floors as permissive for all to federation_definer
+  using true
+  with check true;
+create policy functions on federation.sync_settings as permissive for all to federation_definer
+  using true
+  with check true;
 create policy "functions, in the tenant they act for" on public.agent_events as permissive for all to federation_definer
   using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
   with check true;
@@ -535,6 +588,18 @@ begin
   if coalesce(memory ->> 'scope', 'tenant') not in ('agent', 'session', 'tenant') then
     raise exception '%: scope: expected agent, session or tenant, got %', named, quote_literal(memory ->> 'scope') using errcode = '22023';
   end if;
+  if memory ?| '{if_version,ttl_seconds,skip_identical}' then
+    if coalesce(memory ->> 'if_version', '0') !~ '^[0-9]{1,18}$' then
+      raise exception '%: if_version: expected a whole number, 0 or more, got %', named, memory -> 'if_version' using errcode = '22023';
+    elsif memory ->> 'ttl_seconds' is not null and (
+        jsonb_typeof(memory -> 'ttl_seconds') <> 'number' or (memory ->> 'ttl_seconds')::numeric not between 0.001 and 1e10) then
+      raise exception '%: ttl_seconds: expected a number from 0.001 to 1e10, got %', named, memory -> 'ttl_seconds' using errcode = '22023';
+    elsif memory ->> 'ttl_seconds' is not null and memory ->> 'expires_at' is not null then
+      raise exception '%: expected expires_at or ttl_seconds, got both', named using errcode = '22023';
+    elsif coalesce(memory ->> 'skip_identical', 'true') not in ('true', 'false') then
+      raise exception '%: skip_identical: expected true or false, got %', named, memory -> 'skip_identical' using errcode = '22023';
+    end if;
+  end if;
   if coalesce(memory ->> 'agent_id', agent) is null then
     raise exception '%: no agent: expected agent_id, or as_agent for all of them', named using errcode = '42501';
   end if;
@@ -592,6 +657,37 @@ grant execute on function federation.check_text(text,text,integer,boolean) to fe
 grant execute on function federation.check_text(text,text,integer,boolean) to service_role;
 comment on function federation.check_text(text,text,integer,boolean) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.check_versions(memories jsonb, tenant text, skipped text[], is_written boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  stale record;
+begin
+  select m.value ->> 'id' as id, (m.value ->> 'if_version')::bigint as expected,
+    case when k.deleted_at is null then coalesce(k.version, 0) else 0 end as found
+  into stale
+  from jsonb_array_elements(memories) with ordinality m
+  left join public.agent_memories k on k.tenant_id = tenant and k.id = m.value ->> 'id'
+  where m.value ->> 'if_version' is not null and skipped[m.ordinality] is null
+    and case when is_written then (m.value ->> 'if_version')::bigint = 0 and k.tx <> pg_current_xact_id()
+        else (m.value ->> 'if_version')::bigint <> case when k.deleted_at is null then coalesce(k.version, 0) else 0 end end
+  order by m.ordinality limit 1;
+  if found then
+    raise exception 'memory %: expected %, found %', quote_literal(stale.id),
+      case stale.expected when 0 then 'none' else 'version ' || stale.expected end,
+      case stale.found when 0 then 'none' else 'version ' || stale.found end
+      using errcode = '23505',
+        detail = jsonb_build_object('id', stale.id, 'expected', stale.expected, 'found', stale.found)::text;
+  end if;
+end
+$function$
+-- owner postgres
+grant execute on function federation.check_versions(jsonb,text,text[],boolean) to authenticated;
+grant execute on function federation.check_versions(jsonb,text,text[],boolean) to service_role;
+comment on function federation.check_versions(jsonb,text,text[],boolean) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.count_version()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -603,6 +699,28 @@ end
 $function$
 -- owner postgres
 comment on function federation.count_version() is 'Trigger: 1 for a new row, one more for every update.';
+
+CREATE OR REPLACE FUNCTION federation.epoch()
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  cluster text := '';
+begin
+  begin
+    cluster := concat((select system_identifier from pg_control_system()), ' ', (select timeline_id from pg_control_checkpoint()));
+  exception when insufficient_privilege then
+    null; -- not everybody may ask everywhere: then a restore into another cluster needs new_epoch()
+  end;
+  return left(encode(sha256(convert_to((select s.epoch::text from federation.sync_settings s) || ' ' || cluster, 'UTF8')), 'hex'), 32);
+end
+$function$
+-- owner federation_definer
+grant execute on function federation.epoch() to authenticated;
+grant execute on function federation.epoch() to service_role;
+comment on function federation.epoch() is NULL;
 
 CREATE OR REPLACE FUNCTION federation.feed_topic()
  RETURNS text
@@ -675,6 +793,59 @@ $function$
 -- owner postgres
 comment on function federation.hand_out(regproc,text[],boolean) is 'Owner and callers of a function; used by migrations.';
 
+CREATE OR REPLACE FUNCTION federation.hidden_since(after_tx xid8, after_seq bigint, horizon xid8, max_rows integer)
+ RETURNS TABLE(tx xid8, seq bigint, memory text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select h.tx, h.seq, jsonb_build_object(
+    'id', h.id, 'tenant_id', h.tenant_id, 'agent_id', h.agent_id, 'session_id', null, 'content', null, 'embedding', null,
+    'embedding_model', null, 'metadata', '{}'::jsonb, 'source', null, 'scope', 'tenant', 'written_by', h.agent_id, 'content_hash', null,
+    'supersedes', null, 'superseded_by', null, 'version', h.version, 'created_at', h.hidden_at, 'updated_at', h.hidden_at,
+    'expires_at', null, 'deleted_at', h.hidden_at, 'seq', h.seq,
+    'hlc', jsonb_build_object('ms', h.hlc_ms, 'counter', h.hlc_counter, 'writer', h.hlc_writer))::text
+  from federation.hidden_memories h
+  where h.tenant_id = federation.tenant_id() and (h.tx, h.seq) > (after_tx, after_seq) and h.tx < horizon
+    and (h.lost_by = '' or federation.agent_id() is null or h.lost_by = federation.agent_id())
+    and not exists (
+      select from public.agent_memories k
+      where k.tenant_id = h.tenant_id and k.id = h.id
+        and (k.scope <> 'agent' or federation.agent_id() is null or k.agent_id = federation.agent_id()))
+  order by h.tx, h.seq
+  limit max_rows
+$function$
+-- owner federation_definer
+grant execute on function federation.hidden_since(xid8,bigint,xid8,integer) to authenticated;
+grant execute on function federation.hidden_since(xid8,bigint,xid8,integer) to service_role;
+comment on function federation.hidden_since(xid8,bigint,xid8,integer) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.identical_memories(memories jsonb, tenant text, agent text)
+ RETURNS text[]
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select array_agg(case when g.skips then coalesce(k.id, nullif(g.first_id, g.id)) end order by g.place)
+  from (
+    select m.ordinality as place, m.value ->> 'id' as id, coalesce(m.value ->> 'skip_identical', '') = 'true' as skips,
+      coalesce(m.value ->> 'agent_id', identical_memories.agent) as owner, coalesce(m.value ->> 'scope', 'tenant') as scope,
+      encode(sha256(convert_to(m.value ->> 'content', 'UTF8')), 'hex') as hash,
+      first_value(m.value ->> 'id') over (
+        partition by coalesce(m.value ->> 'agent_id', identical_memories.agent), coalesce(m.value ->> 'scope', 'tenant'), m.value ->> 'content'
+        order by m.ordinality) as first_id
+    from jsonb_array_elements(memories) with ordinality m) g
+  left join lateral (
+    select m.id from public.agent_memories m
+    where g.skips and m.tenant_id = tenant and m.agent_id = g.owner and m.scope = g.scope and m.content_hash = g.hash
+      and m.deleted_at is null and m.superseded_by is null and (m.expires_at is null or m.expires_at > now())
+    order by m.id = g.id desc, m.id limit 1) k on true
+$function$
+-- owner postgres
+grant execute on function federation.identical_memories(jsonb,text,text) to authenticated;
+grant execute on function federation.identical_memories(jsonb,text,text) to service_role;
+comment on function federation.identical_memories(jsonb,text,text) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.inbox_topic()
  RETURNS text
  LANGUAGE sql
@@ -687,6 +858,60 @@ grant execute on function federation.inbox_topic() to federation_definer;
 grant execute on function federation.inbox_topic() to service_role;
 comment on function federation.inbox_topic() is NULL;
 
+CREATE OR REPLACE FUNCTION federation.is_below_floor(at_tx xid8, at_seq bigint, horizon xid8)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select exists (
+    select from federation.pull_floors f
+    where f.tenant_hash = encode(sha256(convert_to(federation.tenant_id(), 'UTF8')), 'hex')
+      and (f.tx, f.seq) > (at_tx, at_seq) and f.tx < horizon)
+$function$
+-- owner federation_definer
+grant execute on function federation.is_below_floor(xid8,bigint,xid8) to authenticated;
+grant execute on function federation.is_below_floor(xid8,bigint,xid8) to service_role;
+comment on function federation.is_below_floor(xid8,bigint,xid8) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.is_later(ms bigint, counter integer, writer text, than_ms bigint, than_counter integer, than_writer text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select ms operator(pg_catalog.>) than_ms or ms operator(pg_catalog.=) than_ms and (
+    counter operator(pg_catalog.>) than_counter or counter operator(pg_catalog.=) than_counter
+      and writer collate pg_catalog."C" operator(pg_catalog.>) than_writer)
+$function$
+-- owner postgres
+grant execute on function federation.is_later(bigint,integer,text,bigint,integer,text) to authenticated;
+grant execute on function federation.is_later(bigint,integer,text,bigint,integer,text) to federation_definer;
+grant execute on function federation.is_later(bigint,integer,text,bigint,integer,text) to service_role;
+comment on function federation.is_later(bigint,integer,text,bigint,integer,text) is 'The order of hybrid logical clocks.';
+
+CREATE OR REPLACE FUNCTION federation.is_no_write(old public.agent_memories, new public.agent_memories)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if old.deleted_at is null and new.deleted_at is not null then
+    return coalesce(old.expires_at <= now(), false);
+  end if;
+  return new.superseded_by is distinct from old.superseded_by
+    and (new.agent_id, new.session_id, new.content, new.embedding::text, new.embedding_model, new.metadata, new.source, new.scope,
+         new.supersedes, new.valid_from, new.valid_to, new.expires_at, new.deleted_at) is not distinct from
+        (old.agent_id, old.session_id, old.content, old.embedding::text, old.embedding_model, old.metadata, old.source, old.scope,
+         old.supersedes, old.valid_from, old.valid_to, old.expires_at, old.deleted_at);
+end
+$function$
+-- owner postgres
+grant execute on function federation.is_no_write(public.agent_memories,public.agent_memories) to authenticated;
+grant execute on function federation.is_no_write(public.agent_memories,public.agent_memories) to federation_definer;
+grant execute on function federation.is_no_write(public.agent_memories,public.agent_memories) to service_role;
+comment on function federation.is_no_write(public.agent_memories,public.agent_memories) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.is_quiet()
  RETURNS boolean
  LANGUAGE sql
@@ -697,7 +922,76 @@ AS $function$ select coalesce(current_setting('federation.quiet', true), '') = '
 grant execute on function federation.is_quiet() to federation_definer;
 comment on function federation.is_quiet() is NULL;
 
-CREATE OR REPLACE FUNCTION federation.memory_json(memory public.agent_memories)
+CREATE OR REPLACE FUNCTION federation.latest_clock_ms()
+ RETURNS bigint
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ select floor(extract(epoch from clock_timestamp()) * 1000)::bigint + 60000 $function$
+-- owner postgres
+grant execute on function federation.latest_clock_ms() to authenticated;
+grant execute on function federation.latest_clock_ms() to federation_definer;
+grant execute on function federation.latest_clock_ms() to service_role;
+comment on function federation.latest_clock_ms() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.matches(embedding extensions.vector, model text, words tsquery, wanted jsonb, depth integer, min_similarity double precision)
+ RETURNS TABLE(row_id uuid, similarity double precision, rank double precision, place bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'extensions', 'pg_temp'
+AS $function$
+    declare
+      me record;
+      filter record;
+      dimensions integer := vector_dims(embedding);
+      kind text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
+      near text := 'k.embedding <=> $1';
+      passing constant text := 'k.tenant_id = $2 and k.deleted_at is null and k.superseded_by is null '
+        'and (k.expires_at is null or k.expires_at > now()) and (k.scope <> ''agent'' or $3 is null or k.agent_id = $3) '
+        'and ($4 is null or k.agent_id = $4) and ($5 is null or k.session_id = $5) and ($6 is null or k.created_at >= $6) '
+        'and ($7 is null or k.created_at < $7) and ($8 is null or k.metadata @> $8)';
+      few constant integer := 10000;
+      candidates integer;
+    begin
+      select federation.tenant_id() as tenant, federation.agent_id() as agent into me;
+      select * into filter from federation.read_filter(wanted);
+      if me.tenant is null then
+        return;
+      end if;
+      if embedding is not null then
+        if to_regclass('public.agent_memories_hnsw_' || dimensions) is not null then
+          execute format('select count(*) from (select from public.agent_memories k where %s and vector_dims(k.embedding) = %s limit %s) c',
+            passing, dimensions, few + 1)
+            into candidates using embedding, me.tenant, me.agent, filter.agent, filter.session, filter.since, filter.until, filter.metadata;
+          -- Among few, all are compared. Among many, the index goes on until enough have passed (pgvector has that since 0.8).
+          if candidates > few and (
+            select string_to_array(e.extversion, '.')::integer[] >= array[0, 8] from pg_extension e where e.extname = 'vector') then
+            near := format('k.embedding::%1$s(%2$s) <=> $1::%1$s(%2$s)', kind, dimensions);
+            perform set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.max_scan_tuples', '2147483647', true),
+              set_config('hnsw.ef_search', least(1000, greatest(40, depth))::text, true);
+          end if;
+        end if;
+        return query execute format(
+          'select m.row_id, m.similarity, null::float8, row_number() over (order by m.similarity desc, m.seq desc) from ('
+          'select k.row_id, k.seq, 1 - (%1$s) as similarity from public.agent_memories k '
+          'where %2$s and vector_dims(k.embedding) = %3$s and k.embedding_model is not distinct from $9 '
+          'order by %1$s limit $10) m where $11 is null or m.similarity >= $11', near, passing, dimensions)
+          using embedding, me.tenant, me.agent, filter.agent, filter.session, filter.since, filter.until, filter.metadata, model, depth, min_similarity;
+      end if;
+      if words is not null then
+        return query execute format(
+          'select m.row_id, null::float8, m.rank, row_number() over (order by m.rank desc, m.seq desc) from ('
+          'select k.row_id, k.seq, ts_rank(k.words, $1)::float8 as rank from public.agent_memories k '
+          'where %s and k.words @@ $1 order by rank desc, k.seq desc limit $9) m', passing)
+          using words, me.tenant, me.agent, filter.agent, filter.session, filter.since, filter.until, filter.metadata, depth;
+      end if;
+    end
+    $function$
+-- owner postgres
+grant execute on function federation.matches(extensions.vector,text,tsquery,jsonb,integer,double precision) to authenticated;
+grant execute on function federation.matches(extensions.vector,text,tsquery,jsonb,integer,double precision) to service_role;
+comment on function federation.matches(extensions.vector,text,tsquery,jsonb,integer,double precision) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.memory_facts(memory public.agent_memories)
  RETURNS jsonb
  LANGUAGE sql
  STABLE
@@ -705,11 +999,26 @@ CREATE OR REPLACE FUNCTION federation.memory_json(memory public.agent_memories)
 AS $function$
   select jsonb_build_object(
     'id', memory.id, 'tenant_id', memory.tenant_id, 'agent_id', memory.agent_id, 'session_id', memory.session_id,
-    'content', memory.content, 'embedding', memory.embedding::text::jsonb, 'embedding_model', memory.embedding_model,
-    'metadata', memory.metadata, 'source', memory.source, 'scope', memory.scope, 'written_by', memory.written_by,
+    'embedding_model', memory.embedding_model, 'scope', memory.scope, 'written_by', memory.written_by,
     'content_hash', memory.content_hash, 'supersedes', memory.supersedes, 'superseded_by', memory.superseded_by,
     'version', memory.version, 'created_at', memory.created_at, 'updated_at', memory.updated_at,
-    'expires_at', memory.expires_at, 'seq', memory.seq)
+    'expires_at', memory.expires_at, 'deleted_at', memory.deleted_at, 'seq', memory.seq,
+    'hlc', jsonb_build_object('ms', memory.hlc_ms, 'counter', memory.hlc_counter, 'writer', memory.hlc_writer))
+$function$
+-- owner postgres
+grant execute on function federation.memory_facts(public.agent_memories) to authenticated;
+grant execute on function federation.memory_facts(public.agent_memories) to federation_definer;
+grant execute on function federation.memory_facts(public.agent_memories) to service_role;
+comment on function federation.memory_facts(public.agent_memories) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.memory_json(memory public.agent_memories)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select federation.memory_facts(memory) || jsonb_build_object(
+    'content', memory.content, 'embedding', memory.embedding::text::jsonb, 'metadata', memory.metadata, 'source', memory.source)
 $function$
 -- owner postgres
 grant execute on function federation.memory_json(public.agent_memories) to authenticated;
@@ -726,6 +1035,23 @@ AS $function$ select case memory.scope when 'agent' then memory.agent_id end $fu
 grant execute on function federation.memory_reader(public.agent_memories) to federation_definer;
 comment on function federation.memory_reader(public.agent_memories) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.memory_text(memory public.agent_memories)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select concat(
+    left(federation.memory_facts(memory)::text, -1), ', "content": ', coalesce(to_json(memory.content)::text, 'null'),
+    ', "embedding": ', coalesce(memory.embedding::text, 'null'), ', "metadata": ', memory.metadata,
+    ', "source": ', coalesce(memory.source::text, 'null'), '}')
+$function$
+-- owner postgres
+grant execute on function federation.memory_text(public.agent_memories) to authenticated;
+grant execute on function federation.memory_text(public.agent_memories) to federation_definer;
+grant execute on function federation.memory_text(public.agent_memories) to service_role;
+comment on function federation.memory_text(public.agent_memories) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.memory_weight(memory public.agent_memories)
  RETURNS bigint
  LANGUAGE sql
@@ -735,7 +1061,9 @@ AS $function$
     + coalesce(pg_catalog.octet_length(memory.source::text), 0) + 3 * coalesce(pg_catalog.pg_column_size(memory.embedding), 0)
 $function$
 -- owner postgres
+grant execute on function federation.memory_weight(public.agent_memories) to authenticated;
 grant execute on function federation.memory_weight(public.agent_memories) to federation_definer;
+grant execute on function federation.memory_weight(public.agent_memories) to service_role;
 comment on function federation.memory_weight(public.agent_memories) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.message_json(message public.agent_messages)
@@ -757,13 +1085,60 @@ grant execute on function federation.message_json(public.agent_messages) to fede
 grant execute on function federation.message_json(public.agent_messages) to service_role;
 comment on function federation.message_json(public.agent_messages) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.note_hidden()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  -- Of tombstones as well: not everybody has seen them yet, and what is under the id now they will not see.
+  insert into federation.hidden_memories as h (tenant_id, id, lost_by, agent_id, version, hlc_ms, hlc_counter, hlc_writer)
+  select o.tenant_id, o.id, coalesce(federation.memory_reader(o), ''), o.agent_id, n.version, n.hlc_ms, n.hlc_counter, n.hlc_writer
+  from new_rows n join old_rows o using (row_id)
+  where (o.tenant_id, o.id) is distinct from (n.tenant_id, n.id)
+    or (federation.memory_reader(n) is not null and federation.memory_reader(n) is distinct from federation.memory_reader(o))
+  on conflict (tenant_id, id, lost_by) do update set
+    agent_id = excluded.agent_id, version = excluded.version, hlc_ms = excluded.hlc_ms, hlc_counter = excluded.hlc_counter,
+    hlc_writer = excluded.hlc_writer, hidden_at = excluded.hidden_at, tx = excluded.tx, seq = excluded.seq;
+  return null;
+end
+$function$
+-- owner federation_definer
+comment on function federation.note_hidden() is 'Trigger: notes whom a change takes a memory from.';
+
+CREATE OR REPLACE FUNCTION federation.note_removals()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  here bigint := nextval('federation.change_seq');
+begin
+  perform federation.raise_floor(gone.tenant_id, gone.tx, gone.seq)
+  from (
+    select distinct on (g.tenant_id) g.tenant_id, g.tx, g.seq
+    from (
+      select o.tenant_id,
+        case when o.deleted_at is not null or o.expires_at <= now() then o.tx else pg_current_xact_id() end as tx,
+        case when o.deleted_at is not null or o.expires_at <= now() then o.seq else here end as seq
+      from old_rows o
+      where not (o.deleted_at is null and o.version = 1 and coalesce(o.expires_at <= now(), false))) g
+    order by g.tenant_id, g.tx desc, g.seq desc) gone;
+  return null;
+end
+$function$
+-- owner federation_definer
+comment on function federation.note_removals() is 'Trigger: up to where a tenant''s memories were removed without a trace.';
+
 CREATE OR REPLACE FUNCTION federation.prepare_memory()
  RETURNS trigger
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  now_ms bigint := floor(extract(epoch from clock_timestamp()) * 1000);
+  now_ms bigint;
 begin
   new.tx := pg_current_xact_id();
   new.seq := nextval('federation.change_seq');
@@ -771,8 +1146,9 @@ begin
   if tg_op = 'INSERT' then
     new.version := 1;
     new.written_by := coalesce(new.written_by, federation.agent_id(), new.agent_id);
-    if new.hlc_ms = 0 then
-      new.hlc_ms := now_ms;
+    if new.hlc_ms = 0 or new.hlc_ms > federation.latest_clock_ms() then
+      new.hlc_ms := federation.latest_clock_ms() - 60000;
+      new.hlc_counter := 0;
     end if;
     if new.hlc_writer = '' then
       new.hlc_writer := new.written_by;
@@ -783,10 +1159,22 @@ begin
     -- What comes back after its deletion is a new memory under an old id.
     new.created_at := case when old.deleted_at is not null and new.deleted_at is null then new.created_at else old.created_at end;
     new.written_by := coalesce(federation.agent_id(), new.written_by);
-    if (new.hlc_ms, new.hlc_counter, new.hlc_writer) is not distinct from (old.hlc_ms, old.hlc_counter, old.hlc_writer) then
-      new.hlc_counter := case when now_ms > old.hlc_ms then 0 else old.hlc_counter + 1 end;
-      new.hlc_ms := greatest(now_ms, old.hlc_ms);
-      new.hlc_writer := coalesce(new.written_by, old.hlc_writer);
+    if new.hlc_ms > federation.latest_clock_ms()
+      or not federation.is_later(new.hlc_ms, new.hlc_counter, new.hlc_writer, old.hlc_ms, old.hlc_counter, old.hlc_writer) then
+      new.hlc_ms := old.hlc_ms;
+      new.hlc_counter := old.hlc_counter;
+      if not federation.is_no_write(old, new) then
+        now_ms := federation.latest_clock_ms() - 60000;
+        if now_ms > old.hlc_ms or old.hlc_counter = 2147483647 then
+          new.hlc_ms := greatest(now_ms, old.hlc_ms + 1);
+          new.hlc_counter := 0;
+        else
+          new.hlc_counter := old.hlc_counter + 1;
+        end if;
+        new.hlc_writer := case when new.hlc_writer = old.hlc_writer then coalesce(new.written_by, old.hlc_writer) else new.hlc_writer end;
+      else
+        new.hlc_writer := old.hlc_writer;
+      end if;
     end if;
   end if;
   if new.deleted_at is not null then
@@ -804,6 +1192,99 @@ end
 $function$
 -- owner postgres
 comment on function federation.prepare_memory() is 'Trigger: what every written memory gets.';
+
+CREATE OR REPLACE FUNCTION federation.pushed_memory(memory jsonb, place bigint, tenant text, agent text)
+ RETURNS public.agent_memories
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'extensions', 'pg_temp'
+AS $function$
+declare
+  pushed public.agent_memories;
+  clock jsonb := memory -> 'hlc';
+  named text;
+begin
+  if memory ->> 'deleted_at' is not null then
+    memory := jsonb_build_object('content', '') || (memory - '{content,embedding,embedding_model,metadata,source}'::text[]);
+    pushed.deleted_at := now();
+  end if;
+  perform federation.check_memory(memory, place, tenant, agent);
+  named := 'memory ' || quote_literal(memory ->> 'id');
+  pushed.hlc_ms := clock ->> 'ms';
+  pushed.hlc_counter := clock ->> 'counter';
+  pushed.hlc_writer := federation.check_text(named || ': hlc.writer', clock ->> 'writer', 255);
+  if pushed.hlc_ms is null or pushed.hlc_ms not between 1 and 9007199254740991 or coalesce(pushed.hlc_counter, -1) < 0 then
+    raise exception '%: hlc: expected { ms, counter, writer }, got %', named, left(coalesce(clock::text, 'nothing'), 500) using errcode = '22023';
+  end if;
+  pushed.id := memory ->> 'id';
+  pushed.agent_id := coalesce(memory ->> 'agent_id', agent);
+  pushed.session_id := memory ->> 'session_id';
+  pushed.content := case when pushed.deleted_at is null then memory ->> 'content' end;
+  pushed.embedding := memory ->> 'embedding';
+  if vector_norm(pushed.embedding) = 0 then
+    raise exception '%: embedding: expected a vector that is not all zeros', named using errcode = '22023';
+  end if;
+  pushed.embedding_model := memory ->> 'embedding_model';
+  pushed.metadata := coalesce(nullif(memory -> 'metadata', 'null'), '{}');
+  pushed.source := nullif(memory -> 'source', 'null');
+  pushed.scope := coalesce(memory ->> 'scope', 'tenant');
+  pushed.supersedes := memory ->> 'supersedes';
+  pushed.created_at := coalesce((memory ->> 'created_at')::timestamptz, now());
+  pushed.expires_at := memory ->> 'expires_at';
+  if not isfinite(pushed.created_at) or not isfinite(pushed.expires_at) then
+    raise exception '%: expected times that come, got created_at % and expires_at %', named, pushed.created_at, pushed.expires_at
+      using errcode = '22023';
+  end if;
+  return pushed;
+end
+$function$
+-- owner postgres
+grant execute on function federation.pushed_memory(jsonb,bigint,text,text) to authenticated;
+grant execute on function federation.pushed_memory(jsonb,bigint,text,text) to service_role;
+comment on function federation.pushed_memory(jsonb,bigint,text,text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.raise_floor(tenant text, at_tx xid8, at_seq bigint)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  insert into federation.pull_floors as f (tenant_hash, tx, seq)
+  values (encode(sha256(convert_to(tenant, 'UTF8')), 'hex'), at_tx, at_seq)
+  on conflict (tenant_hash) do update set tx = excluded.tx, seq = excluded.seq
+  where (excluded.tx, excluded.seq) > (f.tx, f.seq)
+$function$
+-- owner federation_definer
+comment on function federation.raise_floor(text,xid8,bigint) is 'From now on cursors of the tenant before this place mean nothing.';
+
+CREATE OR REPLACE FUNCTION federation.read_filter(filter jsonb, OUT agent text, OUT session text, OUT since timestamp with time zone, OUT until timestamp with time zone, OUT metadata jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  stranger text;
+begin
+  filter := coalesce(nullif(filter, 'null'), '{}');
+  if jsonb_typeof(filter) <> 'object' then
+    raise exception 'filter: expected an object, got %', jsonb_typeof(filter) using errcode = '22023';
+  end if;
+  select k into stranger from jsonb_object_keys(filter) k where k not in ('agent', 'session', 'since', 'until', 'metadata') limit 1;
+  if stranger is not null then
+    raise exception 'filter: expected agent, session, since, until or metadata, got %', quote_literal(left(stranger, 100)) using errcode = '22023';
+  end if;
+  agent := federation.check_agent('filter: agent', filter ->> 'agent');
+  session := filter ->> 'session';
+  since := filter ->> 'since';
+  until := filter ->> 'until';
+  metadata := nullif(filter -> 'metadata', 'null');
+end
+$function$
+-- owner postgres
+grant execute on function federation.read_filter(jsonb) to authenticated;
+grant execute on function federation.read_filter(jsonb) to service_role;
+comment on function federation.read_filter(jsonb) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.remove(tenant text, agent text)
  RETURNS jsonb
@@ -834,6 +1315,9 @@ begin
   delete from public.agent_memories k where k.tenant_id = tenant and (agent is null or k.agent_id = agent);
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_memories', removed);
+  -- Replicas drop what they do not find again.
+  delete from federation.hidden_memories h where h.tenant_id = tenant and (agent is null or agent in (h.agent_id, h.lost_by));
+  perform federation.raise_floor(tenant, pg_current_xact_id(), nextval('federation.change_seq'));
   delete from public.agent_sessions s where s.tenant_id = tenant and (agent is null or s.agent_id = agent);
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_sessions', removed);
@@ -856,17 +1340,66 @@ CREATE OR REPLACE FUNCTION federation.remove_expired_memories(tenant text)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
+  changed integer;
   removed integer;
 begin
-  delete from public.agent_memories k where k.tenant_id = tenant and k.expires_at <= now();
+  update public.agent_memories k set deleted_at = now()
+  where k.tenant_id = tenant and k.expires_at <= now() and k.deleted_at is null and k.version > 1;
+  get diagnostics changed = row_count;
+  delete from public.agent_memories k
+  where k.tenant_id = tenant and k.expires_at <= now() and k.deleted_at is null;
   get diagnostics removed = row_count;
-  return removed;
+  return changed + removed;
 end
 $function$
 -- owner federation_definer
 grant execute on function federation.remove_expired_memories(text) to authenticated;
 grant execute on function federation.remove_expired_memories(text) to service_role;
 comment on function federation.remove_expired_memories(text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.remove_tombstones(tenant text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  before timestamptz := now() - (select s.tombstones_kept from federation.sync_settings s);
+  removed integer;
+begin
+  delete from public.agent_memories k where k.tenant_id = tenant and k.deleted_at is not null and k.updated_at < before;
+  get diagnostics removed = row_count;
+  with gone as (
+    delete from federation.hidden_memories h where h.tenant_id = tenant and h.hidden_at < before returning h.tx, h.seq),
+  last as (select g.tx, g.seq from gone g order by g.tx desc, g.seq desc limit 1)
+  select federation.raise_floor(tenant, l.tx, l.seq) from last l;
+  return removed;
+end
+$function$
+-- owner federation_definer
+grant execute on function federation.remove_tombstones(text) to authenticated;
+grant execute on function federation.remove_tombstones(text) to service_role;
+comment on function federation.remove_tombstones(text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.replica_text(memory public.agent_memories, is_brief boolean DEFAULT false)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case
+    when memory.deleted_at is not null or memory.expires_at <= now() then (
+      federation.memory_facts(memory) || jsonb_build_object(
+        'content', null, 'embedding', null, 'embedding_model', null, 'metadata', '{}'::jsonb, 'source', null, 'content_hash', null,
+        'deleted_at', coalesce(memory.deleted_at, memory.expires_at)))::text
+    when is_brief then federation.memory_facts(memory)::text
+    else federation.memory_text(memory)
+  end
+$function$
+-- owner postgres
+grant execute on function federation.replica_text(public.agent_memories,boolean) to authenticated;
+grant execute on function federation.replica_text(public.agent_memories,boolean) to service_role;
+comment on function federation.replica_text(public.agent_memories,boolean) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.room_topic()
  RETURNS text
@@ -969,6 +1502,22 @@ grant execute on function federation.taken_memory(text,text[],text[]) to authent
 grant execute on function federation.taken_memory(text,text[],text[]) to service_role;
 comment on function federation.taken_memory(text,text[],text[]) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.taken_places(tenant text, ids text[], owners text[])
+ RETURNS integer[]
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select array_agg(wanted.place::integer) from unnest(ids, owners) with ordinality as wanted (id, owner, place)
+  cross join lateral (
+    select m.agent_id from public.agent_memories m where m.tenant_id = tenant and m.id = wanted.id offset 0) k
+  where k.agent_id <> wanted.owner
+$function$
+-- owner federation_definer
+grant execute on function federation.taken_places(text,text[],text[]) to authenticated;
+grant execute on function federation.taken_places(text,text[],text[]) to service_role;
+comment on function federation.taken_places(text,text[],text[]) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.task_json(task public.agent_tasks)
  RETURNS jsonb
  LANGUAGE sql
@@ -988,7 +1537,7 @@ CREATE OR REPLACE FUNCTION federation.tell_memories()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  gone constant jsonb := '{"content": null, "embedding": null, "metadata": {}, "source": null}';
+  gone constant jsonb := '{"content": null, "embedding": null, "embedding_model": null, "metadata": {}, "source": null, "content_hash": null}';
   change record;
 begin
   if federation.is_quiet() then
@@ -1024,7 +1573,8 @@ begin
         where n.deleted_at is null or o.deleted_at is null
         window same_reader as (partition by n.tenant_id, federation.memory_reader(n))
         union all
-        select 'deleted', o.tenant_id, federation.memory_reader(o), o.id, n.seq, federation.memory_json(o) || gone
+        select 'deleted', o.tenant_id, federation.memory_reader(o), o.id, n.seq,
+          federation.memory_facts(o) || gone || jsonb_build_object('deleted_at', n.updated_at, 'hlc', federation.memory_facts(n) -> 'hlc')
         from new_rows n join old_rows o using (row_id)
         where o.deleted_at is null and n.deleted_at is null
           and (federation.memory_reader(o), o.tenant_id) is distinct from (federation.memory_reader(n), n.tenant_id)) c
@@ -1039,7 +1589,7 @@ begin
   else
     for change in
       select o.tenant_id, federation.memory_reader(o) as reader, array_agg(o.id order by o.seq) as ids,
-        case when count(*) <= 200 then jsonb_agg(federation.memory_json(o) || gone order by o.seq) end as memories
+        case when count(*) <= 200 then jsonb_agg(federation.memory_facts(o) || gone || jsonb_build_object('deleted_at', now()) order by o.seq) end as memories
       from old_rows o where o.deleted_at is null
       group by o.tenant_id, federation.memory_reader(o)
     loop
@@ -1158,6 +1708,39 @@ grant execute on function federation.tenant_id() to federation_definer;
 grant execute on function federation.tenant_id() to service_role;
 comment on function federation.tenant_id() is 'The tenant of whoever asks, or null, which sees nothing.';
 
+CREATE OR REPLACE FUNCTION federation.tenants_with_old_tombstones()
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select k.tenant_id from public.agent_memories k, federation.sync_settings s
+  where k.deleted_at is not null and k.updated_at < now() - s.tombstones_kept
+  union
+  select h.tenant_id from federation.hidden_memories h, federation.sync_settings s where h.hidden_at < now() - s.tombstones_kept
+$function$
+-- owner postgres
+grant execute on function federation.tenants_with_old_tombstones() to service_role;
+comment on function federation.tenants_with_old_tombstones() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.words_query(text text)
+ RETURNS tsquery
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select string_agg(
+    '''' || replace(replace(w.lexeme, '\', '\\'), '''', '''''') || case when w.is_last then ''':*' else '''' end, ' | ')::tsquery
+  from (
+    select t.lexeme, p.last = max(p.last) over () as is_last
+    from unnest(to_tsvector('pg_catalog.simple'::regconfig, words_query.text)) t
+    cross join lateral (select max(x) as last from unnest(t.positions) x) p) w
+$function$
+-- owner postgres
+grant execute on function federation.words_query(text) to authenticated;
+grant execute on function federation.words_query(text) to service_role;
+comment on function federation.words_query(text) is NULL;
+
 CREATE OR REPLACE FUNCTION public.assign_task(task jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1261,15 +1844,15 @@ CREATE OR REPLACE FUNCTION public.cleanup_expired_memories(as_agent text DEFAULT
 AS $function$
 declare
   who record;
-  removed integer;
+  removed integer := 0;
 begin
   select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
   if who.tenant is not null then
     removed := federation.remove_expired_memories(who.tenant);
   else
-    -- A service that names no tenant cleans up all of them; anybody else is stopped by the grants.
-    delete from public.agent_memories k where k.expires_at <= now();
-    get diagnostics removed = row_count;
+    -- A service that names no tenant cleans up all of them, one after the other; nobody else gets here.
+    select coalesce(sum(public.cleanup_expired_memories(null, t.tenant_id)), 0) into removed
+    from (select distinct k.tenant_id from public.agent_memories k where k.expires_at <= now() and k.deleted_at is null) t;
   end if;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return removed;
@@ -1278,7 +1861,31 @@ $function$
 -- owner postgres
 grant execute on function public.cleanup_expired_memories(text,text) to authenticated;
 grant execute on function public.cleanup_expired_memories(text,text) to service_role;
-comment on function public.cleanup_expired_memories(text,text) is 'Removes expired memories for good; answers how many.';
+comment on function public.cleanup_expired_memories(text,text) is 'Removes expired memories; answers how many.';
+
+CREATE OR REPLACE FUNCTION public.cleanup_tombstones(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  removed integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
+  if who.tenant is not null then
+    removed := federation.remove_tombstones(who.tenant);
+  else
+    select coalesce(sum(public.cleanup_tombstones(null, t)), 0) into removed from federation.tenants_with_old_tombstones() t;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return removed;
+end
+$function$
+-- owner postgres
+grant execute on function public.cleanup_tombstones(text,text) to authenticated;
+grant execute on function public.cleanup_tombstones(text,text) to service_role;
+comment on function public.cleanup_tombstones(text,text) is 'Removes tombstones older than keep_tombstones() says; answers how many.';
 
 CREATE OR REPLACE FUNCTION public.close_session(session_id text, reason text DEFAULT 'shutdown'::text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
@@ -1386,6 +1993,41 @@ $function$
 grant execute on function public.delete_agent(text,text) to service_role;
 comment on function public.delete_agent(text,text) is 'Removes every trace of an agent; for services.';
 
+CREATE OR REPLACE FUNCTION public.delete_memories(filter jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  wanted record;
+  deleted integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select * into wanted from federation.read_filter(filter);
+  if num_nonnulls(wanted.agent, wanted.session, wanted.since, wanted.until, wanted.metadata) = 0 then
+    raise exception 'filter: expected one of agent, session, since, until and metadata, got none' using errcode = '22023';
+  elsif wanted.agent <> who.agent then
+    raise exception 'agent % cannot delete memories of agent %', who.agent, wanted.agent using errcode = '42501';
+  end if;
+  with doomed as (
+    select k.row_id from public.agent_memories k
+    where k.tenant_id = who.tenant and k.deleted_at is null and (k.expires_at is null or k.expires_at > now())
+      and (who.agent is null or k.agent_id = who.agent) and (wanted.agent is null or k.agent_id = wanted.agent)
+      and (wanted.session is null or k.session_id = wanted.session) and (wanted.since is null or k.created_at >= wanted.since)
+      and (wanted.until is null or k.created_at < wanted.until) and (wanted.metadata is null or k.metadata @> wanted.metadata)
+    order by k.id for update)
+  update public.agent_memories k set deleted_at = now() from doomed d where k.row_id = d.row_id;
+  get diagnostics deleted = row_count;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return deleted;
+end
+$function$
+-- owner postgres
+grant execute on function public.delete_memories(jsonb,text,text) to authenticated;
+grant execute on function public.delete_memories(jsonb,text,text) to service_role;
+comment on function public.delete_memories(jsonb,text,text) is 'Leaves tombstones of one''s own memories that a filter admits; answers how many.';
+
 CREATE OR REPLACE FUNCTION public.delete_memory(id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1471,6 +2113,75 @@ grant execute on function public.federation_stats(text,text) to authenticated;
 grant execute on function public.federation_stats(text,text) to service_role;
 comment on function public.federation_stats(text,text) is 'How many memories, live sessions, messages and open tasks the caller may read.';
 
+CREATE OR REPLACE FUNCTION public.find_memories(query jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF json
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'extensions', 'pg_temp'
+AS $function$
+    declare
+      who record;
+      filter record;
+      embedding vector := query ->> 'embedding';
+      words tsquery;
+      mode text := query ->> 'mode';
+      wanted integer := coalesce((query ->> 'limit')::integer, 10);
+      stranger text;
+    begin
+      select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+      if query is null or jsonb_typeof(query) <> 'object' then
+        raise exception 'query: expected an object, got %', coalesce(jsonb_typeof(query), 'nothing') using errcode = '22023';
+      end if;
+      select k into stranger from jsonb_object_keys(query) k
+      where k not in ('text', 'embedding', 'embedding_model', 'mode', 'filter', 'limit', 'min_similarity') limit 1;
+      if stranger is not null then
+        raise exception 'query: expected text, embedding, embedding_model, mode, filter, limit or min_similarity, got %',
+          quote_literal(left(stranger, 100)) using errcode = '22023';
+      end if;
+      select * into filter from federation.read_filter(query -> 'filter');
+      perform federation.check_text('text', query ->> 'text', 65536, false);
+      wanted := federation.check_rows(wanted);
+      mode := coalesce(mode, case when query ->> 'text' is null then 'meaning' when embedding is null then 'words' else 'both' end);
+      if mode not in ('meaning', 'words', 'both') then
+        raise exception 'mode: expected meaning, words or both, got %', quote_literal(left(mode, 100)) using errcode = '22023';
+      elsif mode <> 'words' and (embedding is null or vector_norm(embedding) = 0) then
+        raise exception 'embedding: expected a vector that is not all zeros, got %', case when embedding is null then 'nothing' else 'zeros' end
+          using errcode = '22023';
+      elsif mode <> 'meaning' and query ->> 'text' is null then
+        raise exception 'text: expected a text, got nothing' using errcode = '22023';
+      end if;
+      if mode = 'meaning' then
+        words := null;
+      else
+        words := federation.words_query(query ->> 'text');
+      end if;
+      if mode = 'words' then
+        embedding := null;
+      end if;
+      return query
+        with found as materialized (
+          select m.row_id, max(m.similarity) as similarity,
+            case mode when 'both' then sum(1.0 / (60 + m.place))::float8 else max(coalesce(m.similarity, m.rank)) end as score
+          from federation.matches(embedding, query ->> 'embedding_model', words, query -> 'filter',
+            case mode when 'both' then least(10000, greatest(100, 4 * wanted)) else wanted end, (query ->> 'min_similarity')::float8) m
+          group by m.row_id)
+        select concat(left(federation.memory_text(k), -1), ', "similarity": ', coalesce(to_json(f.similarity)::text, 'null'),
+          ', "score": ', to_json(f.score), '}')::json
+        from found f
+        -- Each row again under the policies of the caller, and as it is by now.
+        cross join lateral (
+          select m from public.agent_memories m where m.row_id = f.row_id and m.tenant_id = who.tenant offset 0) r (k)
+        where (k).deleted_at is null and (k).superseded_by is null and ((k).expires_at is null or (k).expires_at > now())
+          and ((k).scope <> 'agent' or who.agent is null or (k).agent_id = who.agent)
+        order by f.score desc, (k).seq desc
+        limit wanted;
+      perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+    end
+    $function$
+-- owner postgres
+grant execute on function public.find_memories(jsonb,text,text) to authenticated;
+grant execute on function public.find_memories(jsonb,text,text) to service_role;
+comment on function public.find_memories(jsonb,text,text) is 'Memories by meaning, by words or by both, best first.';
+
 CREATE OR REPLACE FUNCTION public.get_memory(id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1555,6 +2266,23 @@ $function$
 grant execute on function public.heartbeat(text,text,text,text,text) to authenticated;
 grant execute on function public.heartbeat(text,text,text,text,text) to service_role;
 comment on function public.heartbeat(text,text,text,text,text) is 'Keeps a session alive; answers the newest positions of inbox, feed and queue.';
+
+CREATE OR REPLACE FUNCTION public.keep_tombstones(days integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if days is null or days not between 1 and 36500 then
+    raise exception 'days: expected 1 to 36500, got %', coalesce(days::text, 'nothing') using errcode = '22023';
+  end if;
+  update federation.sync_settings set tombstones_kept = make_interval(days => keep_tombstones.days);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.keep_tombstones(integer) to service_role;
+comment on function public.keep_tombstones(integer) is 'How long tombstones stay. A replica that was away for longer compares everything.';
 
 CREATE OR REPLACE FUNCTION public.list_events(after_seq bigint DEFAULT 0, max_rows integer DEFAULT 100, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS SETOF jsonb
@@ -1662,6 +2390,21 @@ grant execute on function public.memory_index_statement(integer) to authenticate
 grant execute on function public.memory_index_statement(integer) to service_role;
 comment on function public.memory_index_statement(integer) is 'The statement that makes an HNSW index for one dimension; it makes none itself.';
 
+CREATE OR REPLACE FUNCTION public.new_epoch()
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  update federation.sync_settings set epoch = gen_random_uuid();
+  return federation.epoch();
+end
+$function$
+-- owner federation_definer
+grant execute on function public.new_epoch() to service_role;
+comment on function public.new_epoch() is 'After a restore in place: every cursor given out before means nothing any more.';
+
 CREATE OR REPLACE FUNCTION public.open_session(session_id text, instance_id text DEFAULT NULL::text, status text DEFAULT 'online'::text, task text DEFAULT NULL::text, capabilities text[] DEFAULT '{}'::text[], metadata jsonb DEFAULT '{}'::jsonb, timeout_seconds integer DEFAULT 90, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1732,6 +2475,194 @@ grant execute on function public.pull_inbox(integer,bigint,text,text) to authent
 grant execute on function public.pull_inbox(integer,bigint,text,text) to service_role;
 comment on function public.pull_inbox(integer,bigint,text,text) is 'The acting agent''s messages that are not handled, oldest first.';
 
+CREATE OR REPLACE FUNCTION public.pull_memories(cursor text DEFAULT NULL::text, max_rows integer DEFAULT 500, max_bytes integer DEFAULT 1000000, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS json
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  given text[] := string_to_array(cursor, ':');
+  epoch text := federation.epoch();
+  horizon xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  -- How far everything was read; and, during a first reading, when it began.
+  after_tx xid8 := '0';
+  after_seq bigint := 0;
+  since xid8;
+  is_reset boolean := false;
+  is_more boolean;
+  page record;
+  answer json;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  if cursor is null then
+    since := horizon;
+  elsif cursor !~ '^[0-9a-f]{32}:[0-9]{1,18}:[0-9]{1,18}(:[0-9]{1,18})?$' or given[1] <> epoch
+    or given[2]::xid8 > pg_snapshot_xmax(pg_current_snapshot()) then
+    is_reset := true;
+  else
+    after_tx := given[2];
+    after_seq := given[3];
+    since := given[4];
+  end if;
+  max_rows := greatest(1, federation.check_rows(max_rows));
+  if not is_reset then
+    with changes as (
+      select c.tx, c.seq, c.memory, c.weight, c.hidden,
+        row_number() over earlier as place, sum(c.weight) over earlier as bytes
+      from (
+        (select k.tx, k.seq, k as memory, federation.memory_weight(k) as weight, null as hidden from public.agent_memories k
+         where k.tenant_id = who.tenant and (k.tx, k.seq) > (after_tx, after_seq) and k.tx < horizon
+           and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent)
+         order by k.tx, k.seq limit max_rows + 1)
+        union all
+        select h.tx, h.seq, null, 500, h.memory from federation.hidden_since(after_tx, after_seq, horizon, max_rows + 1) h) c
+      window earlier as (order by c.tx, c.seq rows unbounded preceding)),
+    page as (
+      select c.*, c.place <= max_rows and (c.place = 1 or c.bytes <= max_bytes) as is_in from changes c)
+    select bool_or(not p.is_in) as is_cut,
+      (array_agg(p.tx order by p.place desc) filter (where p.is_in))[1] as tx,
+      (array_agg(p.seq order by p.place desc) filter (where p.is_in))[1] as seq,
+      string_agg(case when p.is_in then coalesce(p.hidden, federation.replica_text(p.memory)) end, ',' order by p.place) as memories
+    into page from page p;
+    -- Asked after reading, so that nothing is removed in between unnoticed.
+    is_reset := federation.is_below_floor(
+      greatest(after_tx, since), case when since is null or after_tx >= since then after_seq else 0 end, horizon);
+  end if;
+  if is_reset then
+    answer := json_build_object('rows', '[]'::json, 'cursor', concat(epoch, ':0:0:', horizon), 'done', false, 'reset', true,
+      'server_time', clock_timestamp());
+  else
+    is_more := coalesce(page.is_cut, false);
+    after_tx := coalesce(page.tx, after_tx);
+    after_seq := coalesce(page.seq, after_seq);
+    if not is_more and horizon > after_tx then
+      after_tx := horizon;
+      after_seq := 0;
+    end if;
+    answer := concat(
+      '{"rows": [', page.memories, '], "cursor": ', to_json(concat_ws(':', epoch, after_tx, after_seq, case when is_more then since end)),
+      ', "done": ', (not is_more)::text, ', "reset": false, "server_time": ', to_json(clock_timestamp()), '}')::json;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return answer;
+end
+$function$
+-- owner postgres
+grant execute on function public.pull_memories(text,integer,integer,text,text) to authenticated;
+grant execute on function public.pull_memories(text,integer,integer,text,text) to service_role;
+comment on function public.pull_memories(text,integer,integer,text,text) is 'What changed in the tenant''s memories since a cursor, in the order of change, and the next cursor.';
+
+CREATE OR REPLACE FUNCTION public.push_memories(memories jsonb, brief boolean DEFAULT false, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF json
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'extensions', 'pg_temp'
+AS $function$
+declare
+  who record;
+  pushed public.agent_memories[];
+  refusals json[] := '{}';
+  -- Ids whose clock is ahead of the bound: they win, and get the server's.
+  ahead text[];
+  older text[];
+  latest bigint := federation.latest_clock_ms();
+  taken integer;
+  one record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  if memories is null or jsonb_typeof(memories) <> 'array' then
+    raise exception 'memories: expected an array of objects, got %', coalesce(jsonb_typeof(memories), 'nothing') using errcode = '22023';
+  end if;
+  begin
+    pushed := array(
+      select federation.pushed_memory(m.value, m.ordinality, who.tenant, who.agent)
+      from jsonb_array_elements(memories) with ordinality m order by m.ordinality);
+  exception when data_exception or insufficient_privilege or program_limit_exceeded then
+    -- One of them is wrong: look at each.
+    pushed := '{}';
+    for one in select m.value, m.ordinality::integer as place from jsonb_array_elements(memories) with ordinality m order by m.ordinality loop
+      begin
+        pushed[one.place] := federation.pushed_memory(one.value, one.place, who.tenant, who.agent);
+      exception when data_exception or insufficient_privilege or program_limit_exceeded then
+        pushed[one.place] := null;
+        refusals[one.place] := json_build_object('outcome', 'refused', 'reason', sqlerrm, 'code', sqlstate);
+      end;
+    end loop;
+  end;
+  foreach taken in array coalesce(federation.taken_places(who.tenant,
+    array(select p.id from unnest(pushed) with ordinality p order by p.ordinality),
+    array(select p.agent_id from unnest(pushed) with ordinality p order by p.ordinality)), '{}') loop
+    refusals[taken] := json_build_object('outcome', 'refused', 'code', '42501',
+      'reason', format('memory %L belongs to another agent', pushed[taken].id));
+  end loop;
+  ahead := array(select p.id from unnest(pushed) p where p.hlc_ms > latest);
+  older := array(select p.supersedes from unnest(pushed) p where p.supersedes is not null);
+
+  -- Rows are locked in the order of their ids, so that two batches which share some wait for each other instead of deadlocking.
+  if cardinality(older) > 0 then
+    perform from public.agent_memories k
+    where k.tenant_id = who.tenant and k.id = any (array(select p.id from unnest(pushed) p) || older)
+    order by k.id for update;
+  end if;
+  insert into public.agent_memories as k (
+    tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes, superseded_by,
+    created_at, expires_at, deleted_at, hlc_ms, hlc_counter, hlc_writer)
+  select who.tenant, w.id, w.agent_id, w.session_id, w.content, w.embedding, w.embedding_model, w.metadata, w.source, w.scope, w.supersedes,
+    -- What supersedes it may have been faster.
+    (select s.id from public.agent_memories s
+     where s.tenant_id = who.tenant and s.supersedes = w.id and s.agent_id = w.agent_id and s.id <> w.id and s.deleted_at is null limit 1),
+    w.created_at, w.expires_at, w.deleted_at, w.hlc_ms, w.hlc_counter, w.hlc_writer
+  from (
+    select distinct on (p.id) p.* from unnest(pushed) with ordinality p
+    where p.id is not null and refusals[p.ordinality] is null
+    order by p.id, p.hlc_ms desc, p.hlc_counter desc, p.hlc_writer collate "C" desc, p.ordinality desc) w
+  order by w.id
+  on conflict (tenant_id, id) do update set
+    session_id = excluded.session_id, content = excluded.content, embedding = excluded.embedding,
+    embedding_model = excluded.embedding_model, metadata = excluded.metadata, source = excluded.source, scope = excluded.scope,
+    supersedes = excluded.supersedes, created_at = excluded.created_at, expires_at = excluded.expires_at,
+    deleted_at = excluded.deleted_at, superseded_by = case when k.deleted_at is null then k.superseded_by else excluded.superseded_by end,
+    hlc_ms = case when k.id = any (ahead) then k.hlc_ms else excluded.hlc_ms end,
+    hlc_counter = case when k.id = any (ahead) then k.hlc_counter else excluded.hlc_counter end,
+    hlc_writer = case when k.id = any (ahead) then k.hlc_writer else excluded.hlc_writer end
+  where k.agent_id = excluded.agent_id and case
+    when k.id = any (ahead) then
+      (k.session_id, k.content, k.embedding, k.embedding_model, k.metadata, k.source, k.scope, k.supersedes, k.expires_at,
+       k.deleted_at is null) is distinct from
+      (excluded.session_id, excluded.content, excluded.embedding, excluded.embedding_model, excluded.metadata, excluded.source,
+       excluded.scope, excluded.supersedes, excluded.expires_at, excluded.deleted_at is null)
+    else federation.is_later(excluded.hlc_ms, excluded.hlc_counter, excluded.hlc_writer, k.hlc_ms, k.hlc_counter, k.hlc_writer) end;
+  if cardinality(older) > 0 then
+    update public.agent_memories k set superseded_by = s.id
+    from public.agent_memories s
+    where s.tenant_id = who.tenant and s.id = any (array(select p.id from unnest(pushed) p)) and s.deleted_at is null
+      and k.tenant_id = who.tenant and k.id = any (older) and k.id = s.supersedes and k.agent_id = s.agent_id and k.id <> s.id
+      and (who.agent is null or k.agent_id = who.agent) and k.deleted_at is null and k.superseded_by is distinct from s.id;
+  end if;
+
+  return query
+    select coalesce(refusals[p.ordinality], case
+      when (k.memory).agent_id is distinct from p.agent_id then json_build_object('outcome', 'refused', 'code', '42501',
+        'reason', format('memory %L belongs to another agent', p.id))
+      when federation.is_later((k.memory).hlc_ms, (k.memory).hlc_counter, (k.memory).hlc_writer, p.hlc_ms, p.hlc_counter, p.hlc_writer) then
+        concat('{"outcome": "older", "memory": ', federation.replica_text(k.memory), '}')::json
+      else
+        concat('{"outcome": "applied", "clock_moved": ',
+          federation.is_later(p.hlc_ms, p.hlc_counter, p.hlc_writer, (k.memory).hlc_ms, (k.memory).hlc_counter, (k.memory).hlc_writer)::text,
+          ', "memory": ', federation.replica_text(k.memory, brief), '}')::json
+      end)
+    from unnest(pushed) with ordinality p
+    left join lateral (
+      select m as memory from public.agent_memories m where m.tenant_id = who.tenant and m.id = p.id offset 0) k on true
+    order by p.ordinality;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner postgres
+grant execute on function public.push_memories(jsonb,boolean,text,text) to authenticated;
+grant execute on function public.push_memories(jsonb,boolean,text,text) to service_role;
+comment on function public.push_memories(jsonb,boolean,text,text) is 'Writes of a replica, with their clocks: each is applied, older than what is there, or refused.';
+
 CREATE OR REPLACE FUNCTION public.query_memories(agent text DEFAULT NULL::text, max_rows integer DEFAULT 100, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS SETOF jsonb
  LANGUAGE plpgsql
@@ -1756,6 +2687,48 @@ $function$
 grant execute on function public.query_memories(text,integer,text,text) to authenticated;
 grant execute on function public.query_memories(text,integer,text,text) to service_role;
 comment on function public.query_memories(text,integer,text,text) is 'Memories that the caller may read, newest first.';
+
+CREATE OR REPLACE FUNCTION public.read_memories(ids text[], as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF json
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  return query
+    select federation.replica_text(k)::json from public.agent_memories k
+    where k.tenant_id = who.tenant and k.id = any (ids)
+      and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner postgres
+grant execute on function public.read_memories(text[],text,text) to authenticated;
+grant execute on function public.read_memories(text[],text,text) to service_role;
+comment on function public.read_memories(text[],text,text) is 'Memories by id as replicas get them, tombstones too.';
+
+CREATE OR REPLACE FUNCTION public.schedule_maintenance()
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  command constant text := 'select public.cleanup_expired_memories(), public.cleanup_tombstones()';
+begin
+  if to_regprocedure('cron.schedule(text,text,text)') is null then
+    return jsonb_build_object('scheduled', false, 'jobs', '[]'::jsonb,
+      'reason', 'pg_cron is not there: create extension pg_cron, or call cleanup_expired_memories() and cleanup_tombstones() from a service now and then');
+  end if;
+  execute 'select cron.schedule($1, $2, $3)' using 'agent-federation-cleanup', '*/5 * * * *', command;
+  return jsonb_build_object('scheduled', true, 'jobs', jsonb_build_array('agent-federation-cleanup'), 'reason', null);
+end
+$function$
+-- owner postgres
+grant execute on function public.schedule_maintenance() to service_role;
+comment on function public.schedule_maintenance() is 'Has pg_cron run the clean-ups every five minutes, where there is one.';
 
 CREATE OR REPLACE FUNCTION public.schema_version()
  RETURNS integer
@@ -1871,6 +2844,8 @@ declare
   owners text[];
   older text[];
   taken text;
+  skipped text[] := '{}';
+  is_conditional boolean;
   written integer;
 begin
   -- A service that names no agent says in each memory whose it is.
@@ -1888,26 +2863,35 @@ begin
     raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
   end if;
 
+  if jsonb_path_exists(memories, '$[*] ? (@.skip_identical == true)') then
+    skipped := federation.identical_memories(memories, who.tenant, who.agent);
+  end if;
+
   -- Rows are locked in the order of their ids, so that two batches which share some wait for each other instead of deadlocking.
   older := array(
     select m.value ->> 'supersedes' from jsonb_array_elements(memories) m where m.value ->> 'supersedes' is not null);
-  if cardinality(older) > 0 then
+  is_conditional := jsonb_path_exists(memories, '$[*] ? (@.if_version >= 0)');
+  if cardinality(older) > 0 or is_conditional then
     perform from public.agent_memories k where k.tenant_id = who.tenant and k.id = any (ids || older)
     order by k.id for update;
+  end if;
+  if is_conditional then
+    perform federation.check_versions(memories, who.tenant, skipped, false);
   end if;
   insert into public.agent_memories as k (
     tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes,
     valid_from, valid_to, traceparent, correlation_id, instance_id, created_at, expires_at)
   select who.tenant, w.id, coalesce(w.agent_id, who.agent), w.session_id, w.content, (g.value ->> 'embedding')::vector,
     w.embedding_model, coalesce(w.metadata, '{}'), w.source, coalesce(w.scope, 'tenant'), w.supersedes, w.valid_from,
-    w.valid_to, w.traceparent, w.correlation_id, w.instance_id, coalesce(w.created_at, now()), w.expires_at
+    w.valid_to, w.traceparent, w.correlation_id, w.instance_id, coalesce(w.created_at, now()), coalesce(w.expires_at, now() + make_interval(secs => w.ttl_seconds))
   from (
     select distinct on (m.value ->> 'id') m.value from jsonb_array_elements(memories) with ordinality m
+    where skipped[m.ordinality] is null
     order by m.value ->> 'id', m.ordinality desc) g,
     jsonb_to_record(g.value) as w (
       id text, agent_id text, session_id text, content text, embedding_model text, metadata jsonb, source jsonb, scope text,
       supersedes text, valid_from timestamptz, valid_to timestamptz, traceparent text, correlation_id text, instance_id text,
-      created_at timestamptz, expires_at timestamptz)
+      created_at timestamptz, expires_at timestamptz, ttl_seconds float8)
   order by w.id
   on conflict (tenant_id, id) do update set
     session_id = excluded.session_id, content = excluded.content, embedding = excluded.embedding,
@@ -1923,6 +2907,9 @@ begin
        (excluded.session_id, excluded.content, excluded.embedding, excluded.embedding_model, excluded.metadata,
         excluded.source, excluded.scope, excluded.supersedes, excluded.valid_from, excluded.valid_to, excluded.expires_at));
   get diagnostics written = row_count;
+  if is_conditional then
+    perform federation.check_versions(memories, who.tenant, skipped, true);
+  end if;
   -- What was not written was there already, or another agent stored it a moment ago.
   if written < cardinality(ids) then
     taken := federation.taken_memory(who.tenant, ids, owners);
@@ -1932,8 +2919,8 @@ begin
   end if;
   if cardinality(older) > 0 then
     update public.agent_memories k set superseded_by = m.value ->> 'id'
-    from jsonb_array_elements(memories) m
-    where k.tenant_id = who.tenant and k.id = m.value ->> 'supersedes' and k.id <> m.value ->> 'id'
+    from jsonb_array_elements(memories) with ordinality m
+    where skipped[m.ordinality] is null and k.tenant_id = who.tenant and k.id = m.value ->> 'supersedes' and k.id <> m.value ->> 'id'
       and k.agent_id = coalesce(m.value ->> 'agent_id', who.agent) and k.deleted_at is null
       and k.superseded_by is distinct from m.value ->> 'id';
   end if;
@@ -1942,7 +2929,8 @@ begin
   return query
     select federation.memory_json(k.memory) from unnest(ids) with ordinality as wanted (id, place)
     cross join lateral (
-      select m as memory from public.agent_memories m where m.tenant_id = who.tenant and m.id = wanted.id offset 0) k
+      select m as memory from public.agent_memories m
+      where m.tenant_id = who.tenant and m.id = coalesce(skipped[wanted.place], wanted.id) offset 0) k
     order by wanted.place;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
 end

@@ -55,17 +55,59 @@ create index if not exists agent_memories_agent on public.agent_memories (tenant
 create index if not exists agent_memories_cursor on public.agent_memories (tenant_id, tx, seq);
 create index if not exists agent_memories_feed on public.agent_memories (tenant_id, seq) where scope <> 'agent';
 create index if not exists agent_memories_expiry on public.agent_memories (tenant_id, expires_at) where expires_at is not null;
+create index if not exists agent_memories_superseding on public.agent_memories (tenant_id, supersedes) where supersedes is not null;
+create index if not exists agent_memories_same_content on public.agent_memories (tenant_id, agent_id, content_hash) where deleted_at is null;
+create index if not exists agent_memories_tombstones on public.agent_memories (tenant_id, updated_at) where deleted_at is not null;
 create index if not exists agent_memories_words on public.agent_memories using gin (words);
 
+-- Of two writes of a memory the later stays: by time, counter, then the bytes of the writer. Equal is the same write.
+-- Without a search_path of its own, so that it is inlined.
+create or replace function federation.is_later(
+  ms bigint, counter integer, writer text, than_ms bigint, than_counter integer, than_writer text)
+returns boolean
+language sql immutable parallel safe
+as $$
+  select ms operator(pg_catalog.>) than_ms or ms operator(pg_catalog.=) than_ms and (
+    counter operator(pg_catalog.>) than_counter or counter operator(pg_catalog.=) than_counter
+      and writer collate pg_catalog."C" operator(pg_catalog.>) than_writer)
+$$;
+comment on function federation.is_later(bigint, integer, text, bigint, integer, text) is 'The order of hybrid logical clocks.';
+
+-- A clock further ahead than this is wrong, and would win for hours.
+create or replace function federation.latest_clock_ms()
+returns bigint
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$ select floor(extract(epoch from clock_timestamp()) * 1000)::bigint + 60000 $$;
+
+-- What changes a memory and is nobody's write, so that an older edit which arrives later still counts: the mark that another
+-- one supersedes it, and the tombstone of what has expired.
+create or replace function federation.is_no_write(old public.agent_memories, new public.agent_memories)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if old.deleted_at is null and new.deleted_at is not null then
+    return coalesce(old.expires_at <= now(), false);
+  end if;
+  return new.superseded_by is distinct from old.superseded_by
+    and (new.agent_id, new.session_id, new.content, new.embedding::text, new.embedding_model, new.metadata, new.source, new.scope,
+         new.supersedes, new.valid_from, new.valid_to, new.expires_at, new.deleted_at) is not distinct from
+        (old.agent_id, old.session_id, old.content, old.embedding::text, old.embedding_model, old.metadata, old.source, old.scope,
+         old.supersedes, old.valid_from, old.valid_to, old.expires_at, old.deleted_at);
+end
+$$;
+
 -- Fills what the writer leaves out and keeps what no writer decides: the cursor, the version, the hash, the times of the row.
--- A write that does not bring a clock of its own moves the hybrid clock on.
+-- A write that brings no clock, or one that cannot be right, gets one that is later than what is stored.
 create or replace function federation.prepare_memory()
 returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  now_ms bigint := floor(extract(epoch from clock_timestamp()) * 1000);
+  now_ms bigint;
 begin
   new.tx := pg_current_xact_id();
   new.seq := nextval('federation.change_seq');
@@ -73,8 +115,9 @@ begin
   if tg_op = 'INSERT' then
     new.version := 1;
     new.written_by := coalesce(new.written_by, federation.agent_id(), new.agent_id);
-    if new.hlc_ms = 0 then
-      new.hlc_ms := now_ms;
+    if new.hlc_ms = 0 or new.hlc_ms > federation.latest_clock_ms() then
+      new.hlc_ms := federation.latest_clock_ms() - 60000;
+      new.hlc_counter := 0;
     end if;
     if new.hlc_writer = '' then
       new.hlc_writer := new.written_by;
@@ -85,10 +128,22 @@ begin
     -- What comes back after its deletion is a new memory under an old id.
     new.created_at := case when old.deleted_at is not null and new.deleted_at is null then new.created_at else old.created_at end;
     new.written_by := coalesce(federation.agent_id(), new.written_by);
-    if (new.hlc_ms, new.hlc_counter, new.hlc_writer) is not distinct from (old.hlc_ms, old.hlc_counter, old.hlc_writer) then
-      new.hlc_counter := case when now_ms > old.hlc_ms then 0 else old.hlc_counter + 1 end;
-      new.hlc_ms := greatest(now_ms, old.hlc_ms);
-      new.hlc_writer := coalesce(new.written_by, old.hlc_writer);
+    if new.hlc_ms > federation.latest_clock_ms()
+      or not federation.is_later(new.hlc_ms, new.hlc_counter, new.hlc_writer, old.hlc_ms, old.hlc_counter, old.hlc_writer) then
+      new.hlc_ms := old.hlc_ms;
+      new.hlc_counter := old.hlc_counter;
+      if not federation.is_no_write(old, new) then
+        now_ms := federation.latest_clock_ms() - 60000;
+        if now_ms > old.hlc_ms or old.hlc_counter = 2147483647 then
+          new.hlc_ms := greatest(now_ms, old.hlc_ms + 1);
+          new.hlc_counter := 0;
+        else
+          new.hlc_counter := old.hlc_counter + 1;
+        end if;
+        new.hlc_writer := case when new.hlc_writer = old.hlc_writer then coalesce(new.written_by, old.hlc_writer) else new.hlc_writer end;
+      else
+        new.hlc_writer := old.hlc_writer;
+      end if;
     end if;
   end if;
   if new.deleted_at is not null then
@@ -132,23 +187,52 @@ drop policy if exists "functions, in the tenant they act for" on public.agent_me
 create policy "functions, in the tenant they act for" on public.agent_memories for all to federation_definer
   using (tenant_id = (select federation.tenant_id())) with check (tenant_id = (select federation.tenant_id()));
 
-create or replace function federation.memory_json(memory public.agent_memories)
+-- The shape of a memory, in parts: what is known of it, and what it says.
+create or replace function federation.memory_facts(memory public.agent_memories)
 returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
   select jsonb_build_object(
     'id', memory.id, 'tenant_id', memory.tenant_id, 'agent_id', memory.agent_id, 'session_id', memory.session_id,
-    'content', memory.content, 'embedding', memory.embedding::text::jsonb, 'embedding_model', memory.embedding_model,
-    'metadata', memory.metadata, 'source', memory.source, 'scope', memory.scope, 'written_by', memory.written_by,
+    'embedding_model', memory.embedding_model, 'scope', memory.scope, 'written_by', memory.written_by,
     'content_hash', memory.content_hash, 'supersedes', memory.supersedes, 'superseded_by', memory.superseded_by,
     'version', memory.version, 'created_at', memory.created_at, 'updated_at', memory.updated_at,
-    'expires_at', memory.expires_at, 'seq', memory.seq)
+    'expires_at', memory.expires_at, 'deleted_at', memory.deleted_at, 'seq', memory.seq,
+    'hlc', jsonb_build_object('ms', memory.hlc_ms, 'counter', memory.hlc_counter, 'writer', memory.hlc_writer))
+$$;
+
+create or replace function federation.memory_json(memory public.agent_memories)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select federation.memory_facts(memory) || jsonb_build_object(
+    'content', memory.content, 'embedding', memory.embedding::text::jsonb, 'metadata', memory.metadata, 'source', memory.source)
+$$;
+
+-- The same as JSON text, for many at once: an embedding is a JSON array already, and need not become numbers again.
+create or replace function federation.memory_text(memory public.agent_memories)
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select concat(
+    left(federation.memory_facts(memory)::text, -1), ', "content": ', coalesce(to_json(memory.content)::text, 'null'),
+    ', "embedding": ', coalesce(memory.embedding::text, 'null'), ', "metadata": ', memory.metadata,
+    ', "source": ', coalesce(memory.source::text, 'null'), '}')
 $$;
 
 do $$
+declare
+  members text[] := array['authenticated', 'service_role', 'federation_definer'];
 begin
-  perform federation.hand_out('federation.memory_json', array['authenticated', 'service_role', 'federation_definer']);
+  perform federation.hand_out('federation.is_later', members);
+  perform federation.hand_out('federation.latest_clock_ms', members);
+  perform federation.hand_out('federation.is_no_write', members);
+  perform federation.hand_out('federation.memory_facts', members);
+  perform federation.hand_out('federation.memory_json', members);
+  perform federation.hand_out('federation.memory_text', members);
   perform federation.hand_out('federation.prepare_memory', '{}');
 end
 $$;

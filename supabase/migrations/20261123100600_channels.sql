@@ -204,7 +204,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  gone constant jsonb := '{"content": null, "embedding": null, "metadata": {}, "source": null}';
+  gone constant jsonb := '{"content": null, "embedding": null, "embedding_model": null, "metadata": {}, "source": null, "content_hash": null}';
   change record;
 begin
   if federation.is_quiet() then
@@ -240,7 +240,8 @@ begin
         where n.deleted_at is null or o.deleted_at is null
         window same_reader as (partition by n.tenant_id, federation.memory_reader(n))
         union all
-        select 'deleted', o.tenant_id, federation.memory_reader(o), o.id, n.seq, federation.memory_json(o) || gone
+        select 'deleted', o.tenant_id, federation.memory_reader(o), o.id, n.seq,
+          federation.memory_facts(o) || gone || jsonb_build_object('deleted_at', n.updated_at, 'hlc', federation.memory_facts(n) -> 'hlc')
         from new_rows n join old_rows o using (row_id)
         where o.deleted_at is null and n.deleted_at is null
           and (federation.memory_reader(o), o.tenant_id) is distinct from (federation.memory_reader(n), n.tenant_id)) c
@@ -255,7 +256,7 @@ begin
   else
     for change in
       select o.tenant_id, federation.memory_reader(o) as reader, array_agg(o.id order by o.seq) as ids,
-        case when count(*) <= 200 then jsonb_agg(federation.memory_json(o) || gone order by o.seq) end as memories
+        case when count(*) <= 200 then jsonb_agg(federation.memory_facts(o) || gone || jsonb_build_object('deleted_at', now()) order by o.seq) end as memories
       from old_rows o where o.deleted_at is null
       group by o.tenant_id, federation.memory_reader(o)
     loop
@@ -281,7 +282,7 @@ begin
   perform federation.hand_out('federation.announce', definer);
   perform federation.hand_out('federation.is_quiet', definer);
   perform federation.hand_out('federation.announce_memories', definer);
-  perform federation.hand_out('federation.memory_weight', definer);
+  perform federation.hand_out('federation.memory_weight', array['authenticated', 'service_role', 'federation_definer']);
   perform federation.hand_out('federation.memory_reader', definer);
   perform federation.hand_out('federation.tell_session', '{}', true);
   perform federation.hand_out('federation.tell_message', '{}', true);

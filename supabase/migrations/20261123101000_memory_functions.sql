@@ -1,4 +1,4 @@
--- Memories: stored, read, searched, deleted. All but the clean-up run as the caller, under the caller's policies.
+-- Memories: stored, read, searched, deleted. All of it runs as the caller, under the caller's policies.
 
 -- What store_memories() cannot leave to the table's constraints, with a message that names the memory.
 create or replace function federation.check_memory(memory jsonb, place bigint, tenant text, agent text)
@@ -27,6 +27,18 @@ begin
   if coalesce(memory ->> 'scope', 'tenant') not in ('agent', 'session', 'tenant') then
     raise exception '%: scope: expected agent, session or tenant, got %', named, quote_literal(memory ->> 'scope') using errcode = '22023';
   end if;
+  if memory ?| '{if_version,ttl_seconds,skip_identical}' then
+    if coalesce(memory ->> 'if_version', '0') !~ '^[0-9]{1,18}$' then
+      raise exception '%: if_version: expected a whole number, 0 or more, got %', named, memory -> 'if_version' using errcode = '22023';
+    elsif memory ->> 'ttl_seconds' is not null and (
+        jsonb_typeof(memory -> 'ttl_seconds') <> 'number' or (memory ->> 'ttl_seconds')::numeric not between 0.001 and 1e10) then
+      raise exception '%: ttl_seconds: expected a number from 0.001 to 1e10, got %', named, memory -> 'ttl_seconds' using errcode = '22023';
+    elsif memory ->> 'ttl_seconds' is not null and memory ->> 'expires_at' is not null then
+      raise exception '%: expected expires_at or ttl_seconds, got both', named using errcode = '22023';
+    elsif coalesce(memory ->> 'skip_identical', 'true') not in ('true', 'false') then
+      raise exception '%: skip_identical: expected true or false, got %', named, memory -> 'skip_identical' using errcode = '22023';
+    end if;
+  end if;
   if coalesce(memory ->> 'agent_id', agent) is null then
     raise exception '%: no agent: expected agent_id, or as_agent for all of them', named using errcode = '42501';
   end if;
@@ -50,6 +62,57 @@ as $$
   limit 1
 $$;
 
+-- For each memory with skip_identical the id that has its content already: a living memory of the same agent and scope, or the
+-- first of this call.
+create or replace function federation.identical_memories(memories jsonb, tenant text, agent text)
+returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(case when g.skips then coalesce(k.id, nullif(g.first_id, g.id)) end order by g.place)
+  from (
+    select m.ordinality as place, m.value ->> 'id' as id, coalesce(m.value ->> 'skip_identical', '') = 'true' as skips,
+      coalesce(m.value ->> 'agent_id', identical_memories.agent) as owner, coalesce(m.value ->> 'scope', 'tenant') as scope,
+      encode(sha256(convert_to(m.value ->> 'content', 'UTF8')), 'hex') as hash,
+      first_value(m.value ->> 'id') over (
+        partition by coalesce(m.value ->> 'agent_id', identical_memories.agent), coalesce(m.value ->> 'scope', 'tenant'), m.value ->> 'content'
+        order by m.ordinality) as first_id
+    from jsonb_array_elements(memories) with ordinality m) g
+  left join lateral (
+    select m.id from public.agent_memories m
+    where g.skips and m.tenant_id = tenant and m.agent_id = g.owner and m.scope = g.scope and m.content_hash = g.hash
+      and m.deleted_at is null and m.superseded_by is null and (m.expires_at is null or m.expires_at > now())
+    order by m.id = g.id desc, m.id limit 1) k on true
+$$;
+
+-- What if_version says must be there. The rows are locked by now; what is not there yet is looked at again after the insert.
+create or replace function federation.check_versions(memories jsonb, tenant text, skipped text[], is_written boolean)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  stale record;
+begin
+  select m.value ->> 'id' as id, (m.value ->> 'if_version')::bigint as expected,
+    case when k.deleted_at is null then coalesce(k.version, 0) else 0 end as found
+  into stale
+  from jsonb_array_elements(memories) with ordinality m
+  left join public.agent_memories k on k.tenant_id = tenant and k.id = m.value ->> 'id'
+  where m.value ->> 'if_version' is not null and skipped[m.ordinality] is null
+    and case when is_written then (m.value ->> 'if_version')::bigint = 0 and k.tx <> pg_current_xact_id()
+        else (m.value ->> 'if_version')::bigint <> case when k.deleted_at is null then coalesce(k.version, 0) else 0 end end
+  order by m.ordinality limit 1;
+  if found then
+    raise exception 'memory %: expected %, found %', quote_literal(stale.id),
+      case stale.expected when 0 then 'none' else 'version ' || stale.expected end,
+      case stale.found when 0 then 'none' else 'version ' || stale.found end
+      using errcode = '23505',
+        detail = jsonb_build_object('id', stale.id, 'expected', stale.expected, 'found', stale.found)::text;
+  end if;
+end
+$$;
+
 -- One statement, so one announcement, however many memories. Of two with the same id the later one counts. A memory is
 -- replaced as a whole: what is left out is empty afterwards.
 create or replace function public.store_memories(memories jsonb, as_agent text default null, as_tenant text default null)
@@ -62,6 +125,8 @@ declare
   owners text[];
   older text[];
   taken text;
+  skipped text[] := '{}';
+  is_conditional boolean;
   written integer;
 begin
   -- A service that names no agent says in each memory whose it is.
@@ -79,26 +144,35 @@ begin
     raise exception 'memory % belongs to another agent', quote_literal(taken) using errcode = '42501';
   end if;
 
+  if jsonb_path_exists(memories, '$[*] ? (@.skip_identical == true)') then
+    skipped := federation.identical_memories(memories, who.tenant, who.agent);
+  end if;
+
   -- Rows are locked in the order of their ids, so that two batches which share some wait for each other instead of deadlocking.
   older := array(
     select m.value ->> 'supersedes' from jsonb_array_elements(memories) m where m.value ->> 'supersedes' is not null);
-  if cardinality(older) > 0 then
+  is_conditional := jsonb_path_exists(memories, '$[*] ? (@.if_version >= 0)');
+  if cardinality(older) > 0 or is_conditional then
     perform from public.agent_memories k where k.tenant_id = who.tenant and k.id = any (ids || older)
     order by k.id for update;
+  end if;
+  if is_conditional then
+    perform federation.check_versions(memories, who.tenant, skipped, false);
   end if;
   insert into public.agent_memories as k (
     tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes,
     valid_from, valid_to, traceparent, correlation_id, instance_id, created_at, expires_at)
   select who.tenant, w.id, coalesce(w.agent_id, who.agent), w.session_id, w.content, (g.value ->> 'embedding')::vector,
     w.embedding_model, coalesce(w.metadata, '{}'), w.source, coalesce(w.scope, 'tenant'), w.supersedes, w.valid_from,
-    w.valid_to, w.traceparent, w.correlation_id, w.instance_id, coalesce(w.created_at, now()), w.expires_at
+    w.valid_to, w.traceparent, w.correlation_id, w.instance_id, coalesce(w.created_at, now()), coalesce(w.expires_at, now() + make_interval(secs => w.ttl_seconds))
   from (
     select distinct on (m.value ->> 'id') m.value from jsonb_array_elements(memories) with ordinality m
+    where skipped[m.ordinality] is null
     order by m.value ->> 'id', m.ordinality desc) g,
     jsonb_to_record(g.value) as w (
       id text, agent_id text, session_id text, content text, embedding_model text, metadata jsonb, source jsonb, scope text,
       supersedes text, valid_from timestamptz, valid_to timestamptz, traceparent text, correlation_id text, instance_id text,
-      created_at timestamptz, expires_at timestamptz)
+      created_at timestamptz, expires_at timestamptz, ttl_seconds float8)
   order by w.id
   on conflict (tenant_id, id) do update set
     session_id = excluded.session_id, content = excluded.content, embedding = excluded.embedding,
@@ -114,6 +188,9 @@ begin
        (excluded.session_id, excluded.content, excluded.embedding, excluded.embedding_model, excluded.metadata,
         excluded.source, excluded.scope, excluded.supersedes, excluded.valid_from, excluded.valid_to, excluded.expires_at));
   get diagnostics written = row_count;
+  if is_conditional then
+    perform federation.check_versions(memories, who.tenant, skipped, true);
+  end if;
   -- What was not written was there already, or another agent stored it a moment ago.
   if written < cardinality(ids) then
     taken := federation.taken_memory(who.tenant, ids, owners);
@@ -123,8 +200,8 @@ begin
   end if;
   if cardinality(older) > 0 then
     update public.agent_memories k set superseded_by = m.value ->> 'id'
-    from jsonb_array_elements(memories) m
-    where k.tenant_id = who.tenant and k.id = m.value ->> 'supersedes' and k.id <> m.value ->> 'id'
+    from jsonb_array_elements(memories) with ordinality m
+    where skipped[m.ordinality] is null and k.tenant_id = who.tenant and k.id = m.value ->> 'supersedes' and k.id <> m.value ->> 'id'
       and k.agent_id = coalesce(m.value ->> 'agent_id', who.agent) and k.deleted_at is null
       and k.superseded_by is distinct from m.value ->> 'id';
   end if;
@@ -133,7 +210,8 @@ begin
   return query
     select federation.memory_json(k.memory) from unnest(ids) with ordinality as wanted (id, place)
     cross join lateral (
-      select m as memory from public.agent_memories m where m.tenant_id = who.tenant and m.id = wanted.id offset 0) k
+      select m as memory from public.agent_memories m
+      where m.tenant_id = who.tenant and m.id = coalesce(skipped[wanted.place], wanted.id) offset 0) k
     order by wanted.place;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
 end
@@ -223,44 +301,6 @@ end
 $$;
 comment on function public.delete_memory is 'Leaves a tombstone; false when there was nothing to delete.';
 
--- Expired memories are gone for every reader already, so any member may have the tenant's removed for good.
-create or replace function federation.remove_expired_memories(tenant text)
-returns integer
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  removed integer;
-begin
-  delete from public.agent_memories k where k.tenant_id = tenant and k.expires_at <= now();
-  get diagnostics removed = row_count;
-  return removed;
-end
-$$;
-
-create or replace function public.cleanup_expired_memories(as_agent text default null, as_tenant text default null)
-returns integer
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  who record;
-  removed integer;
-begin
-  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
-  if who.tenant is not null then
-    removed := federation.remove_expired_memories(who.tenant);
-  else
-    -- A service that names no tenant cleans up all of them; anybody else is stopped by the grants.
-    delete from public.agent_memories k where k.expires_at <= now();
-    get diagnostics removed = row_count;
-  end if;
-  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
-  return removed;
-end
-$$;
-comment on function public.cleanup_expired_memories is 'Removes expired memories for good; answers how many.';
-
 create or replace function public.memory_index_statement(dimensions integer)
 returns text
 language plpgsql stable
@@ -338,14 +378,14 @@ declare
 begin
   perform federation.hand_out('federation.check_memory', members);
   perform federation.hand_out('federation.taken_memory', members, true);
-  perform federation.hand_out('federation.remove_expired_memories', members, true);
+  perform federation.hand_out('federation.identical_memories', members);
+  perform federation.hand_out('federation.check_versions', members);
   perform federation.hand_out('public.store_memories', members);
   perform federation.hand_out('public.store_memory', members);
   perform federation.hand_out('public.query_memories', members);
   perform federation.hand_out('public.search_memories', members);
   perform federation.hand_out('public.get_memory', members);
   perform federation.hand_out('public.delete_memory', members);
-  perform federation.hand_out('public.cleanup_expired_memories', members);
   perform federation.hand_out('public.memory_index_statement', members);
 end
 $$;

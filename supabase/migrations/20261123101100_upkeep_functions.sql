@@ -115,6 +115,9 @@ begin
   delete from public.agent_memories k where k.tenant_id = tenant and (agent is null or k.agent_id = agent);
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_memories', removed);
+  -- Replicas drop what they do not find again.
+  delete from federation.hidden_memories h where h.tenant_id = tenant and (agent is null or agent in (h.agent_id, h.lost_by));
+  perform federation.raise_floor(tenant, pg_current_xact_id(), nextval('federation.change_seq'));
   delete from public.agent_sessions s where s.tenant_id = tenant and (agent is null or s.agent_id = agent);
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_sessions', removed);

@@ -465,6 +465,13 @@ export interface Database {
         };
         Returns: number;
       };
+      cleanup_tombstones: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+        };
+        Returns: number;
+      };
       close_session: {
         Args: {
           as_agent?: string | null;
@@ -491,6 +498,14 @@ export interface Database {
         };
         Returns: Json;
       };
+      delete_memories: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          filter: Json | null;
+        };
+        Returns: number;
+      };
       delete_memory: {
         Args: {
           as_agent?: string | null;
@@ -511,6 +526,14 @@ export interface Database {
           as_tenant?: string | null;
         };
         Returns: Json;
+      };
+      find_memories: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          query: Json | null;
+        };
+        Returns: Json[];
       };
       get_memory: {
         Args: {
@@ -537,6 +560,12 @@ export interface Database {
           task?: string | null;
         };
         Returns: Json;
+      };
+      keep_tombstones: {
+        Args: {
+          days: number | null;
+        };
+        Returns: string;
       };
       list_events: {
         Args: {
@@ -569,6 +598,7 @@ export interface Database {
         };
         Returns: string;
       };
+      new_epoch: { Args: Record<never, never>; Returns: string };
       open_session: {
         Args: {
           as_agent?: string | null;
@@ -592,6 +622,25 @@ export interface Database {
         };
         Returns: Json[];
       };
+      pull_memories: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          cursor?: string | null;
+          max_bytes?: number | null;
+          max_rows?: number | null;
+        };
+        Returns: Json;
+      };
+      push_memories: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          brief?: boolean | null;
+          memories: Json | null;
+        };
+        Returns: Json[];
+      };
       query_memories: {
         Args: {
           agent?: string | null;
@@ -601,6 +650,15 @@ export interface Database {
         };
         Returns: Json[];
       };
+      read_memories: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          ids: string[] | null;
+        };
+        Returns: Json[];
+      };
+      schedule_maintenance: { Args: Record<never, never>; Returns: Json };
       schema_version: { Args: Record<never, never>; Returns: number };
       search_memories: {
         Args: {
