@@ -423,5 +423,4 @@ test("the constructor of the class takes what the factory takes", async () => {
   });
   opened.push(adapter);
   await adapter.initialize();
-  expect(() => open({ jwtSecret: stack.jwtSecret, vectorBackend: "hybrid" })).toThrow(/set it to pgvector/);
 });

@@ -1,27 +1,49 @@
 import { isBrowser, readEnvironment } from "./config/environment.ts";
 import { requireId } from "./config/ids.ts";
-import { checkSchema } from "./connection/schema-check.ts";
 import { systemClock } from "./runtime/clock.ts";
+import type { Listener, ListenOptions } from "./runtime/emitter.ts";
 import { FederationError, toError } from "./runtime/errors.ts";
-import { isRecord, numberField, toJson } from "./runtime/json.ts";
-import { Scope } from "./runtime/scope.ts";
-import { ActingFor } from "./memory/acting.ts";
+import { toJson } from "./runtime/json.ts";
 import {
   resolveAdapterOptions,
   type AdapterOptions,
   type ResolvedAdapterOptions,
 } from "./memory/adapter-options.ts";
-import { parseSession, type AgentSession } from "./memory/agent-session.ts";
-import { checkEmbedding, checkLimit, checkMemory, checkText, maxIdBytes } from "./memory/check-memory.ts";
-import { subscribeToFeed, type MemoryChange, type Subscription } from "./memory/memory-subscription.ts";
-import { parseMemory, type AgentMemory, type MemoryMatch, type StoredMemory } from "./memory/memory.ts";
+import type { AgentSession } from "./memory/agent-session.ts";
+import type {
+  MemoryBackend,
+  MemoryCounts,
+  SearchAnswer,
+  ShutdownOptions,
+} from "./memory/backends/memory-backend.ts";
+import { openBackend } from "./memory/backends/open-backend.ts";
+import {
+  checkEmbedding,
+  checkLimit,
+  checkMemory,
+  checkText,
+  maxIdBytes,
+  type CheckedMemory,
+} from "./memory/check-memory.ts";
+import type { MemoryChange } from "./memory/memory-subscription.ts";
+import type { AgentMemory, MemoryMatch, StoredMemory } from "./memory/memory.ts";
+import type { MemoryFilter } from "./memory/memory-row.ts";
 import { quietClock, type QuietClock } from "./memory/quiet-clock.ts";
-import { callPaged, nearestMemories, newestMemories } from "./memory/read-memories.ts";
-import { RegisteredSessions } from "./memory/registered-sessions.ts";
+import { checkFilter, checkSearch, mostFound, type SearchOptions } from "./memory/search-options.ts";
+import { storeMany } from "./memory/store-many.ts";
+import {
+  checkStoreOptions,
+  type BulkStoreOptions,
+  type StoreOptions,
+  type StoreProgress,
+} from "./memory/store-options.ts";
+import type { AdapterEvents, AdapterSyncState, RefusedMemory, SyncControl } from "./memory/sync-control.ts";
+import type { SyncSummary } from "./memory/sync/sync-state.ts";
 import type { VectorBackend } from "./memory/vector-backend.ts";
 
 export type { AdapterOptions, SupabaseConfig } from "./memory/adapter-options.ts";
 export type { AgentSession } from "./memory/agent-session.ts";
+export type { SearchAnswer, SearchMode, ShutdownOptions } from "./memory/backends/memory-backend.ts";
 export type { Embed, Embedder, EmbedOptions } from "./memory/embed/embed.ts";
 export { createEmbedder, type EmbedderOptions } from "./memory/embed/create-embedder.ts";
 export { createHttpEmbedder, type HttpEmbedderOptions } from "./memory/embed/create-http-embedder.ts";
@@ -29,19 +51,33 @@ export { createHashingEmbedder, type HashingEmbedderOptions } from "./memory/emb
 export type { MemoryChange } from "./memory/memory-subscription.ts";
 export type { AgentMemory, MemoryMatch, MemoryScope, StoredMemory } from "./memory/memory.ts";
 export type { VectorBackend } from "./memory/vector-backend.ts";
+export type { MemoryFilter } from "./memory/memory-row.ts";
+export type { SearchOptions } from "./memory/search-options.ts";
+export type { BulkStoreOptions, StoreOptions, StoreProgress } from "./memory/store-options.ts";
+export type { AdapterEvents, AdapterSyncState, RefusedMemory } from "./memory/sync-control.ts";
 
-export interface AdapterStats {
+export interface AdapterStats extends MemoryCounts {
   readonly total_memories: number;
-  /** Sessions that are not ended and were seen within their timeout. */
-  readonly active_sessions: number;
-  readonly total_messages: number;
-  readonly open_tasks: number;
-  readonly backend: "supabase";
+  /** Sessions that are not ended and were seen within their timeout. These three: null while the hybrid backend cannot reach the server. */
+  readonly active_sessions: number | null;
+  readonly total_messages: number | null;
+  readonly open_tasks: number | null;
+  /** `local` under agentdb, which has no project. */
+  readonly backend: "supabase" | "local";
   readonly vector_backend: VectorBackend;
-  /** Undefined: all tenants, which only the service role can count. */
-  readonly tenant_id: string | undefined;
   /** ISO 8601. */
   readonly timestamp: string;
+}
+
+/** Who is asking, where the credential leaves it open, and how long to wait. */
+export interface CallerOptions {
+  readonly agent?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Which memories `deleteMemories` deletes: all that are given must hold, and one at least is. */
+export interface DeleteFilter extends MemoryFilter {
+  readonly tenant: string;
 }
 
 /** An adapter for the project of the environment, unless options say otherwise. */
@@ -50,16 +86,15 @@ export function createSupabaseAdapter(options: AdapterOptions = {}): SupabaseFed
 }
 
 /**
- * Memories and sessions of tenants in a Supabase project. Every call names its tenant; what it may do there follows from the
- * credential: an agent's token acts as that agent, the JWT secret or the service role key (servers) for whomever the call names.
+ * Memories and sessions of tenants: in a Supabase project, on this machine, or both, by `vectorBackend`. Every call names its tenant; what
+ * it may do there follows from the credential: an agent's token acts as that agent, the JWT secret or the service role key (servers) for
+ * whomever the call names.
  */
 export class SupabaseFederationAdapter {
   readonly #options: ResolvedAdapterOptions;
   readonly #clock: QuietClock;
-  readonly #actors: ActingFor;
-  readonly #scope: Scope;
-  readonly #sessions: RegisteredSessions;
-  readonly #subscriptions = new Set<Subscription>();
+  readonly #opening: Promise<MemoryBackend>;
+  #backend: MemoryBackend | undefined;
   /** Tenants that calls have named: what "all" means to a credential that cannot see all. */
   readonly #tenants = new Set<string>();
   #closing: Promise<void> | undefined;
@@ -69,59 +104,120 @@ export class SupabaseFederationAdapter {
     const options = resolveAdapterOptions(config, { environment: readEnvironment(), inBrowser: isBrowser() });
     this.#options = options;
     this.#clock = quietClock(options.clock, options.clock === systemClock);
-    this.#actors = new ActingFor(options, this.#clock);
-    this.#scope = new Scope((error) => options.log("error", "an adapter task failed", { error }));
-    this.#sessions = new RegisteredSessions({
-      actors: this.#actors,
-      options,
-      clock: this.#clock,
-      scope: this.#scope,
-    });
+    this.#opening = openBackend(options, this.#clock).then((backend) => (this.#backend = backend));
+    this.#opening.catch(() => undefined); // every call rejects with it
     if (options.signal?.aborted) void this.shutdown();
     else options.signal?.addEventListener("abort", () => void this.shutdown(), { once: true });
   }
 
-  /** Verifies that the project can be reached, takes the credential and has the schema of this version. It creates nothing. */
+  /**
+   * Resolves when memories can be stored. With a project: when it can be reached, takes the credential and has the schema of this version
+   * (the hybrid backend begins without it when the network is away). Creates nothing there.
+   */
   async initialize(): Promise<void> {
-    const self = await this.#actors.self();
-    const named = self ?? { tenantId: "default" };
-    await this.#actors.run(named, async ({ connection, as }) => {
-      const { access, fetch: request = fetch, requestTimeoutMs } = this.#options;
-      await checkSchema(connection, access(), request, AbortSignal.timeout(requestTimeoutMs));
-      // A wrong service key or secret answers the question above as well; only a real call shows it.
-      await connection.callPlain("federation_stats", as);
-    });
+    await (await this.#use()).initialize();
   }
 
   /** Stores a memory, or replaces the one with this id, and resolves to it as stored. The other agents are told. */
-  async storeMemory(memory: AgentMemory): Promise<StoredMemory> {
-    const checked = checkMemory(memory);
-    const { tenant_id: tenantId, agent_id: agentId } = checked;
-    this.#tenants.add(tenantId);
-    // A subscription that was made before this call shall hear of it.
-    await Promise.all([...this.#subscriptions].map((each) => each.begun));
-    const row = await this.#actors.run({ tenantId, agentId }, ({ connection, as }) =>
-      connection.callPlain("store_memory", { memory: checked, ...as }),
-    );
-    return parseMemory(row);
+  async storeMemory(memory: AgentMemory, options: StoreOptions = {}): Promise<StoredMemory> {
+    const how = checkStoreOptions(options);
+    const checked = this.#checked(memory);
+    const backend = await this.#use();
+    const [ready = checked] = await this.#embedded([checked], options.signal);
+    const [stored] = await backend.store([{ ...how, memory: ready }], options.signal);
+    if (stored === undefined) throw new FederationError("protocol", "storeMemory: no row in the answer");
+    return stored;
+  }
+
+  /**
+   * Stores any number of memories, in batches; resolves to how many. Memories are checked as they come. When one is refused it rejects: the
+   * batches before stay stored, as `onProgress` has told, and storing them again changes nothing.
+   */
+  async storeMemories(
+    memories: Iterable<AgentMemory> | AsyncIterable<AgentMemory>,
+    options: BulkStoreOptions = {},
+  ): Promise<StoreProgress> {
+    const parts = {
+      backend: await this.#use(),
+      check: (memory: unknown) => this.#checked(memory as AgentMemory), // which is what is looked at
+      embed: (checked: readonly CheckedMemory[], signal: AbortSignal | undefined) =>
+        this.#embedded(checked, signal),
+      how: checkStoreOptions(options),
+    };
+    return await storeMany(memories, parts, options);
+  }
+
+  /** A memory by its id, also one that another has superseded; undefined where there is none that the caller may read. */
+  async getMemory(
+    id: string,
+    tenant: string,
+    { agent, signal }: CallerOptions = {},
+  ): Promise<StoredMemory | undefined> {
+    const checkedId = checkText(id, "getMemory id", maxIdBytes, 1);
+    const named = this.#caller(tenant, agent, "getMemory");
+    return await (await this.#use()).get(checkedId, named, signal);
+  }
+
+  /** Deletes a memory of the caller's. Resolves to whether there was one. */
+  async deleteMemory(id: string, tenant: string, { agent, signal }: CallerOptions = {}): Promise<boolean> {
+    const checkedId = checkText(id, "deleteMemory id", maxIdBytes, 1);
+    const tenantId = this.#named(tenant, "deleteMemory tenant");
+    const agentId = agent === undefined ? undefined : requireId(agent, "deleteMemory agent");
+    return await (await this.#use()).remove(checkedId, { tenantId, agentId }, signal);
+  }
+
+  /** Deletes those of the caller's memories that the filter admits (the service role's: everybody's). Resolves to how many. */
+  async deleteMemories(
+    filter: DeleteFilter,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<number> {
+    const { tenant, ...rest } = filter;
+    const tenantId = this.#named(tenant, "deleteMemories tenant");
+    const checked = checkFilter(rest, "deleteMemories filter");
+    if (Object.keys(checked).length === 0) {
+      throw new FederationError(
+        "invalid_argument",
+        "deleteMemories: expected a filter, got none that narrows",
+        {
+          remedy: "Name an agent, a session, a time or metadata",
+        },
+      );
+    }
+    return await (await this.#use()).removeWhere(checked, { tenantId, agentId: checked.agent }, signal);
   }
 
   /** The newest memories of a tenant, or of one agent in it, newest first. */
   async queryMemories(tenant: string, agent?: string, limit = 100): Promise<StoredMemory[]> {
-    const tenantId = this.#named(tenant, "queryMemories tenant");
-    const ofAgent = agent === undefined ? undefined : requireId(agent, "queryMemories agent");
+    const named = this.#caller(tenant, agent, "queryMemories");
     const most = checkLimit(limit, "queryMemories limit");
-    return await this.#actors.run({ tenantId, ratherAs: ofAgent }, (acting) =>
-      newestMemories(acting, ofAgent, most),
-    );
+    const filter = named.ratherAs === undefined ? {} : { agent: named.ratherAs };
+    return await (await this.#use()).newest({ filter, limit: most }, named);
   }
 
-  /** The memories whose embeddings are nearest, best first; only those of the same dimension can be compared. At most 10,000. */
+  /** The memories whose embeddings are nearest, best first; only those of the same dimension and model can be compared. At most 10,000. */
   async semanticSearch(embedding: ArrayLike<number>, tenant: string, limit = 10): Promise<MemoryMatch[]> {
     const vector = checkEmbedding(embedding, "semanticSearch embedding");
-    const tenantId = this.#named(tenant, "semanticSearch tenant");
-    const most = Math.min(checkLimit(limit, "semanticSearch limit"), 10_000);
-    return await this.#actors.run({ tenantId }, (acting) => nearestMemories(acting, vector, most));
+    const most = Math.min(checkLimit(limit, "semanticSearch limit"), mostFound);
+    const { matches } = await this.search({ tenant, embedding: vector, mode: "meaning", limit: most });
+    return matches.map(({ score, similarity, ...memory }) => ({
+      ...memory,
+      similarity: similarity ?? score,
+    }));
+  }
+
+  /** Finds memories by meaning, by words, or by both, best first, and tells whether everything of the tenant was looked at. */
+  async search(options: SearchOptions): Promise<SearchAnswer> {
+    const { embedder } = this.#options;
+    const checked = checkSearch(options, embedder !== undefined);
+    const named = this.#caller(options.tenant, options.agent ?? checked.filter.agent, "search");
+    const backend = await this.#use();
+    let { embedding, model = embedder?.model } = checked;
+    if (embedding === undefined && checked.mode !== "words" && checked.text !== undefined) {
+      const [vector = []] = (await embedder?.([checked.text], { signal: checked.signal })) ?? [];
+      embedding = checkEmbedding(vector, "the embedding of the search text");
+      model = embedder?.model;
+    }
+    return await backend.search({ ...checked, embedding, model: model ?? null }, named);
   }
 
   /** Opens a session and keeps it alive until it is ended or this adapter shut down. Registering one's own again reopens it. */
@@ -137,26 +233,20 @@ export class SupabaseFederationAdapter {
     };
     const id = checkText(sessionId, "registerSession session", maxIdBytes, 1);
     const sent = metadata === undefined ? undefined : toJson(metadata, "registerSession metadata").value;
-    return await this.#sessions.register(id, owner, sent);
+    return await (await this.#use()).sessions.register(id, owner, sent);
   }
 
   /** `offline`, `completed`, `failed` and `ended` end the session; any other word is its status from now on. */
   async updateSessionStatus(sessionId: string, status: string): Promise<AgentSession> {
     const id = checkText(sessionId, "updateSessionStatus session", maxIdBytes, 1);
-    return await this.#sessions.setStatus(id, checkText(status, "updateSessionStatus status", 64, 1));
+    const word = checkText(status, "updateSessionStatus status", 64, 1);
+    return await (await this.#use()).sessions.setStatus(id, word);
   }
 
-  /** Sessions that are not ended and were seen within their timeout, newest first. */
+  /** Sessions that are not ended and were seen within their timeout, newest first. Under agentdb those of this process. */
   async getActiveSessions(tenant: string): Promise<AgentSession[]> {
     const tenantId = this.#named(tenant, "getActiveSessions tenant");
-    return await this.#actors.run({ tenantId }, (acting) =>
-      callPaged(
-        acting,
-        "list_sessions",
-        {},
-        { limit: Infinity, keyOf: (each) => each.session_id, parse: parseSession },
-      ),
-    );
+    return await (await this.#use()).sessions.active(tenantId);
   }
 
   /**
@@ -176,58 +266,94 @@ export class SupabaseFederationAdapter {
       );
     }
     const tenantId = this.#named(tenant, "subscribeToMemories tenant");
-    const { begun, close } = subscribeToFeed({
-      options: this.#options,
-      open: () => this.#actors.open({ tenantId }),
-      onMemory: callback,
-    });
-    const release = this.#clock.hold(); // whoever listens wants to go on listening
-    const subscription: Subscription = {
-      begun,
-      close: async () => {
-        release();
-        await close();
-        this.#subscriptions.delete(subscription);
-      },
-    };
-    this.#subscriptions.add(subscription);
-    return () => void subscription.close();
+    const subscribing = this.#opening.then((backend) => backend.subscribe(tenantId, callback));
+    subscribing.catch((error: unknown) =>
+      this.#options.log("error", "a memory subscription failed", { error: toError(error) }),
+    );
+    return () =>
+      void subscribing.then(
+        (subscription) => subscription.close(),
+        () => undefined,
+      );
   }
 
   /**
    * Removes expired memories for good and resolves to how many. Of all tenants with the service role key; of the token's tenant with a
-   * token; with the JWT secret of the tenants that this adapter's calls have named.
+   * token; with the JWT secret, and under agentdb, of the tenants that this adapter's calls have named.
    */
   async cleanupExpiredMemories(): Promise<number> {
-    const all = await this.#actors.runForAll((connection) =>
-      connection.callPlain("cleanup_expired_memories", {}),
-    );
-    if (all !== undefined) return count(all);
-    let removed = 0;
-    for (const tenantId of await this.#ownTenants()) {
-      removed += count(
-        await this.#actors.run({ tenantId }, ({ connection, as }) =>
-          connection.callPlain("cleanup_expired_memories", as),
-        ),
-      );
-    }
-    return removed;
+    return await (await this.#use()).cleanup([...this.#tenants]);
   }
 
   /** Of one tenant; without a name, of the tenants that cleanupExpiredMemories() would clean. */
   async getStats(tenant?: string): Promise<AdapterStats> {
-    if (tenant !== undefined)
-      return this.#stats(tenant, [await this.#count(this.#named(tenant, "getStats tenant"))]);
-    const all = await this.#actors.runForAll((connection) => connection.callPlain("federation_stats", {}));
-    if (all !== undefined) return this.#stats(undefined, [all]);
-    const tenants = await this.#ownTenants();
-    const counts = await Promise.all(tenants.map((each) => this.#count(each)));
-    return this.#stats(tenants.length === 1 ? tenants[0] : undefined, counts);
+    const tenantId = tenant === undefined ? undefined : this.#named(tenant, "getStats tenant");
+    const backend = await this.#use();
+    return {
+      ...(await backend.counts(tenantId, [...this.#tenants])),
+      backend: backend.name === "agentdb" ? "local" : "supabase",
+      vector_backend: backend.name,
+      timestamp: new Date(this.#clock.now()).toISOString(),
+    };
   }
 
-  /** Ends subscriptions, heartbeats and connections; calls under way reject with "closed". Twice returns the same promise. */
-  shutdown(): Promise<void> {
-    this.#closing ??= this.#shutdown();
+  /** Undefined for backends that have nothing to sync, and before the first call. */
+  get syncState(): AdapterSyncState | undefined {
+    return this.#backend?.sync?.state;
+  }
+
+  /** Listens to the hybrid backend's sync; with the others nothing is ever told. Returns the function that removes the listener. */
+  on<K extends keyof AdapterEvents>(
+    event: K,
+    listener: Listener<AdapterEvents[K]>,
+    options: ListenOptions = {},
+  ): () => void {
+    const stop = new AbortController();
+    const signal =
+      options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+    const listen = (backend: MemoryBackend): unknown => backend.sync?.on(event, listener, { signal });
+    if (this.#backend !== undefined) listen(this.#backend);
+    else void this.#opening.then(listen, () => undefined);
+    return () => stop.abort();
+  }
+
+  /** Hybrid: brings changes up and down, now, in one tenant or in all that calls have named. Rejects with what stopped it. */
+  async sync({
+    tenant,
+    signal,
+  }: { readonly tenant?: string; readonly signal?: AbortSignal } = {}): Promise<SyncSummary> {
+    const tenantId = tenant === undefined ? undefined : this.#named(tenant, "sync tenant");
+    return await (await this.#control("sync")).sync({ tenantId, signal });
+  }
+
+  /** Hybrid: changes of this machine that the server refused, oldest first. They wait here until they are retried or dropped. */
+  async deadLetters(tenant: string): Promise<readonly RefusedMemory[]> {
+    const tenantId = this.#named(tenant, "deadLetters tenant");
+    return await (await this.#control("deadLetters")).deadLetters(tenantId);
+  }
+
+  /** Sends a refused change again. Resolves to whether there was one at that place. */
+  async retryDeadLetter(tenant: string, place: number): Promise<boolean> {
+    const tenantId = this.#named(tenant, "retryDeadLetter tenant");
+    return await (await this.#control("retryDeadLetter")).retryDeadLetter(tenantId, place);
+  }
+
+  /** Forgets a refused change: what the server has stays. Resolves to whether there was one at that place. */
+  async dropDeadLetter(tenant: string, place: number): Promise<boolean> {
+    const tenantId = this.#named(tenant, "dropDeadLetter tenant");
+    return await (await this.#control("dropDeadLetter")).dropDeadLetter(tenantId, place);
+  }
+
+  /**
+   * Ends subscriptions, heartbeats and connections, and gives the local store back; calls under way reject with "closed". With `drain` the
+   * hybrid backend first brings everything to the server, however long that takes; without, and where `signal` ends the waiting, the next
+   * start goes on with it. Twice returns the same promise.
+   */
+  shutdown(options: ShutdownOptions = {}): Promise<void> {
+    this.#closing ??= this.#opening.then(
+      (backend) => backend.shutdown(options),
+      () => undefined,
+    );
     return this.#closing;
   }
 
@@ -235,12 +361,27 @@ export class SupabaseFederationAdapter {
     await this.shutdown();
   }
 
-  async #shutdown(): Promise<void> {
-    await Promise.all([...this.#subscriptions].map((each) => each.close()));
-    const closed = Promise.all([this.#scope.close(), this.#actors.close()]);
-    await closed.catch((error: unknown) =>
-      this.#options.log("error", "an adapter did not close", { error: toError(error) }),
+  async #use(): Promise<MemoryBackend> {
+    if (this.#closing !== undefined) throw new FederationError("closed", "the adapter was shut down");
+    return this.#backend ?? (await this.#opening);
+  }
+
+  async #control(attempt: string): Promise<SyncControl> {
+    const { sync, name } = await this.#use();
+    if (sync !== undefined) return sync;
+    throw new FederationError(
+      "unsupported",
+      `${attempt}: the backend ${name} keeps memories in one place only`,
+      {
+        remedy: "Set FEDERATION_VECTOR_BACKEND to hybrid",
+      },
     );
+  }
+
+  #checked(memory: AgentMemory): CheckedMemory {
+    const checked = checkMemory(memory);
+    this.#tenants.add(checked.tenant_id);
+    return checked;
   }
 
   #named(tenant: string, what: string): string {
@@ -249,38 +390,36 @@ export class SupabaseFederationAdapter {
     return id;
   }
 
-  async #ownTenants(): Promise<string[]> {
-    const self = await this.#actors.self();
-    if (self !== undefined) return [self.tenantId];
-    return this.#tenants.size === 0 ? ["default"] : [...this.#tenants];
+  #caller(
+    tenant: string,
+    agent: string | undefined,
+    attempt: string,
+  ): { tenantId: string; ratherAs: string | undefined } {
+    const tenantId = this.#named(tenant, `${attempt} tenant`);
+    return { tenantId, ratherAs: agent === undefined ? undefined : requireId(agent, `${attempt} agent`) };
   }
 
-  async #count(tenantId: string): Promise<unknown> {
-    return await this.#actors.run({ tenantId }, ({ connection, as }) =>
-      connection.callPlain("federation_stats", as),
+  /** Those that have text and no embedding get one, where there is an embedder. */
+  async #embedded(
+    memories: readonly CheckedMemory[],
+    signal: AbortSignal | undefined,
+  ): Promise<CheckedMemory[]> {
+    const { embedder } = this.#options;
+    const bare = memories.filter((each) => each.embedding === undefined && each.content.trim() !== "");
+    if (embedder === undefined || bare.length === 0) return [...memories];
+    const vectors = await embedder(
+      bare.map((each) => each.content),
+      { signal },
     );
+    const made = new Map(bare.map((each, at) => [each, vectors[at]]));
+    return memories.map((each) => {
+      const vector = made.get(each);
+      if (vector === undefined) return each;
+      return {
+        ...each,
+        embedding: checkEmbedding(vector, "the embedding of embed"),
+        embedding_model: embedder.model,
+      };
+    });
   }
-
-  #stats(tenant: string | undefined, counts: readonly unknown[]): AdapterStats {
-    const sum = (name: string): number =>
-      counts.reduce<number>(
-        (total, each) => total + ((isRecord(each) ? numberField(each, name) : undefined) ?? 0),
-        0,
-      );
-    return {
-      total_memories: sum("total_memories"),
-      active_sessions: sum("active_sessions"),
-      total_messages: sum("total_messages"),
-      open_tasks: sum("open_tasks"),
-      backend: "supabase",
-      vector_backend: this.#options.vectorBackend,
-      tenant_id: tenant,
-      timestamp: new Date(this.#clock.now()).toISOString(),
-    };
-  }
-}
-
-function count(value: unknown): number {
-  if (typeof value === "number") return value;
-  throw new FederationError("protocol", `cleanup_expired_memories: expected a number, found ${typeof value}`);
 }

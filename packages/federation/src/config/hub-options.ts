@@ -160,7 +160,7 @@ function numberFrom(environment: Environment, name: string): number | undefined 
   );
 }
 
-function booleanFrom(environment: Environment, name: string): boolean | undefined {
+export function booleanFrom(environment: Environment, name: string): boolean | undefined {
   const text = environment[name]?.toLowerCase();
   if (text === undefined) return undefined;
   if (text === "true" || text === "1") return true;

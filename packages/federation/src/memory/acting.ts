@@ -56,6 +56,18 @@ export class ActingFor {
     return actorOf(await this.#ownConnection());
   }
 
+  /** Whether calls may name whomever they like, and must name somebody: the JWT secret. */
+  get actsForAnybody(): boolean {
+    return this.#options.access().credential.kind === "secret";
+  }
+
+  /** For whom the call would speak; no agent is the service role's view of all. Rejects with "forbidden" as `run` does. */
+  async speaker(named: Named): Promise<{ readonly tenantId: string; readonly agentId: string | undefined }> {
+    if (this.#options.access().credential.kind === "secret") return this.#actorFor(named);
+    const { tenantId, agentId } = await this.#asCredential(named);
+    return { tenantId, agentId };
+  }
+
   /** Runs `task` for whom the call names. Rejects with "forbidden" where the credential is somebody else's. */
   async run<T>(named: Named, task: (acting: Acting) => Promise<T>): Promise<T> {
     if (this.#closing !== undefined) throw adapterClosed();

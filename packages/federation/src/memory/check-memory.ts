@@ -1,41 +1,58 @@
 import { requireId } from "../config/ids.ts";
 import { FederationError } from "../runtime/errors.ts";
 import { isRecord, toJson } from "../runtime/json.ts";
-import type { AgentMemory } from "./memory.ts";
+import type { AgentMemory, MemoryScope } from "./memory.ts";
 
 export const maxIdBytes = 255;
 export const maxContentBytes: number = 1024 * 1024;
 export const maxDimensions = 4096;
 
-/** A memory as it is sent: checked, complete, plain JSON. Keys that were not given are absent, so that the database's defaults hold. */
-export type MemoryToStore = Readonly<Record<string, unknown>> & {
+/** A memory as it is sent: checked, complete, plain JSON. Keys that were not given are absent, so that the defaults hold. */
+export interface CheckedMemory {
+  readonly id: string;
   readonly tenant_id: string;
   readonly agent_id: string;
-};
+  readonly session_id?: string;
+  readonly content: string;
+  readonly embedding?: readonly number[];
+  readonly embedding_model?: string;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly source?: unknown;
+  readonly scope?: MemoryScope;
+  readonly supersedes?: string;
+  readonly created_at?: string;
+  readonly expires_at?: string;
+}
 
 /** Throws FederationError "invalid_argument" or "too_large" that names the field, what was expected and what was found. */
-export function checkMemory(memory: AgentMemory): MemoryToStore {
+export function checkMemory(memory: AgentMemory): CheckedMemory {
   if (!isRecord(memory)) throw invalid("storeMemory", "a memory object", memory);
-  const { id, content, session_id, embedding, embedding_model, metadata, source, scope } = memory;
+  const { embedding, metadata, source, scope } = memory;
+  const text = (name: "session_id" | "embedding_model" | "supersedes"): string | undefined => {
+    const value = memory[name];
+    return value == null ? undefined : checkText(value, `storeMemory ${name}`, maxIdBytes, 1);
+  };
+  const time = (name: "created_at" | "expires_at"): string | undefined => {
+    const value = memory[name];
+    return value == null ? undefined : checkTime(value, `storeMemory ${name}`);
+  };
+  const id = checkText(memory.id, "storeMemory id", maxIdBytes, 1);
+  const supersedes = text("supersedes");
+  if (supersedes === id) throw invalid("storeMemory supersedes", "another memory's id", id);
   return withoutUndefined({
-    id: checkText(id, "storeMemory id", maxIdBytes, 1),
+    id,
     tenant_id: requireId(memory.tenant_id, "storeMemory tenant_id"),
     agent_id: requireId(memory.agent_id, "storeMemory agent_id"),
-    session_id:
-      session_id == null ? undefined : checkText(session_id, "storeMemory session_id", maxIdBytes, 1),
-    content: checkText(content, "storeMemory content", maxContentBytes, 0),
+    session_id: text("session_id"),
+    content: checkText(memory.content, "storeMemory content", maxContentBytes, 0),
     embedding: embedding == null ? undefined : checkEmbedding(embedding, "storeMemory embedding"),
-    embedding_model:
-      embedding_model == null
-        ? undefined
-        : checkText(embedding_model, "storeMemory embedding_model", maxIdBytes, 1),
-    metadata: metadata == null ? undefined : checkMetadata(metadata),
+    embedding_model: text("embedding_model"),
+    metadata: metadata == null ? undefined : checkMetadata(metadata, "storeMemory metadata"),
     source: source == null ? undefined : checkJson(source, "storeMemory source"),
     scope: scope === undefined ? undefined : checkScope(scope),
-    created_at:
-      memory.created_at == null ? undefined : checkTime(memory.created_at, "storeMemory created_at"),
-    expires_at:
-      memory.expires_at == null ? undefined : checkTime(memory.expires_at, "storeMemory expires_at"),
+    supersedes,
+    created_at: time("created_at"),
+    expires_at: time("expires_at"),
   });
 }
 
@@ -75,9 +92,10 @@ export function checkText(value: unknown, what: string, maxBytes: number, minLen
   return value;
 }
 
-function checkMetadata(metadata: unknown): unknown {
-  if (!isRecord(metadata)) throw invalid("storeMemory metadata", "an object", metadata);
-  return checkJson(metadata, "storeMemory metadata");
+export function checkMetadata(metadata: unknown, what: string): Readonly<Record<string, unknown>> {
+  const value = isRecord(metadata) ? checkJson(metadata, what) : undefined;
+  if (!isRecord(value)) throw invalid(what, "an object", metadata);
+  return value;
 }
 
 function checkJson(given: unknown, what: string): unknown {
@@ -110,13 +128,13 @@ function refuseUnstorable(value: string, what: string): void {
   if (/\p{Surrogate}/u.test(value)) throw invalid(what, "well-formed Unicode", "half a surrogate pair");
 }
 
-function checkScope(scope: unknown): string {
+function checkScope(scope: unknown): MemoryScope {
   if (scope === "agent" || scope === "session" || scope === "tenant") return scope;
   throw invalid("storeMemory scope", "agent, session or tenant", scope);
 }
 
 /** ISO 8601 with a zone, as `Date.prototype.toISOString` makes it and as Postgres returns it; a Date is taken as well. */
-function checkTime(value: unknown, what: string): string {
+export function checkTime(value: unknown, what: string): string {
   if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString();
   const isTime = typeof value === "string" && isoTime.test(value) && !Number.isNaN(Date.parse(value));
   if (!isTime) throw invalid(what, "a time such as 2026-01-31T12:00:00Z", value);
@@ -125,9 +143,13 @@ function checkTime(value: unknown, what: string): string {
 
 const isoTime = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)$/;
 
-function withoutUndefined<T extends object>(fields: T): T {
-  // Leaving out undefined keys changes no type that JSON can see.
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+function withoutUndefined<T extends object>(fields: T): Defined<T> {
+  // Just what the type says: no key whose value is undefined is left.
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;
 }
 
 function invalid(what: string, expected: string, found: unknown): FederationError {

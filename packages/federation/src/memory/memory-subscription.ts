@@ -96,7 +96,7 @@ async function follow(
 }
 
 /** Nobody waits for a subscription, so it waits for the network; `begin` says that it will. Undefined once the signal aborts. */
-async function patiently<T>(
+export async function patiently<T>(
   task: () => Promise<T>,
   { clock, random }: ResolvedAdapterOptions,
   begin: () => void,
@@ -176,7 +176,8 @@ class Feed {
   }
 
   async #tellOnce(row: PlacedMemory, change: MemoryChange): Promise<void> {
-    if (this.#remember(row)) await this.#tell(row.memory, change);
+    // That a newer one has taken its place is told by that one.
+    if (this.#remember(row) && row.memory.superseded_by === null) await this.#tell(row.memory, change);
   }
 
   /** Whether it is new to us. */

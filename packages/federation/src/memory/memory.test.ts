@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseMatch, parseMemory } from "./memory.ts";
+import { parseFound, parseMemory } from "./memory.ts";
 
 const row = {
   id: "mem-001",
@@ -13,6 +13,9 @@ const row = {
   source: null,
   scope: "tenant",
   written_by: "ann",
+  content_hash: "c0",
+  supersedes: null,
+  superseded_by: null,
   version: 3,
   created_at: "2026-01-31T12:00:00.123456+00:00",
   updated_at: "2026-01-31T12:00:01+00:00",
@@ -22,11 +25,13 @@ const row = {
 test("a row of the database is a memory, what else it carries is left out", () => {
   expect(parseMemory({ ...row, seq: 7, unknown: true })).toEqual(row);
   expect(parseMemory({ ...row, embedding: "[0.5,-1]" })).toEqual(row);
-  expect(parseMatch({ ...row, similarity: -0.25 })).toEqual({ ...row, similarity: -0.25 });
+  const found = { ...row, similarity: -0.25, score: 0.5 };
+  expect(parseFound(found)).toEqual(found);
+  expect(parseFound({ ...found, similarity: null }).similarity).toBeNull();
 });
 
 test("what is not a memory is refused by the keys it has, without a word of its content", () => {
   expect(() => parseMemory({ id: "secret" })).toThrow("expected text in tenant_id, found keys id");
   expect(() => parseMemory("secret")).toThrow("expected an object, found string");
-  expect(() => parseMatch(row)).toThrow("expected a number in similarity");
+  expect(() => parseFound(row)).toThrow("expected a number in score");
 });

@@ -26,8 +26,10 @@ export interface AgentMemory {
   readonly scope?: MemoryScope | undefined;
   /** What it was made from, for whoever wants to check it. */
   readonly source?: unknown;
-  /** Which model made the embedding. */
+  /** Which model made the embedding. Vectors of two models are never compared; none is a model of its own. */
   readonly embedding_model?: string | null | undefined;
+  /** The id of an older memory of the same agent, which this one replaces: searches skip it from then on, and it stays readable. */
+  readonly supersedes?: string | null | undefined;
 }
 
 /** A memory as the database returns it. */
@@ -44,6 +46,11 @@ export interface StoredMemory {
   readonly scope: MemoryScope;
   /** Who stored it, by the token; usually the same as `agent_id`. */
   readonly written_by: string;
+  /** SHA-256 of the content in hex. */
+  readonly content_hash: string;
+  readonly supersedes: string | null;
+  /** The id of the memory that replaced it. */
+  readonly superseded_by: string | null;
   /** Starts at 1, one more with every change. */
   readonly version: number;
   readonly created_at: string;
@@ -55,6 +62,14 @@ export interface StoredMemory {
 export interface MemoryMatch extends StoredMemory {
   /** 1 − cosine distance: 1 is the same direction, 0 unrelated, −1 opposite. */
   readonly similarity: number;
+}
+
+/** A memory found by `search`. */
+export interface FoundMemory extends StoredMemory {
+  /** 1 − cosine distance; null where it was not compared: a search by words, or a memory found by its words alone. */
+  readonly similarity: number | null;
+  /** What the order is by: the similarity, how well the words match, or the sum of 1 / (60 + rank) over both lists. Compare it within one answer only. */
+  readonly score: number;
 }
 
 /** Reads a row of the database's functions. Throws FederationError "protocol" on what is not a memory. */
@@ -73,6 +88,9 @@ export function parseMemory(row: unknown): StoredMemory {
     source: row["source"] ?? null,
     scope: scope === "agent" || scope === "session" ? scope : "tenant",
     written_by: stringField(row, "written_by") ?? text(row, "agent_id"),
+    content_hash: stringField(row, "content_hash") ?? "",
+    supersedes: stringField(row, "supersedes") ?? null,
+    superseded_by: stringField(row, "superseded_by") ?? null,
     version: numberField(row, "version") ?? 1,
     created_at: text(row, "created_at"),
     updated_at: stringField(row, "updated_at") ?? text(row, "created_at"),
@@ -80,11 +98,15 @@ export function parseMemory(row: unknown): StoredMemory {
   };
 }
 
-export function parseMatch(row: unknown): MemoryMatch {
+export function parseFound(row: unknown): FoundMemory {
   const memory = parseMemory(row);
-  const similarity = isRecord(row) ? numberField(row, "similarity") : undefined;
-  if (similarity === undefined) throw notAMemory(row, "a number in similarity");
-  return { ...memory, similarity };
+  const score = isRecord(row) ? numberField(row, "score") : undefined;
+  if (score === undefined) throw notAMemory(row, "a number in score");
+  return {
+    ...memory,
+    similarity: (isRecord(row) ? numberField(row, "similarity") : undefined) ?? null,
+    score,
+  };
 }
 
 function text(row: Readonly<Record<string, unknown>>, name: string): string {

@@ -1,6 +1,7 @@
 import { isRecord } from "../runtime/json.ts";
 import type { Acting } from "./acting.ts";
-import { parseMatch, parseMemory, type MemoryMatch, type StoredMemory } from "./memory.ts";
+import { parseMemory, type StoredMemory } from "./memory.ts";
+import type { MemoryFilter } from "./memory-row.ts";
 import { pageSize, readPages } from "./paging.ts";
 import { restError } from "./rest-failure.ts";
 
@@ -12,33 +13,55 @@ export interface PlacedMemory {
 }
 
 const columns =
-  "id,tenant_id,agent_id,session_id,content,embedding,embedding_model,metadata,source,scope,written_by,version,created_at,updated_at," +
-  "expires_at,seq";
+  "id,tenant_id,agent_id,session_id,content,embedding,embedding_model,metadata,source,scope,written_by,content_hash,supersedes," +
+  "superseded_by,version,created_at,updated_at,expires_at,seq";
 
-/** What a caller may read, newest first, of one agent if one is named. Read from the table, since a function's rows end at 10,000. */
+// Rows of a mebibyte each would be too much for one answer in memory; of the usual ones a page is a quick request.
+const exportPageSize = 200;
+
+/** What a caller may read of what the filter admits, newest first. Read from the table, since a function's rows end at 10,000. */
 export async function newestMemories(
   acting: Acting,
-  agent: string | undefined,
-  limit: number,
+  filter: MemoryFilter,
+  { limit, signal }: { readonly limit: number; readonly signal?: AbortSignal | undefined },
 ): Promise<StoredMemory[]> {
   const rows = await readPages(
     limit,
     ({ memory }: PlacedMemory) => memory.id,
     (had, count) => {
       const last = had.at(-1);
-      return readTable(acting, "queryMemories", (query) => {
-        const ordered = query
+      const narrow = (query: Query): Query => {
+        const ordered = narrowed(query, filter)
+          .is("superseded_by", null)
           .order("created_at", { ascending: false })
           .order("seq", { ascending: false })
           .limit(count);
-        const ofAgent = agent === undefined ? ordered : ordered.eq("agent_id", agent);
-        if (last === undefined) return ofAgent;
+        if (last === undefined) return ordered;
         const { created_at: at } = last.memory;
-        return ofAgent.or(`created_at.lt."${at}",and(created_at.eq."${at}",seq.lt.${last.seq})`);
-      });
+        return ordered.or(`created_at.lt."${at}",and(created_at.eq."${at}",seq.lt.${last.seq})`);
+      };
+      return readTable(acting, "queryMemories", narrow, signal);
     },
   );
   return rows.map((row) => row.memory);
+}
+
+/** Everything living that a caller may read, superseded ones too, page by page in the database's order of ids. */
+export async function* allMemories(
+  acting: Acting,
+  { afterId, signal }: { readonly afterId?: string | undefined; readonly signal?: AbortSignal | undefined },
+): AsyncGenerator<StoredMemory> {
+  for (let after = afterId; ;) {
+    const narrow = (query: Query): Query => {
+      const ordered = query.order("id", { ascending: true }).limit(exportPageSize);
+      return after === undefined ? ordered : ordered.gt("id", after);
+    };
+    const page = await readTable(acting, "read memories", narrow, signal);
+    for (const { memory } of page) yield memory;
+    const last = page.at(-1);
+    if (last === undefined) return;
+    after = last.memory.id;
+  }
 }
 
 /** The next page of what changed after `seq`, in the order of change; empty at the end. */
@@ -50,7 +73,8 @@ export async function memoriesChangedSince(
   return await readTable(
     acting,
     "subscribeToMemories",
-    (query) => query.gt("seq", seq).order("seq", { ascending: true }).limit(pageSize),
+    (query) =>
+      query.is("superseded_by", null).gt("seq", seq).order("seq", { ascending: true }).limit(pageSize),
     signal,
   );
 }
@@ -76,24 +100,11 @@ export async function newestPlace(acting: Acting, signal: AbortSignal): Promise<
   );
 }
 
-/** Nearest first, of the embedding's own dimension. */
-export async function nearestMemories(
-  acting: Acting,
-  embedding: readonly number[],
-  limit: number,
-): Promise<MemoryMatch[]> {
-  const args = { embedding: JSON.stringify(embedding), max_rows: limit };
-  return await callPaged(acting, "search_memories", args, {
-    limit,
-    keyOf: (match) => match.id,
-    parse: parseMatch,
-  });
-}
-
 export interface PagedCall<Row> {
   readonly limit: number;
   readonly keyOf: (row: Row) => string;
   readonly parse: (row: unknown) => Row;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Calls a function that returns rows in a stable order, page by page. */
@@ -101,18 +112,22 @@ export async function callPaged<Row>(
   { connection, as }: Acting,
   name: string,
   args: Readonly<Record<string, unknown>>,
-  { limit, keyOf, parse }: PagedCall<Row>,
+  { limit, keyOf, parse, signal }: PagedCall<Row>,
 ): Promise<Row[]> {
   return await readPages(limit, keyOf, async (had, count) =>
-    connection.request(name, async (signal) => {
-      const { data, error, status } = await connection.client
-        .rpc(name, { ...args, ...as })
-        .range(had.length, had.length + count - 1)
-        .abortSignal(signal);
-      if (error !== null) throw restError(name, status, error);
-      const rows: unknown = data;
-      return Array.isArray(rows) ? rows.map(parse) : [];
-    }),
+    connection.request(
+      name,
+      async (inner) => {
+        const { data, error, status } = await connection.client
+          .rpc(name, { ...args, ...as })
+          .range(had.length, had.length + count - 1)
+          .abortSignal(inner);
+        if (error !== null) throw restError(name, status, error);
+        const rows: unknown = data;
+        return Array.isArray(rows) ? rows.map(parse) : [];
+      },
+      { signal },
+    ),
   );
 }
 
@@ -125,8 +140,17 @@ const tableOf = ({ connection, tenantId }: Acting) =>
     // Row level security would do; the service role is not under it.
     .eq("tenant_id", tenantId)
     .is("deleted_at", null)
-    .is("superseded_by", null)
     .or("expires_at.is.null,expires_at.gt.now");
+
+function narrowed(query: Query, { agent, session, since, until, metadata }: MemoryFilter): Query {
+  let narrow = query;
+  if (agent !== undefined) narrow = narrow.eq("agent_id", agent);
+  if (session !== undefined) narrow = narrow.eq("session_id", session);
+  if (since !== undefined) narrow = narrow.gte("created_at", since);
+  if (until !== undefined) narrow = narrow.lt("created_at", until);
+  if (metadata !== undefined) narrow = narrow.contains("metadata", metadata);
+  return narrow;
+}
 
 async function readTable(
   acting: Acting,

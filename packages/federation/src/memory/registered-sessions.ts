@@ -7,6 +7,8 @@ import type { ResolvedAdapterOptions } from "./adapter-options.ts";
 import type { QuietClock } from "./quiet-clock.ts";
 import { restError } from "./rest-failure.ts";
 import { parseSession, type AgentSession } from "./agent-session.ts";
+import { callPaged } from "./read-memories.ts";
+import { finalStatuses, type SessionOwner, type Sessions } from "./sessions.ts";
 
 export interface SessionsParts {
   readonly actors: ActingFor;
@@ -15,25 +17,17 @@ export interface SessionsParts {
   readonly scope: Scope;
 }
 
-interface Owner {
-  readonly tenantId: string;
-  readonly agentId: string;
-}
-
-// With these a session is over; every other word is a status of one that goes on.
-const finalStatuses: ReadonlySet<string> = new Set(["offline", "completed", "failed", "ended"]);
-
 /** Sessions that this adapter registered: it keeps them alive until they end or it does. */
-export class RegisteredSessions {
+export class RegisteredSessions implements Sessions {
   readonly #parts: SessionsParts;
-  readonly #owners = new Map<string, Owner>();
+  readonly #owners = new Map<string, SessionOwner>();
   #isBeating = false;
 
   constructor(parts: SessionsParts) {
     this.#parts = parts;
   }
 
-  async register(sessionId: string, owner: Owner, metadata: unknown): Promise<AgentSession> {
+  async register(sessionId: string, owner: SessionOwner, metadata: unknown): Promise<AgentSession> {
     const { heartbeatMs } = this.#parts.options;
     const row = await this.#parts.actors.run(owner, ({ connection, as }) =>
       connection.callPlain("open_session", {
@@ -61,6 +55,17 @@ export class RegisteredSessions {
     );
     if (isFinal) this.#owners.delete(sessionId);
     return parseSession(row);
+  }
+
+  async active(tenantId: string): Promise<AgentSession[]> {
+    return await this.#parts.actors.run({ tenantId }, (acting) =>
+      callPaged(
+        acting,
+        "list_sessions",
+        {},
+        { limit: Infinity, keyOf: (each) => each.session_id, parse: parseSession },
+      ),
+    );
   }
 
   /** A session that somebody else registered: an agent's token looks among its own, the service role among all. */
@@ -108,7 +113,7 @@ export class RegisteredSessions {
     }
   }
 
-  async #beatOnce(sessionId: string, owner: Owner): Promise<void> {
+  async #beatOnce(sessionId: string, owner: SessionOwner): Promise<void> {
     const answer = await this.#parts.actors.run(owner, ({ connection, as }) =>
       connection.callPlain("heartbeat", { session_id: sessionId, ...as }),
     );
@@ -117,7 +122,7 @@ export class RegisteredSessions {
 }
 
 /** At most two, which is enough to know that it is not one. */
-async function ownersOf(connection: Acting["connection"], sessionId: string): Promise<Owner[]> {
+async function ownersOf(connection: Acting["connection"], sessionId: string): Promise<SessionOwner[]> {
   return await connection.request("updateSessionStatus", async (signal) => {
     const { data, error, status } = await connection.client
       .from("agent_sessions")

@@ -1,0 +1,282 @@
+import { createHash } from "node:crypto";
+import { FederationError, isFederationError } from "../../runtime/errors.ts";
+import type { LocalWrite, TenantStore } from "../local/local-store.ts";
+import { contains } from "../local/metadata-leaves.ts";
+import type { StoredMemory } from "../memory.ts";
+import type { MemoryFilter, MemoryRow } from "../memory-row.ts";
+import type { SyncEngine } from "../sync/sync-engine.ts";
+import { IdTurns } from "./id-turns.ts";
+import { LocalSearch } from "./local-search.ts";
+import type { MemoryWrite } from "./memory-backend.ts";
+import type { RowNotes } from "./row-notes.ts";
+import { isSameMemory, rowOf, storedOf, tombstoneOf } from "./stored-row.ts";
+
+export interface LocalMemoriesParts {
+  readonly tenantId: string;
+  readonly notes: RowNotes;
+  readonly engine: SyncEngine;
+  /** Whether writes are to be brought to a server. */
+  readonly hasServer: boolean;
+  /** What this process wrote, in the order written. */
+  readonly onWritten: (change: WrittenChange) => void;
+}
+
+export interface WrittenChange {
+  readonly change: "added" | "updated" | "deleted";
+  readonly memory: StoredMemory;
+}
+
+/** Who is asking: an agent, or, undefined, one who may read and change everything. */
+export type Viewer = string | undefined;
+
+const mostTries = 50;
+const deleteAtOnce = 200;
+
+/**
+ * The memories of one tenant in a local store, by the rules that the database has for its own: whose they are, what replaces what,
+ * what is the same, what a version must be.
+ */
+export class LocalMemories {
+  readonly store: TenantStore;
+  readonly engine: SyncEngine;
+  readonly search: LocalSearch;
+  readonly #parts: LocalMemoriesParts;
+  readonly #turns = new IdTurns();
+
+  constructor(parts: LocalMemoriesParts) {
+    this.#parts = parts;
+    this.store = parts.notes.observed;
+    this.engine = parts.engine;
+    const { tenantId, notes } = parts;
+    this.search = new LocalSearch({ tenantId, notes, now: () => this.engine.nowMs() });
+  }
+
+  /** All of one agent, all or none. */
+  async write(writes: readonly MemoryWrite[]): Promise<readonly StoredMemory[]> {
+    const ids = writes.flatMap(({ memory }) => [memory.id, memory.supersedes ?? memory.id]);
+    return await this.#turns.take(ids, () => this.#untilWritten(() => this.#writeOnce(writes)));
+  }
+
+  get(id: string, viewer: Viewer): StoredMemory | undefined {
+    const row = this.#readable(id, viewer);
+    return row === undefined ? undefined : storedOf(row, this.#parts.tenantId);
+  }
+
+  /** `owner` undefined: whose it is may delete it, and so may whoever asks. */
+  async remove(id: string, viewer: Viewer, owner: Viewer): Promise<boolean> {
+    return await this.#turns.take([id], () =>
+      this.#untilWritten(async () => {
+        const row = this.store.get(id);
+        if (row === undefined || row.deleted_at !== null || !isVisible(row, viewer)) return false;
+        if (owner !== undefined && row.agent_id !== owner) throw anothers(id);
+        await this.#removeRows([row]);
+        return true;
+      }),
+    );
+  }
+
+  async removeWhere(filter: MemoryFilter, owner: Viewer): Promise<number> {
+    const own = owner === undefined ? filter : { ...filter, agent: owner };
+    let removed = 0;
+    let ids: string[] = [];
+    const flush = async (): Promise<void> => {
+      removed += await this.#removeMatching(ids, own);
+      ids = [];
+    };
+    for await (const row of this.store.rows()) {
+      if (!isAdmitted(row, own)) continue;
+      ids.push(row.id);
+      if (ids.length >= deleteAtOnce) await flush();
+    }
+    await flush();
+    return removed;
+  }
+
+  /** In the order of ids; superseded ones too. */
+  async *all(viewer: Viewer, afterId: string | undefined): AsyncGenerator<StoredMemory> {
+    for await (const row of this.store.rows(afterId === undefined ? {} : { afterId })) {
+      if (this.#isReadable(row, viewer)) yield storedOf(row, this.#parts.tenantId);
+    }
+  }
+
+  async #writeOnce(writes: readonly MemoryWrite[]): Promise<readonly StoredMemory[]> {
+    const { tenantId, hasServer, onWritten } = this.#parts;
+    const nowMs = this.engine.nowMs();
+    const decided = new Map<string, Decision>();
+    const answers: string[] = [];
+    for (const write of writes) {
+      const row = this.#rowFor(write, nowMs);
+      const identical = write.skipIdentical ? await this.#identical(row, decided, nowMs) : undefined;
+      answers.push(identical?.id ?? row.id);
+      if (identical !== undefined) decided.set(identical.id, decided.get(identical.id) ?? { row: identical });
+      else decided.set(row.id, this.#decide(write, row));
+    }
+    const changed = [...decided.values()].filter((each) => "held" in each);
+    const marks = this.#marks(changed);
+    const stamped = changed.map((each) => ({
+      row: { ...each.row, hlc: this.engine.stamp(each.held?.hlc) },
+      expect: each.held?.version ?? 0,
+    }));
+    if (stamped.length > 0) await this.#commit(hasServer ? stamped : [...stamped, ...marks]);
+    // The server makes these marks too when it gets the new one; until then they are this machine's own.
+    if (hasServer && marks.length > 0) await this.store.write(marks, { outbox: false });
+    for (const { row } of stamped) decided.set(row.id, { row });
+    for (const { row, held } of changed) {
+      const isNew = held === undefined || held.deleted_at !== null;
+      const { row: written } = decided.get(row.id) ?? { row };
+      onWritten({ change: isNew ? "added" : "updated", memory: storedOf(written, tenantId) });
+    }
+    return answers.map((id) => storedOf(decided.get(id)!.row, tenantId)); // each was decided
+  }
+
+  #rowFor({ memory, ttlSeconds }: MemoryWrite, nowMs: number): MemoryRow {
+    const held = this.store.get(memory.id);
+    const expiresAt =
+      ttlSeconds === undefined ? memory.expires_at : new Date(nowMs + ttlSeconds * 1000).toISOString();
+    return rowOf(memory, held, {
+      hlc: held?.hlc ?? { ms: 0, counter: 0, writer: "" }, // its own follows when it is written
+      now: new Date(nowMs).toISOString(),
+      expiresAt: expiresAt ?? null,
+      contentHash: createHash("sha256").update(memory.content).digest("hex"),
+    });
+  }
+
+  /** Throws where the memory must not be written. */
+  #decide({ ifVersion, memory: { id } }: MemoryWrite, row: MemoryRow): Decision {
+    const held = this.store.get(id);
+    if (held !== undefined && held.agent_id !== row.agent_id) throw anothers(id);
+    const found = held === undefined || held.deleted_at !== null ? 0 : held.version;
+    if (ifVersion !== undefined && ifVersion !== found) {
+      throw new FederationError(
+        "conflict",
+        `memory ${JSON.stringify(id)}: expected version ${ifVersion}, found version ${found}`,
+        { remedy: "Read it again and decide anew" },
+      );
+    }
+    return held !== undefined && isSameMemory(held, row) ? { row: held } : { row, held };
+  }
+
+  async #identical(
+    row: MemoryRow,
+    decided: ReadonlyMap<string, Decision>,
+    nowMs: number,
+  ): Promise<MemoryRow | undefined> {
+    const isSame = (other: MemoryRow | undefined): other is MemoryRow =>
+      other !== undefined &&
+      other.content_hash === row.content_hash &&
+      other.agent_id === row.agent_id &&
+      other.scope === row.scope &&
+      isLiving(other, nowMs) &&
+      other.superseded_by === null;
+    for (const { row: earlier } of decided.values()) if (isSame(earlier)) return earlier;
+    for (const id of await this.#parts.notes.withContent(row)) {
+      const held = this.store.get(id);
+      if (isSame(held)) return held;
+    }
+    return undefined;
+  }
+
+  /** One's own older memories that the new ones replace. Their clock stays: it is nobody's write. */
+  #marks(changed: readonly Decision[]): { readonly row: MemoryRow }[] {
+    return changed.flatMap(({ row }) => {
+      const older = row.supersedes === null ? undefined : this.store.get(row.supersedes);
+      const isOwn = older !== undefined && older.agent_id === row.agent_id && older.deleted_at === null;
+      if (!isOwn || older.superseded_by === row.id || changed.some((each) => each.row.id === older.id))
+        return [];
+      return [{ row: { ...older, superseded_by: row.id, version: older.version + 1 } }];
+    });
+  }
+
+  async #removeMatching(ids: readonly string[], filter: MemoryFilter): Promise<number> {
+    if (ids.length === 0) return 0;
+    return await this.#turns.take(ids, () =>
+      this.#untilWritten(async () => {
+        // They may have changed since they were found.
+        const rows = ids.flatMap((id) => this.store.get(id) ?? []).filter((row) => isAdmitted(row, filter));
+        await this.#removeRows(rows);
+        return rows.length;
+      }),
+    );
+  }
+
+  async #removeRows(rows: readonly MemoryRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    const { tenantId, onWritten } = this.#parts;
+    const now = new Date(this.engine.nowMs()).toISOString();
+    const writes = rows.map((held) => ({
+      row: tombstoneOf(held, { hlc: this.engine.stamp(held.hlc), now }),
+      expect: held.version,
+    }));
+    await this.#commit(writes);
+    for (const { row } of writes) onWritten({ change: "deleted", memory: storedOf(row, tenantId) });
+  }
+
+  /** What the server sent in between is decided about anew. */
+  async #untilWritten<T>(attempt: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!(error instanceof RowMoved)) throw error;
+        if (tries >= mostTries) throw error.cause;
+        await new Promise<void>((resolve) => void setImmediate(resolve));
+      }
+    }
+  }
+
+  async #commit(writes: readonly LocalWrite[]): Promise<void> {
+    const { hasServer } = this.#parts;
+    try {
+      await this.store.write(writes, { outbox: hasServer });
+    } catch (error) {
+      throw isFederationError(error, "conflict") ? new RowMoved(error) : error;
+    }
+    if (hasServer) this.engine.wrote();
+  }
+
+  #readable(id: string, viewer: Viewer): MemoryRow | undefined {
+    const row = this.store.get(id);
+    return row !== undefined && this.#isReadable(row, viewer) ? row : undefined;
+  }
+
+  #isReadable(row: MemoryRow, viewer: Viewer): boolean {
+    return isLiving(row, this.engine.nowMs()) && isVisible(row, viewer);
+  }
+}
+
+/** A row is no longer as it was when the write was decided on. */
+class RowMoved extends Error {
+  constructor(cause: Error) {
+    super(cause.message, { cause });
+  }
+}
+
+/** A row that is there or is to be; with `held`, what it takes the place of. */
+interface Decision {
+  readonly row: MemoryRow;
+  readonly held?: MemoryRow | undefined;
+}
+
+export function isVisible(row: MemoryRow, viewer: Viewer): boolean {
+  return viewer === undefined || row.scope !== "agent" || row.agent_id === viewer;
+}
+
+function isLiving(row: MemoryRow, nowMs: number): boolean {
+  return row.deleted_at === null && (row.expires_at === null || Date.parse(row.expires_at) > nowMs);
+}
+
+function isAdmitted(row: MemoryRow, { agent, session, since, until, metadata }: MemoryFilter): boolean {
+  const createdMs = Date.parse(row.created_at);
+  return (
+    row.deleted_at === null &&
+    (agent === undefined || row.agent_id === agent) &&
+    (session === undefined || row.session_id === session) &&
+    (since === undefined || createdMs >= Date.parse(since)) &&
+    (until === undefined || createdMs < Date.parse(until)) &&
+    (metadata === undefined || contains(row.metadata, metadata))
+  );
+}
+
+function anothers(id: string): FederationError {
+  return new FederationError("forbidden", `memory ${JSON.stringify(id)} belongs to another agent`);
+}

@@ -1,0 +1,55 @@
+import type { MemoryBackend, MemoryWrite } from "./backends/memory-backend.ts";
+import type { CheckedMemory } from "./check-memory.ts";
+import type { BulkStoreOptions, StoreProgress } from "./store-options.ts";
+
+export interface StoreManyParts {
+  readonly backend: Pick<MemoryBackend, "store" | "batch">;
+  readonly check: (memory: unknown) => CheckedMemory;
+  /** Gives those that have none an embedding. */
+  readonly embed: (
+    memories: readonly CheckedMemory[],
+    signal: AbortSignal | undefined,
+  ) => Promise<CheckedMemory[]>;
+  readonly how: Omit<MemoryWrite, "memory">;
+}
+
+/** Stores as many as come, in batches of one tenant and agent each. What a batch holds is stored together or not at all. */
+export async function storeMany(
+  memories: Iterable<unknown> | AsyncIterable<unknown>,
+  { backend, check, embed, how }: StoreManyParts,
+  { signal, onProgress }: BulkStoreOptions,
+): Promise<StoreProgress> {
+  const batches = new Map<string, { memories: CheckedMemory[]; sizeBytes: number }>();
+  let progress: StoreProgress = { stored: 0, skipped: 0 };
+  const flush = async (key: string): Promise<void> => {
+    const batch = batches.get(key);
+    batches.delete(key);
+    if (batch === undefined) return;
+    signal?.throwIfAborted();
+    const ready = await embed(batch.memories, signal);
+    const rows = await backend.store(
+      ready.map((memory) => ({ ...how, memory })),
+      signal,
+    );
+    const skipped = rows.filter((row, at) => row.id !== ready[at]?.id).length;
+    progress = { stored: progress.stored + rows.length - skipped, skipped: progress.skipped + skipped };
+    onProgress?.(progress);
+  };
+  for await (const each of memories) {
+    const memory = check(each);
+    const key = `${memory.tenant_id}/${memory.agent_id}`;
+    const batch = batches.get(key) ?? { memories: [], sizeBytes: 0 };
+    batches.set(key, batch);
+    batch.memories.push(memory);
+    batch.sizeBytes += roughBytes(memory);
+    if (batch.memories.length >= backend.batch.maxRows || batch.sizeBytes >= backend.batch.maxBytes)
+      await flush(key);
+  }
+  for (const key of batches.keys()) await flush(key);
+  return progress;
+}
+
+function roughBytes({ content, embedding = [], metadata, source }: CheckedMemory): number {
+  const json = metadata === undefined && source === undefined ? 0 : JSON.stringify([metadata, source]).length;
+  return content.length + embedding.length * 12 + json + 300;
+}

@@ -1,0 +1,49 @@
+import { FederationError } from "../runtime/errors.ts";
+import { describe } from "../runtime/json.ts";
+import type { MemoryWrite } from "./backends/memory-backend.ts";
+
+/** How `storeMemory` stores. */
+export interface StoreOptions {
+  /**
+   * The version that is replaced; 0: there must be none. Any other is refused with "conflict", whose message names both versions. Under
+   * the hybrid backend the version is the one that this machine knows of.
+   */
+  readonly ifVersion?: number | undefined;
+  /** Seconds from now, by the server's clock, until the memory expires; comes before `expires_at`. */
+  readonly ttlSeconds?: number | undefined;
+  /** Where the agent has a living memory of the same scope and content, resolve to that one and store nothing. */
+  readonly skipIdentical?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How `storeMemories` stores. */
+export interface BulkStoreOptions extends Omit<StoreOptions, "ifVersion"> {
+  /** Called after each batch that is stored. */
+  readonly onProgress?: ((progress: StoreProgress) => void) | undefined;
+}
+
+export interface StoreProgress {
+  readonly stored: number;
+  /** Identical to one that was there. */
+  readonly skipped: number;
+}
+
+/** Throws FederationError "invalid_argument". */
+export function checkStoreOptions({
+  ifVersion,
+  ttlSeconds,
+  skipIdentical,
+}: StoreOptions): Omit<MemoryWrite, "memory"> {
+  if (ifVersion !== undefined && !(Number.isSafeInteger(ifVersion) && ifVersion >= 0))
+    throw invalid("ifVersion", "a whole number from 0", ifVersion);
+  if (ttlSeconds !== undefined && !(ttlSeconds > 0 && ttlSeconds <= 1e10))
+    throw invalid("ttlSeconds", "a number of seconds above 0", ttlSeconds);
+  return { ifVersion, ttlSeconds, skipIdentical: skipIdentical === true ? true : undefined };
+}
+
+function invalid(name: string, expected: string, found: unknown): FederationError {
+  return new FederationError(
+    "invalid_argument",
+    `storeMemory ${name}: expected ${expected}, got ${describe(found)}`,
+  );
+}
