@@ -20,7 +20,7 @@ export function cosine(a: Float32Array, b: Float32Array): number {
  * and 75 for 50 miss none of 1,000 to 100,000 rows; the rest is a margin.
  */
 export function candidatesFor(limit: number): number {
-  return Math.ceil(limit * 1.5) + 10;
+  return Math.ceil(limit * 1.5) + 5;
 }
 
 /**

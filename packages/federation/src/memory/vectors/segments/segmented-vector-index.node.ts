@@ -213,7 +213,7 @@ export class SegmentedVectorIndex implements VectorIndex {
   async #carryOut({ build, tailRows, replace }: BuildPlan, createGraph: CreateGraph): Promise<void> {
     const replaced = this.#segments.filter(({ number }) => replace.includes(number));
     if (build) {
-      const ofTail = this.#homes.slotsOf([tail]).subarray(0, tailRows);
+      const ofTail = this.#homes.slotsOf([tail], tailRows);
       await this.#build(union(ofTail, this.#homes.slotsOf(replaced.map(({ place }) => place))), createGraph);
     }
     for (const segment of replaced) this.#forget(segment);

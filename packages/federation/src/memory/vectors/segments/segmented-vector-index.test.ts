@@ -1,6 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createVectorIndex } from "../create-vector-index.ts";
 import { candidatesFor, rescore } from "../rescore.ts";
@@ -257,6 +260,37 @@ test("closing ends a build, and leaves nothing that is taken for a segment", asy
   expect(again.parts.segments).toEqual([]);
   expect(await readdir(folder).catch(() => [])).toEqual([]);
 });
+
+test.each([".part", ".graph"])(
+  "a process killed while there is a new %s leaves what can be opened",
+  async (ending) => {
+    const script = fileURLToPath(new URL("../testing/build-segments.node.ts", import.meta.url));
+    const child = spawn(process.execPath, [
+      "--import",
+      "tsx",
+      script,
+      folder,
+      `${dimensions}`,
+      `${threshold}`,
+    ]);
+    const exited = once(child, "exit");
+    await once(child.stdout, "data"); // one is on the disk: the next one takes its place
+    const before = await readdir(folder);
+    const isDue = (name: string): boolean => name.endsWith(ending) && !before.includes(name);
+    while (!(await readdir(folder)).some(isDue)) await new Promise(setImmediate);
+    child.kill("SIGKILL");
+    await exited;
+
+    const vectors = someVectors(threshold);
+    const index = await open();
+    expect((await readdir(folder)).filter((name) => name.endsWith(".part"))).toEqual([]);
+    expect(errors).toEqual([]);
+    fill(index, vectors);
+    await index.buildIfDue();
+    expect(index.parts).toEqual({ tail: 0, segments: [{ rows: threshold, live: threshold }] });
+    expect(await recall(index, vectors)).toBeGreaterThanOrEqual(0.99);
+  },
+);
 
 test("without the optional package everything is compared, and found", async () => {
   const vectors = someVectors(3000);

@@ -38,11 +38,16 @@ export class SlotHomes {
     return this.#list.subarray(0, this.#listed);
   }
 
-  /** The slots at home in one of these, ascending. */
-  slotsOf(homes: readonly number[]): Uint32Array {
+  /** The slots at home in one of these, ascending; the first `most` of them. */
+  slotsOf(homes: readonly number[], most = Infinity): Uint32Array {
     const wanted = new Uint8Array(256);
     for (const home of homes) wanted[home] = 1;
-    const slots = new Uint32Array(homes.reduce((sum, home) => sum + this.count(home), 0));
+    const slots = new Uint32Array(
+      Math.min(
+        most,
+        homes.reduce((sum, home) => sum + this.count(home), 0),
+      ),
+    );
     let found = 0;
     for (let slot = 0; found < slots.length; slot++) {
       if (wanted[this.#homes[slot] ?? 0] === 1) slots[found++] = slot;
@@ -69,7 +74,8 @@ export class SlotHomes {
     if (this.#list.length < count) this.#list = new Uint32Array(count * 2);
     let slot = -1;
     for (let at = 0; at < count; at++) {
-      slot = this.#homes.indexOf(tail, slot + 1);
+      // Neighbours follow each other quickly, and the search for the next one skips what lies between.
+      slot = this.#homes[slot + 1] === tail ? slot + 1 : this.#homes.indexOf(tail, slot + 1);
       this.#list[at] = slot;
     }
     this.#listed = count;
