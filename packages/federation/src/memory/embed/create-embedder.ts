@@ -2,7 +2,8 @@ import { systemClock, type Clock } from "../../runtime/clock.ts";
 import { FederationError, isFederationError } from "../../runtime/errors.ts";
 import { checkVectors } from "./check-vectors.ts";
 import type { Embed, Embedder, EmbedOptions } from "./embed.ts";
-import { hashOfText, VectorCache } from "./vector-cache.ts";
+import { hashOfText } from "./hash-of-text.ts";
+import { VectorCache } from "./vector-cache.ts";
 
 export interface EmbedderOptions {
   /** Is called with at most `maxBatch` texts, all different. */
@@ -72,6 +73,8 @@ class EmbedQueue {
   readonly #jobs = new Map<string, Job>();
   readonly #waiting = new Set<Job>();
   #running = 0;
+  /** Calls whose texts are being hashed. */
+  #arriving = 0;
   #isStarting = false;
   #dimensions: number | undefined;
 
@@ -88,8 +91,7 @@ class EmbedQueue {
 
   async embed(texts: readonly string[], signal: AbortSignal | undefined): Promise<Float32Array[]> {
     signal?.throwIfAborted();
-    const hashes = await Promise.all(texts.map(hashOfText));
-    signal?.throwIfAborted();
+    const hashes = await this.#hash(texts);
     const jobs = new Set<Job>();
     const vectors = texts.map((text, index) => {
       const hash = hashes[index] ?? "";
@@ -100,12 +102,21 @@ class EmbedQueue {
       jobs.add(job);
       return job.vector;
     });
-    if (this.#waiting.size > 0) this.#startSoon();
+    this.#startSoon();
     try {
       const found = await untilAborted(Promise.all(vectors), signal);
       return found.map((vector) => vector.slice());
     } finally {
       for (const job of jobs) if (--job.wanted === 0) job.giveUp();
+    }
+  }
+
+  async #hash(texts: readonly string[]): Promise<string[]> {
+    this.#arriving += 1;
+    try {
+      return await Promise.all(texts.map(hashOfText));
+    } finally {
+      this.#arriving -= 1;
     }
   }
 
@@ -128,11 +139,12 @@ class EmbedQueue {
   /** At once where a batch is full, else when whoever else is about to ask has done so. */
   #startSoon(): void {
     if (this.#waiting.size >= this.#limits.maxBatch) return this.#start();
-    if (this.#isStarting) return;
+    if (this.#isStarting || this.#waiting.size === 0) return;
     this.#isStarting = true;
     this.#limits.clock.after(0, () => {
       this.#isStarting = false;
-      this.#start();
+      // The last of those who are about to ask comes here again.
+      if (this.#arriving === 0) this.#start();
     });
   }
 
@@ -193,6 +205,7 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): 
   if (signal === undefined) return promise;
   return new Promise<T>((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason as Error); // whatever the caller aborted with
+    if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });

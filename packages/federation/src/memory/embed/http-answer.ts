@@ -1,5 +1,6 @@
-import { FederationError } from "../../runtime/errors.ts";
+import { FederationError, toFederationError } from "../../runtime/errors.ts";
 import { describe, isRecord } from "../../runtime/json.ts";
+import { decodeFloats } from "../transfer/float-text.ts";
 
 /**
  * The vectors of an answer of `POST /v1/embeddings`, in the order of the texts: `{ data: [{ index, embedding }] }`, where an embedding is an array
@@ -24,24 +25,16 @@ export function parseEmbeddings(body: unknown, count: number): ArrayLike<number>
 }
 
 function parseVector(value: unknown): ArrayLike<number> {
-  if (typeof value === "string") return decodeFloats(value);
+  if (typeof value === "string") {
+    try {
+      return decodeFloats(value);
+    } catch (error) {
+      throw toFederationError(error, "protocol", "embeddings");
+    }
+  }
   // What in it is no number is found where all vectors are checked.
   if (Array.isArray(value)) return value as number[];
   throw wrong("numbers or base64 in embedding", describe(value));
-}
-
-function decodeFloats(base64: string): Float32Array {
-  let binary: string;
-  try {
-    binary = atob(base64);
-  } catch (error) {
-    throw new FederationError("protocol", "embeddings: expected base64 in embedding, got other text", {
-      cause: error,
-    });
-  }
-  if (binary.length % 4 !== 0) throw wrong("4 bytes for each number", `${binary.length} bytes`);
-  const view = new DataView(Uint8Array.from(binary, (character) => character.charCodeAt(0)).buffer);
-  return Float32Array.from({ length: binary.length / 4 }, (_, index) => view.getFloat32(4 * index, true));
 }
 
 function wrong(expected: string, found: string): FederationError {

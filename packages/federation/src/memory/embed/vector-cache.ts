@@ -24,9 +24,3 @@ export class VectorCache {
     if (oldest !== undefined) this.#vectors.delete(oldest);
   }
 }
-
-/** SHA-256 of the UTF-8, in hex. */
-export async function hashOfText(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}

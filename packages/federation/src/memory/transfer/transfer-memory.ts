@@ -1,0 +1,61 @@
+import type { Hlc } from "../memory-row.ts";
+import type { MemoryScope } from "../memory.ts";
+import { compareHlc } from "../sync/hlc.ts";
+
+/** A memory on its way from one place to another: what every backend knows of it, and its clock where there is one. A `MemoryRow` is one. */
+export interface TransferMemory {
+  readonly id: string;
+  readonly agent_id: string;
+  readonly session_id: string | null;
+  readonly content: string;
+  readonly embedding: ArrayLike<number> | null;
+  readonly embedding_model: string | null;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly source: unknown;
+  readonly scope: MemoryScope;
+  readonly written_by: string;
+  /** SHA-256 of the content in hex. */
+  readonly content_hash: string;
+  readonly supersedes: string | null;
+  readonly superseded_by: string | null;
+  readonly version: number;
+  /** Times are ISO 8601 with a zone. */
+  readonly created_at: string;
+  readonly updated_at: string;
+  readonly expires_at: string | null;
+  /** Absent or null: it lives. */
+  readonly deleted_at?: string | null | undefined;
+  readonly hlc?: Hlc | undefined;
+}
+
+/** Where memories come from, in the order of their ids, so that an interrupted export can go on behind the last one. */
+export interface MemorySource {
+  rows(options?: { readonly afterId?: string }): AsyncIterable<TransferMemory>;
+}
+
+/** What tells whether a memory that comes in is newer than the one that is there. */
+export type HeldMemory = Pick<TransferMemory, "updated_at" | "hlc">;
+
+/** Where memories go to. */
+export interface MemorySink {
+  /** What is there under these ids, deleted ones too where that is known; nothing for ids that are free. */
+  held(ids: readonly string[]): Promise<ReadonlyMap<string, HeldMemory>>;
+  /** Stores memories that are newer than what was held. Answers how many it stored: what became newer meanwhile may stay. */
+  store(memories: readonly TransferMemory[]): Promise<number>;
+}
+
+/** By the clocks where both have one, else by the time of the last change; as old is not newer, so that what comes twice changes nothing. */
+export function isNewer(incoming: HeldMemory, held: HeldMemory): boolean {
+  if (incoming.hlc !== undefined && held.hlc !== undefined) return compareHlc(incoming.hlc, held.hlc) > 0;
+  return Date.parse(incoming.updated_at) > Date.parse(held.updated_at);
+}
+
+/** Stores those of the memories, all of different ids, that are newer than what is there. Answers how many. */
+export async function storeNewer(sink: MemorySink, memories: readonly TransferMemory[]): Promise<number> {
+  const held = await sink.held(memories.map(({ id }) => id));
+  const newer = memories.filter((memory) => {
+    const there = held.get(memory.id);
+    return there === undefined || isNewer(memory, there);
+  });
+  return newer.length === 0 ? 0 : await sink.store(newer);
+}
