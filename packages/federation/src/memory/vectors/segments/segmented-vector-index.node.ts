@@ -5,6 +5,7 @@ import { quantiseBytes } from "../quantise.ts";
 import { turns as turnsOfProcess, type Turns } from "../turns.ts";
 import type { Candidates, VectorIndex } from "../vector-index.ts";
 import { buildSegment } from "./build-segment.node.ts";
+import { isByChance, sampleSize, sampleSlots } from "./by-chance.ts";
 import { buildLimits, planBuild, type BuildLimits, type BuildPlan } from "./plan-build.ts";
 import { RowsToSeal } from "./rows-to-seal.ts";
 import { isSealedIn, propose, type Segment } from "./segment.ts";
@@ -43,7 +44,8 @@ const mostPlaces = 254;
 /**
  * A `VectorIndex` that stays quick beyond a hundred thousand vectors. All vectors are in memory as in `createVectorIndex`; the older ones are
  * also in sealed graphs on the disk, which propose candidates. What was written since a graph was sealed is the tail, and is compared row by
- * row. Every candidate is scored by the vector that its slot has now, so a graph can miss a candidate and never be wrong about one.
+ * row. Every candidate is scored by the vector that its slot has now, so a graph can miss a candidate and never be wrong about one. Where
+ * what it proposes is no better than chance, the query is compared with everything.
  *
  * A store uses it like this:
  *
@@ -142,7 +144,9 @@ export class SegmentedVectorIndex implements VectorIndex {
     if (this.#turns.isOver()) await this.#turns.next();
     const proposed = this.#propose(query, count);
     if (proposed === undefined) return this.#exact.nearest(query, count, options);
-    return this.#exact.nearest(query, count, { ...options, among: union(proposed, this.#homes.tailSlots()) });
+    const among = union(proposed, this.#homes.tailSlots());
+    const found = await this.#exact.nearest(query, count, { ...options, among });
+    return (await this.#isByChance(query, count, found)) ? this.#exact.nearest(query, count, options) : found;
   }
 
   /** Called once, when the vectors of the store have been put in: before that, all graphs would seem out of date. */
@@ -162,6 +166,12 @@ export class SegmentedVectorIndex implements VectorIndex {
     this.#stop.abort(new Error("the vector index was closed"));
     await this.#running;
     this.#segments = [];
+  }
+
+  async #isByChance(query: Float32Array, count: number, { scores }: Candidates): Promise<boolean> {
+    const among = sampleSlots(this.#exact.slotsEnd);
+    const { scores: sample } = await this.#exact.nearest(query, sampleSize, { among });
+    return isByChance(scores.at(-1) ?? -1, { sample, count, rows: this.size });
   }
 
   #propose(query: Float32Array, count: number): Uint32Array | undefined {

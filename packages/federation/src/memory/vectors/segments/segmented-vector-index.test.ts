@@ -130,6 +130,24 @@ test("a filtered search is exact, whatever the graph thinks", async () => {
     expect(await index.nearest(query, 10, { among })).toEqual(await exact.nearest(query, 10, { among }));
 });
 
+test("a query that is like nothing in the index is compared with everything", async () => {
+  const vectors = someVectors(6000);
+  const index = await open();
+  const exact = createVectorIndex(dimensions);
+  fill(index, vectors);
+  for (const [slot, vector] of vectors.entries()) exact.set(slot, vector);
+  await index.buildIfDue();
+  let hits = 0;
+  const random = seededRandom(6);
+  for (let round = 0; round < 50; round++) {
+    const query = Float32Array.from({ length: dimensions }, () => random() - 0.5);
+    const truth = await exact.nearest(query, 20);
+    const { slots } = await index.nearest(query, 20);
+    hits += slots.filter((slot) => truth.slots.includes(slot)).length;
+  }
+  expect(hits / 1000).toBeGreaterThanOrEqual(0.98);
+});
+
 test("when the neighbourhood of a query was removed, what lies further away is found", async () => {
   const vectors = someVectors(4000);
   const index = await open();
