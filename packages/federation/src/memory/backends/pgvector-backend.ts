@@ -68,11 +68,14 @@ export class PgvectorBackend implements MemoryBackend {
     return rows.map(parseMemory);
   }
 
+  /** As replicas read it: `get_memory` passes over superseded ones. */
   async get(id: string, named: Named, signal?: AbortSignal): Promise<StoredMemory | undefined> {
-    const row = await this.actors.run(named, ({ connection, as }) =>
-      connection.callPlain("get_memory", { id, ...as }, { signal }),
+    const rows = await this.actors.run(named, ({ connection, as }) =>
+      connection.callPlain("read_memories", { ids: [id], ...as }, { signal }),
     );
-    return row === null ? undefined : parseMemory(row);
+    const row: unknown = Array.isArray(rows) ? rows[0] : undefined;
+    const isLiving = isRecord(row) && row["deleted_at"] === null; // which an expired one has as well
+    return isLiving ? parseMemory(row) : undefined;
   }
 
   async remove(id: string, named: Named, signal?: AbortSignal): Promise<boolean> {
