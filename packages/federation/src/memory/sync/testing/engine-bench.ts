@@ -15,13 +15,15 @@ export interface SeenCall {
   readonly ids: readonly string[];
 }
 
-/** A server that tests steer: what it throws, and what it saw. Each way takes a millisecond. */
+/** A server that tests steer: what it throws, how slow it is, and what it saw. */
 export class SteeredServer implements SyncServer {
   readonly calls: SeenCall[] = [];
   /** Thrown in place of an answer while it returns something. The push has then not happened. */
   refuses: (call: SeenCall) => Error | undefined = () => undefined;
   /** Thrown although the push has happened. */
   loses: (call: SeenCall) => Error | undefined = () => undefined;
+  /** How long an answer is on its way. */
+  waysMs: (call: SeenCall) => number = () => 1;
   readonly #clock: SimClock;
   readonly #model: ModelServer;
   readonly #agent: string;
@@ -50,7 +52,7 @@ export class SteeredServer implements SyncServer {
     const refused = this.refuses(seen);
     if (refused !== undefined) throw refused;
     const value = answer();
-    await this.#clock.sleep(1);
+    await this.#clock.sleep(this.waysMs(seen));
     const lost = this.loses(seen);
     if (lost !== undefined) throw lost;
     return value;
