@@ -53,6 +53,7 @@ class PagedWordIndex implements WordIndex {
   readonly #timing: Timing;
   readonly #lengths: SlotLengths;
   readonly #noted = new Map<number, NotedWords>();
+  #isFlushing = false;
   /** For each search that runs, the slots removed since it began. */
   readonly #searches = new Set<Set<number>>();
 
@@ -67,6 +68,7 @@ class PagedWordIndex implements WordIndex {
   }
 
   add(slot: number, content: string): void {
+    this.#requireNoFlush();
     if (this.#lengths.get(slot) > 0) throw new Error(`words: slot ${slot} already has a content`);
     const words = this.#notedOf(slot).add(slot % shelfSlots, content);
     if (words > 0) this.#lengths.set(slot, words);
@@ -74,15 +76,22 @@ class PagedWordIndex implements WordIndex {
 
   remove(slot: number, content: string): void {
     if (this.#lengths.get(slot) === 0) return;
+    this.#requireNoFlush();
     this.#notedOf(slot).remove(slot % shelfSlots, content);
     this.#lengths.set(slot, 0);
     for (const removed of this.#searches) removed.add(slot);
   }
 
   flush(): void {
-    for (const [shelf, noted] of this.#noted) writePages(this.#tables, shelf, noted);
-    this.#noted.clear();
+    for (const _ of this.flushing());
+  }
+
+  *flushing(): Generator<void> {
+    this.#isFlushing = true;
+    for (const [shelf, noted] of this.#noted) yield* writePages(this.#tables, shelf, noted);
     this.#lengths.flush();
+    this.#noted.clear();
+    this.#isFlushing = false;
   }
 
   async search(
@@ -116,6 +125,10 @@ class PagedWordIndex implements WordIndex {
     } finally {
       this.#searches.delete(removed);
     }
+  }
+
+  #requireNoFlush(): void {
+    if (this.#isFlushing) throw new Error("words: nothing may be added or removed until the flush is done");
   }
 
   #notedOf(slot: number): NotedWords {

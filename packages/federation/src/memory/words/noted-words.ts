@@ -98,26 +98,26 @@ export class NotedWords {
     for (const [place, count] of [...counts].sort(([a], [b]) => a - b)) into.push(place, count);
   }
 
-  /** The numbers of the words in the order of their bytes. */
-  sorted(): Uint32Array {
-    // By the first bytes as one number, which mostly decides, and by all of them where these are equal.
-    const numbers = Uint32Array.from({ length: this.size }, (_, number) => number);
-    const keys = Float64Array.from(numbers, (number) => this.#sortKey(number));
-    return numbers.sort((a, b) => (keys[a] ?? 0) - (keys[b] ?? 0) || this.#compare(a, b));
+  /**
+   * The numbers of the words in the order of their bytes, in parts: words that begin with the same two bytes, sorted only when they are asked for,
+   * because sorting all takes tens of milliseconds.
+   */
+  *sorted(): Generator<readonly number[]> {
+    const parts = new Map<number, number[]>();
+    for (let number = 0; number < this.size; number++) {
+      const start = this.start(number);
+      const second = this.end(number) - start > 1 ? (this.#bytes[start + 1] ?? 0) : 0;
+      const beginning = (this.#bytes[start] ?? 0) * 256 + second;
+      const part = parts.get(beginning);
+      if (part === undefined) parts.set(beginning, [number]);
+      else part.push(number);
+    }
+    for (const [, part] of [...parts].sort(([a], [b]) => a - b))
+      yield part.sort((a, b) => this.#compare(a, b));
   }
 
   #compare(a: number, b: number): number {
     return compareBytes(this.#bytes, this.start(a), this.end(a), this.#bytes, this.start(b), this.end(b));
-  }
-
-  /** The first six bytes, the first one as the highest. */
-  #sortKey(number: number): number {
-    const start = this.#field(number, 0);
-    const length = this.#field(number, 1);
-    let key = 0;
-    for (let index = 0; index < 6; index++)
-      key = key * 256 + (index < length ? (this.#bytes[start + index] ?? 0) : 0);
-    return key;
   }
 
   #field(number: number, field: number): number {

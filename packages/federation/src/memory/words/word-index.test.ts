@@ -254,3 +254,23 @@ test("whatever is written during the pauses of a search, it answers what was the
     );
   }
 });
+
+test("a flush can be taken in steps, during which searches find everything", async () => {
+  const contents = makeContents(1_500, 3_000);
+  const tables = new MapTables();
+  const index = createWordIndex(tables);
+  contents.forEach((content, slot) => index.add(slot, content));
+  index.flush();
+  contents.slice(0, 900).forEach((content, slot) => index.remove(slot, content));
+  contents.slice(0, 300).forEach((content, slot) => index.add(slot + 5_000, content));
+  const expected = await index.search("w1 w", 20);
+  let steps = 0;
+  for (const _ of index.flushing()) {
+    if (steps++ % 20 === 0) expectSameRanking(await index.search("w1 w", 20), expected, 20);
+    expect(() => index.add(9_000, "one more")).toThrow("until the flush is done");
+    expect(() => index.remove(1_000, contents[1_000] ?? "")).toThrow("until the flush is done");
+  }
+  expect(steps).toBeGreaterThan(20);
+  expectSameRanking(await index.search("w1 w", 20), expected, 20);
+  expectSameRanking(await createWordIndex(tables).search("w1 w", 20), expected, 20);
+});

@@ -32,6 +32,11 @@ export interface WordIndex {
    */
   flush(): void;
   /**
+   * The same a page at a time, for an owner that lets others run in between: step through to the end. Searches may run meanwhile, `add` and
+   * `remove` may not.
+   */
+  flushing(): Generator<void>;
+  /**
    * Slots whose content has words of the text, ranked by BM25, best first; the last word counts as a prefix too. `admits` narrows exactly.
    * Works in slices so that the event loop is never held for more than 10 ms. A slot that is removed meanwhile is not in the answer.
    * Rejects with the signal's reason.

@@ -88,7 +88,11 @@ const list = new ByteWriter();
  * The page after what was noted of the words with these numbers, which are in the order of the words. More than one part when it has outgrown
  * a page, none when nothing is left.
  */
-export function rewritePage(page: Uint8Array, noted: NotedWords, numbers: Uint32Array): readonly PagePart[] {
+export function rewritePage(
+  page: Uint8Array,
+  noted: NotedWords,
+  numbers: readonly number[],
+): readonly PagePart[] {
   const cursor = new PageCursor(page);
   output.clear();
   let copied = 0; // how much of the page is in the output or no longer holds

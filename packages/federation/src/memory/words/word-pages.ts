@@ -38,29 +38,49 @@ export function findWord(page: StoredPage | undefined, word: Uint8Array): PageCu
   return undefined;
 }
 
-/** Writes what was noted for a shelf, each page once. */
-export function writePages(tables: WordTables, shelf: number, noted: NotedWords): void {
-  const numbers = noted.sorted();
-  for (let at = 0; at < numbers.length;) {
-    const word = noted.word(numbers[at] ?? 0);
-    const page = readPage(tables, shelf, word) ?? { upTo: lastBound, bytes: new Uint8Array() };
-    const end = endOfPage(noted, numbers, at, page.upTo);
-    const parts = rewritePage(page.bytes, noted, numbers.subarray(at, end));
-    for (const part of parts) tables.put(["words", shelf, part.upTo ?? page.upTo], part.bytes);
-    if (parts.length === 0 && page.bytes.length > 0) tables.remove(["words", shelf, page.upTo]);
-    at = end;
+// A page that gets very many words, such as the first of a shelf, gets them a few at a time.
+const wordsAtOnce = 1024;
+
+/** Writes what was noted for a shelf, each page once; yields after each. */
+export function* writePages(tables: WordTables, shelf: number, noted: NotedWords): Generator<void> {
+  const parts = noted.sorted();
+  let numbers: readonly number[] = [];
+  for (;;) {
+    if (numbers.length === 0) numbers = parts.next().value ?? [];
+    const [first] = numbers;
+    if (first === undefined) return;
+    const page = readPage(tables, shelf, noted.word(first)) ?? { upTo: lastBound, bytes: new Uint8Array() };
+    let end = endOfPage(noted, numbers, page.upTo);
+    while (end === numbers.length && end < wordsAtOnce) {
+      const part = parts.next();
+      if (part.done === true) break;
+      numbers = [...numbers, ...part.value];
+      end = endOfPage(noted, numbers, page.upTo);
+    }
+    end = Math.min(end, wordsAtOnce);
+    const written = rewritePage(page.bytes, noted, numbers.slice(0, end));
+    for (const part of written) tables.put(["words", shelf, part.upTo ?? page.upTo], part.bytes);
+    if (written.length === 0 && page.bytes.length > 0) tables.remove(["words", shelf, page.upTo]);
+    numbers = numbers.slice(end);
+    yield;
   }
 }
 
 const encoder = new TextEncoder();
 
-/** Behind the last of the words from `start` on that belong to a page. */
-function endOfPage(noted: NotedWords, numbers: Uint32Array, start: number, upTo: string): number {
+/** How many of the words belong to the page. */
+function endOfPage(noted: NotedWords, numbers: readonly number[], upTo: string): number {
   if (upTo === lastBound) return numbers.length;
   const bound = encoder.encode(upTo);
-  const isBeyond = (number: number): boolean =>
-    compareBytes(noted.bytes, noted.start(number), noted.end(number), bound, 0, bound.length) > 0;
-  let end = start;
-  while (end < numbers.length && !isBeyond(numbers[end] ?? 0)) end++;
-  return end;
+  const isWithin = (number: number | undefined): boolean =>
+    number !== undefined &&
+    compareBytes(noted.bytes, noted.start(number), noted.end(number), bound, 0, bound.length) <= 0;
+  if (isWithin(numbers.at(-1))) return numbers.length;
+  let [low, high] = [0, numbers.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isWithin(numbers[middle])) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
