@@ -15,7 +15,8 @@ begin
     begin
       create role federation_definer nologin;
     exception when duplicate_object or unique_violation then
-      null; -- another database of this cluster was faster
+      -- Another database of this cluster was faster. Touching a catalog that was not touched yet is what makes its role known here.
+      perform from pg_auth_members limit 1;
     end;
   end if;
   if not pg_has_role(current_user, 'federation_definer', 'usage') then

@@ -207,13 +207,17 @@ as $$
 declare
   before timestamptz := now() - (select s.tombstones_kept from federation.sync_settings s);
   removed integer;
+  last record;
 begin
   delete from public.agent_memories k where k.tenant_id = tenant and k.deleted_at is not null and k.updated_at < before;
   get diagnostics removed = row_count;
+  -- The delete's trigger has raised the floor for the memories; these are no memories.
   with gone as (
-    delete from federation.hidden_memories h where h.tenant_id = tenant and h.hidden_at < before returning h.tx, h.seq),
-  last as (select g.tx, g.seq from gone g order by g.tx desc, g.seq desc limit 1)
-  select federation.raise_floor(tenant, l.tx, l.seq) from last l;
+    delete from federation.hidden_memories h where h.tenant_id = tenant and h.hidden_at < before returning h.tx, h.seq)
+  select g.tx, g.seq into last from gone g order by g.tx desc, g.seq desc limit 1;
+  if found then
+    perform federation.raise_floor(tenant, last.tx, last.seq);
+  end if;
   return removed;
 end
 $$;

@@ -62,6 +62,24 @@ as $$
   limit 1
 $$;
 
+-- Batches lock their rows in the order of their ids, so that two which share some wait for each other instead of deadlocking. One
+-- that also touches what it supersedes, or looks before it writes, cannot keep to that order, so it runs alone among its agents'.
+create or replace function federation.lock_writers(tenant text, owners text[], is_alone boolean)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if is_alone then
+    perform pg_advisory_xact_lock(w.key) from (
+      select distinct hashtextextended(tenant || ' ' || o, 0) as key from unnest(owners) o where o is not null order by 1) w;
+  else
+    perform pg_advisory_xact_lock_shared(w.key) from (
+      select distinct hashtextextended(tenant || ' ' || o, 0) as key from unnest(owners) o where o is not null order by 1) w;
+  end if;
+end
+$$;
+
 -- For each memory with skip_identical the id that has its content already: a living memory of the same agent and scope, or the
 -- first of this call.
 create or replace function federation.identical_memories(memories jsonb, tenant text, agent text)
@@ -127,6 +145,7 @@ declare
   taken text;
   skipped text[] := '{}';
   is_conditional boolean;
+  must_be_new text[] := '{}';
   written integer;
 begin
   -- A service that names no agent says in each memory whose it is.
@@ -148,16 +167,16 @@ begin
     skipped := federation.identical_memories(memories, who.tenant, who.agent);
   end if;
 
-  -- Rows are locked in the order of their ids, so that two batches which share some wait for each other instead of deadlocking.
   older := array(
     select m.value ->> 'supersedes' from jsonb_array_elements(memories) m where m.value ->> 'supersedes' is not null);
   is_conditional := jsonb_path_exists(memories, '$[*] ? (@.if_version >= 0)');
-  if cardinality(older) > 0 or is_conditional then
-    perform from public.agent_memories k where k.tenant_id = who.tenant and k.id = any (ids || older)
-    order by k.id for update;
+  perform federation.lock_writers(who.tenant, owners, is_conditional or cardinality(older) > 0);
+  if is_conditional then
+    perform from public.agent_memories k where k.tenant_id = who.tenant and k.id = any (ids) order by k.id for update;
   end if;
   if is_conditional then
     perform federation.check_versions(memories, who.tenant, skipped, false);
+    must_be_new := array(select m.value ->> 'id' from jsonb_array_elements(memories) m where m.value -> 'if_version' = '0');
   end if;
   insert into public.agent_memories as k (
     tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes,
@@ -181,7 +200,7 @@ begin
     traceparent = excluded.traceparent, correlation_id = excluded.correlation_id, instance_id = excluded.instance_id,
     created_at = excluded.created_at, expires_at = excluded.expires_at, deleted_at = null,
     superseded_by = case when k.deleted_at is null then k.superseded_by end
-  where k.agent_id = excluded.agent_id and (
+  where k.agent_id = excluded.agent_id and (k.deleted_at is not null or k.id <> all (must_be_new)) and (
     k.deleted_at is not null
     or (k.session_id, k.content, k.embedding, k.embedding_model, k.metadata, k.source, k.scope, k.supersedes, k.valid_from,
         k.valid_to, k.expires_at) is distinct from
@@ -378,6 +397,7 @@ declare
 begin
   perform federation.hand_out('federation.check_memory', members);
   perform federation.hand_out('federation.taken_memory', members, true);
+  perform federation.hand_out('federation.lock_writers', members);
   perform federation.hand_out('federation.identical_memories', members);
   perform federation.hand_out('federation.check_versions', members);
   perform federation.hand_out('public.store_memories', members);

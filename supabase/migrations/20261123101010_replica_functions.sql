@@ -118,12 +118,7 @@ begin
   ahead := array(select p.id from unnest(pushed) p where p.hlc_ms > latest);
   older := array(select p.supersedes from unnest(pushed) p where p.supersedes is not null);
 
-  -- Rows are locked in the order of their ids, so that two batches which share some wait for each other instead of deadlocking.
-  if cardinality(older) > 0 then
-    perform from public.agent_memories k
-    where k.tenant_id = who.tenant and k.id = any (array(select p.id from unnest(pushed) p) || older)
-    order by k.id for update;
-  end if;
+  perform federation.lock_writers(who.tenant, array(select p.agent_id from unnest(pushed) p), cardinality(older) > 0);
   insert into public.agent_memories as k (
     tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes, superseded_by,
     created_at, expires_at, deleted_at, hlc_ms, hlc_counter, hlc_writer)

@@ -12,6 +12,7 @@ import {
   sql,
   type Caller,
 } from "../../../../test-support/sql-roles.ts";
+import { settled } from "./testing/settled.ts";
 import cases from "../memory/sync/hlc-cases.json" with { type: "json" };
 
 let database: Database;
@@ -42,8 +43,10 @@ interface Page {
 const clock = (ms: number, counter = 0, writer = "w") => ({ ms, counter, writer });
 const push = (caller: Caller, memories: readonly object[], args: object = {}): Promise<Answer[]> =>
   callRows<Answer>(database, caller, "push_memories", { memories, ...args });
-const pull = (caller: Caller, cursor: string | null = null, args: object = {}): Promise<Page> =>
-  call<Page>(database, caller, "pull_memories", { cursor, ...args });
+async function pull(caller: Caller, cursor: string | null = null, args: object = {}): Promise<Page> {
+  await settled(database);
+  return await call<Page>(database, caller, "pull_memories", { cursor, ...args });
+}
 const outcomes = (answers: readonly Answer[]) => answers.map(({ outcome }) => outcome);
 
 describe("of two writes the database keeps the one that replicas keep", () => {
