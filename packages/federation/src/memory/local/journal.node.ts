@@ -101,7 +101,8 @@ export class Journal {
   }
 
   async #writeAll(): Promise<void> {
-    await Promise.resolve(); // what this turn of the event loop still brings joins the first write
+    // Everything that can be decided without waiting for the system joins the first write.
+    await new Promise<void>((resolve) => process.nextTick(resolve));
     while (this.#queue.length > 0 && !this.#hasFailed) {
       const group = this.#takeGroup();
       try {

@@ -1,5 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { linkSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  linkSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { FederationError } from "../../runtime/errors.ts";
@@ -43,7 +51,7 @@ export function lockFolder(folder: string): FolderLock {
     }
     for (const number of lockNumbers(folder))
       if (number < own) rmSync(lockPath(folder, number), { force: true });
-    return { previous, release: () => replaceLock(folder, own, { ...ownHolder(), isReleased: true }) };
+    return { previous, release: () => releaseLock(folder, own) };
   }
 }
 
@@ -98,8 +106,17 @@ function makeLock(folder: string, number: number): boolean {
   }
 }
 
-function replaceLock(folder: string, number: number, holder: Holder): void {
-  renameSync(writeDraft(folder, holder), lockPath(folder, number));
+/** Never throws: a full disk takes no new file, but an empty one says enough; a deleted folder needs nothing. */
+function releaseLock(folder: string, number: number): void {
+  try {
+    renameSync(writeDraft(folder, { ...ownHolder(), isReleased: true }), lockPath(folder, number));
+  } catch {
+    try {
+      truncateSync(lockPath(folder, number));
+    } catch {
+      // Then it is given back when this process ends.
+    }
+  }
 }
 
 function writeDraft(folder: string, holder: Holder): string {

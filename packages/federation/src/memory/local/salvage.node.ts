@@ -93,7 +93,7 @@ class Salvaged implements Salvage {
     for (const { tenant, row } of latest.values()) if (row !== undefined) yield { tenant, row };
     const tables = this.#tables;
     if (tables === undefined) return;
-    for (const { number, name } of [...tables.tenants()]) {
+    for (const { number, name } of tables.tenants()) {
       for (let ids = tables.idsAfter(number, "", 200); ids.length > 0;) {
         for (const id of ids) {
           const row = latest.has(keyOf(name, id)) ? undefined : this.#tableRow(tables, number, id);

@@ -172,9 +172,12 @@ export class Store implements LocalStore, Commits {
       await this.flush();
     } finally {
       await this.#applying;
-      await this.#journal.close();
-      await this.#parts.tables.close();
-      this.#parts.unlock();
+      try {
+        await this.#journal.close();
+        await this.#parts.tables.close();
+      } finally {
+        this.#parts.unlock();
+      }
     }
   }
 

@@ -100,8 +100,8 @@ export class Tables {
     return this.#ids.getKeysCount();
   }
 
-  *tenants(): Iterable<{ readonly number: number; readonly name: string }> {
-    for (const { key, value } of this.#tenants.getRange()) yield { number: key, name: value };
+  tenants(): { readonly number: number; readonly name: string }[] {
+    return Array.from(this.#tenants.getRange(), ({ key, value }) => ({ number: key, name: value }));
   }
 
   wordsOf(tenant: number): WordIndex {

@@ -39,6 +39,8 @@ const rowsAtOnce = 500;
 export class Tenant implements TenantStore {
   readonly #state: TenantState;
   readonly #commits: Commits;
+  /** Resolves when what was asked for last is decided. */
+  #lastDecision: Promise<void> = Promise.resolve();
 
   constructor(state: TenantState, commits: Commits) {
     this.#state = state;
@@ -46,27 +48,25 @@ export class Tenant implements TenantStore {
   }
 
   async write(writes: readonly LocalWrite[], { outbox }: { readonly outbox: boolean }): Promise<void> {
-    await this.#commits.room();
-    const writer = new ChangeWriter(this.#state.name, roughBytes(writes));
-    const slice = new Slice();
-    for (const [at, { row }] of writes.entries()) {
-      checkRow(row);
-      writer.put(row, outbox ? "add" : "keep");
-      if (at % 16 === 15 && slice.isOver) await slice.rest();
-    }
-    for (const { row, expect } of writes) if (expect !== undefined) this.#expectVersion(row.id, expect);
-    await this.#commits.commit(this.#state, writer);
+    await this.#decide(async (writer) => {
+      const slice = new Slice();
+      for (const [at, { row }] of writes.entries()) {
+        checkRow(row);
+        writer.put(row, outbox ? "add" : "keep");
+        if (at % 16 === 15 && slice.isOver) await slice.rest();
+      }
+      for (const { row, expect } of writes) if (expect !== undefined) this.#expectVersion(row.id, expect);
+    }, roughBytes(writes));
   }
 
   async apply(rows: readonly MemoryRow[], cursor?: string): Promise<readonly AppliedRow[]> {
     const changed: AppliedRow[] = [];
     for (let from = 0; from === 0 || from < rows.length; from += rowsAtOnce) {
-      await this.#commits.room();
-      const writer = this.#writer();
-      const seen = new Map<string, RowFacts>();
-      for (const row of rows.slice(from, from + rowsAtOnce)) this.#take(row, { writer, changed, seen });
-      if (cursor !== undefined && from + rowsAtOnce >= rows.length) writer.fact(cursorFact, cursor);
-      await this.#commits.commit(this.#state, writer);
+      await this.#decide((writer) => {
+        const seen = new Map<string, RowFacts>();
+        for (const row of rows.slice(from, from + rowsAtOnce)) this.#take(row, { writer, changed, seen });
+        if (cursor !== undefined && from + rowsAtOnce >= rows.length) writer.fact(cursorFact, cursor);
+      });
     }
     return changed;
   }
@@ -127,10 +127,9 @@ export class Tenant implements TenantStore {
   async settle(results: readonly PushResult[]): Promise<readonly AppliedRow[]> {
     const changed: AppliedRow[] = [];
     for (let from = 0; from < results.length; from += rowsAtOnce) {
-      await this.#commits.room();
-      const writer = this.#writer();
-      for (const result of results.slice(from, from + rowsAtOnce)) this.#settleOne(result, writer, changed);
-      await this.#commits.commit(this.#state, writer);
+      await this.#decide((writer) => {
+        for (const result of results.slice(from, from + rowsAtOnce)) this.#settleOne(result, writer, changed);
+      });
     }
     return changed;
   }
@@ -140,25 +139,26 @@ export class Tenant implements TenantStore {
   }
 
   async retryDeadLetter(place: number): Promise<boolean> {
-    await this.#commits.room();
-    const letter = this.#state.acceptedLetter(place);
-    if (letter === undefined) return false;
-    const writer = this.#writer();
-    writer.release(place);
-    const held = this.#state.acceptedFacts(letter.row.id);
-    // What was written since takes its place, and has an entry of its own.
-    if (held === undefined || compareHlc(held.hlc, letter.row.hlc) <= 0) writer.put(letter.row, "add");
-    await this.#commits.commit(this.#state, writer);
-    return true;
+    let isThere = false;
+    await this.#decide((writer) => {
+      const letter = this.#state.acceptedLetter(place);
+      if (letter === undefined) return;
+      isThere = true;
+      writer.release(place);
+      const held = this.#state.acceptedFacts(letter.row.id);
+      // What was written since takes its place, and has an entry of its own.
+      if (held === undefined || compareHlc(held.hlc, letter.row.hlc) <= 0) writer.put(letter.row, "add");
+    });
+    return isThere;
   }
 
   async dropDeadLetter(place: number): Promise<boolean> {
-    await this.#commits.room();
-    if (this.#state.acceptedLetter(place) === undefined) return false;
-    const writer = this.#writer();
-    writer.release(place);
-    await this.#commits.commit(this.#state, writer);
-    return true;
+    let isThere = false;
+    await this.#decide((writer) => {
+      isThere = this.#state.acceptedLetter(place) !== undefined;
+      if (isThere) writer.release(place);
+    });
+    return isThere;
   }
 
   readFact(name: string): string | undefined {
@@ -166,10 +166,7 @@ export class Tenant implements TenantStore {
   }
 
   async writeFact(name: string, value: string): Promise<void> {
-    await this.#commits.room();
-    const writer = this.#writer();
-    writer.fact(name, value);
-    await this.#commits.commit(this.#state, writer);
+    await this.#decide((writer) => writer.fact(name, value));
   }
 
   async cleanup(limits: { nowMs: number; tombstonesBeforeMs: number }): Promise<number> {
@@ -181,29 +178,49 @@ export class Tenant implements TenantStore {
     };
     let memories = 0;
     for (let slot = 0; slot < columns.used;) {
-      await this.#commits.room();
-      const writer = this.#writer();
-      for (; slot < columns.used && writer.count < rowsAtOnce; slot++) {
-        const row = isOver(slot) ? this.#state.rowAt(slot) : undefined;
-        if (row === undefined || !this.#remove(row.id, writer)) continue;
-        if (row.deleted_at === null) memories += 1;
-      }
-      await this.#commits.commit(this.#state, writer);
+      await this.#decide((writer) => {
+        const slice = new Slice();
+        for (; slot < columns.used && writer.count < rowsAtOnce && !slice.isOver; slot++) {
+          const row = isOver(slot) ? this.#state.rowAt(slot) : undefined;
+          if (row === undefined || !this.#remove(row.id, writer)) continue;
+          if (row.deleted_at === null) memories += 1;
+        }
+      });
+      await nextTurn();
     }
     return memories;
   }
 
   async forget(ids: readonly string[]): Promise<void> {
     for (let from = 0; from < ids.length; from += rowsAtOnce) {
-      await this.#commits.room();
-      const writer = this.#writer();
-      for (const id of new Set(ids.slice(from, from + rowsAtOnce))) this.#remove(id, writer);
-      await this.#commits.commit(this.#state, writer);
+      await this.#decide((writer) => {
+        for (const id of new Set(ids.slice(from, from + rowsAtOnce))) this.#remove(id, writer);
+      });
     }
   }
 
-  #writer(): ChangeWriter {
-    return new ChangeWriter(this.#state.name, 4_096);
+  /**
+   * Lets `decide` collect changes, and commits them. One decision at a time, in the order in which they were asked for, also behind one that
+   * takes many turns of the event loop; none waits for what was decided before to become durable.
+   */
+  async #decide(
+    decide: (writer: ChangeWriter) => void | Promise<void>,
+    capacityBytes: number = 4_096,
+  ): Promise<void> {
+    const before = this.#lastDecision;
+    let end = (): void => {};
+    this.#lastDecision = new Promise((resolve) => (end = resolve));
+    let committed: Promise<void>;
+    try {
+      await before;
+      await this.#commits.room();
+      const writer = new ChangeWriter(this.#state.name, capacityBytes);
+      await decide(writer);
+      committed = this.#commits.commit(this.#state, writer);
+    } finally {
+      end();
+    }
+    await committed;
   }
 
   #expectVersion(id: string, expected: number): void {

@@ -57,7 +57,7 @@ export class ModelTenant {
 
   cleanup({ nowMs, tombstonesBeforeMs }: { nowMs: number; tombstonesBeforeMs: number }): number {
     let memories = 0;
-    for (const row of [...this.rows.values()]) {
+    for (const row of this.rows.values()) {
       const isOver =
         row.deleted_at === null
           ? row.expires_at !== null && Date.parse(row.expires_at) <= nowMs
