@@ -12,7 +12,6 @@ export interface BatchLimits {
 }
 
 export interface TakenBatch {
-  readonly rows: number;
   /** Whether the limits held rows back. */
   readonly isFull: boolean;
   readonly tookMs: number;
@@ -28,8 +27,10 @@ export function firstBatchSize({ first }: BatchLimits): BatchSize {
 
 /** Twice as much where it went well and more was waiting; a little more where as much was refused before; less where it took long. */
 export function afterTaken(size: BatchSize, taken: TakenBatch, { most }: BatchLimits): BatchSize {
-  if (taken.tookMs > 2 * longMs) return { ...halved(size, taken.rows), refusedRows: size.refusedRows };
-  if (!taken.isFull || taken.tookMs > longMs) return size;
+  // A part of a batch that took long was slow for another reason.
+  if (!taken.isFull) return size;
+  if (taken.tookMs > 2 * longMs) return halved(size, size.maxRows);
+  if (taken.tookMs > longMs) return size;
   const factor = size.maxRows * 2 < size.refusedRows ? 2 : 1.125;
   return {
     maxRows: Math.min(most.maxRows, Math.ceil(size.maxRows * factor)),

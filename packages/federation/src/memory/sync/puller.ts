@@ -1,7 +1,8 @@
-import { FederationError } from "../../runtime/errors.ts";
+import { FederationError, isFederationError } from "../../runtime/errors.ts";
 import type { TenantStore } from "../local/local-store.ts";
 import type { MemoryRow } from "../memory-row.ts";
 import type { Admission } from "./admission.ts";
+import { afterTaken, afterTooMuch, firstBatchSize, type BatchLimits, type BatchSize } from "./batch-size.ts";
 import { changesOf } from "./changes.ts";
 import { Comparison } from "./comparison.ts";
 import type { Doubts } from "./doubts.ts";
@@ -29,7 +30,10 @@ export interface PullerParts {
   readonly onChanges: (changes: readonly SyncChange[]) => void;
 }
 
-const page = { maxRows: 500, maxBytes: 1_000_000 };
+const pages: BatchLimits = {
+  first: { maxRows: 500, maxBytes: 1_000_000 },
+  most: { maxRows: 2_000, maxBytes: 4_000_000 },
+};
 const sweptAtOnce = 100;
 
 /** A later write, or the same one with a mark that the server made. */
@@ -42,6 +46,7 @@ function isLater(row: MemoryRow, held: MemoryRow): boolean {
 export class Puller {
   readonly #parts: PullerParts;
   readonly #readAgain: ReadAgain;
+  #size: BatchSize = firstBatchSize(pages);
   #position: Position;
   #comparison: Comparison | undefined;
   #untold: ReadonlySet<string>;
@@ -95,8 +100,17 @@ export class Puller {
     if (this.#position.phase === "comparing" && this.#comparison === undefined) await this.#compareAnew();
     const cursor = this.#position.phase === "comparing" ? this.#comparison?.cursor : this.#position.cursor;
     const askedMs = clock.now();
-    const answer = await ask("pull", (inner) => server.pull(cursor, page, inner), signal);
-    await time.learn({ serverTimeMs: answer.serverTimeMs, askedMs, answeredMs: clock.now() });
+    const size = this.#size;
+    const asked = ask("pull", (inner) => server.pull(cursor, size, inner), signal);
+    const answer = await asked.catch((error: unknown) => {
+      const isTooMuch = isFederationError(error, "timeout") || isFederationError(error, "too_large");
+      if (isTooMuch) this.#size = afterTooMuch(size, size.maxRows);
+      throw error;
+    });
+    const answeredMs = clock.now();
+    const taken = { isFull: !answer.done, tookMs: answeredMs - askedMs };
+    this.#size = afterTaken(size, taken, pages);
+    await time.learn({ serverTimeMs: answer.serverTimeMs, askedMs, answeredMs });
     const isStuck = answer.rows.length === 0 && !answer.done && answer.cursor === cursor;
     if (isStuck || (answer.isReset && cursor === undefined)) {
       const found = isStuck ? "an empty page that is not the last" : "a reset at the start";

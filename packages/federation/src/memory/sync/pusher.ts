@@ -107,7 +107,7 @@ export class Pusher {
       );
     }
     const isFull = store.counts(time.now()).pending > entries.length;
-    this.#size = afterTaken(this.#size, { rows: rows.length, isFull, tookMs: time.now() - sentMs }, limits);
+    this.#size = afterTaken(this.#size, { isFull, tookMs: time.now() - sentMs }, limits);
     return await this.#settle(entries, answers);
   }
 

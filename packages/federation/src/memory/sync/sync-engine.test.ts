@@ -252,6 +252,24 @@ describe("down", () => {
   });
 });
 
+test("pages that the server does not give in time get smaller", async () => {
+  const { clock, model, open } = bench();
+  const a = open("a");
+  for (let n = 0; n < 300; n++) await a.write(`m${n}`);
+  await clock.run(1_000);
+  const b = open("b");
+  const pull = b.server.pull;
+  const asked: number[] = [];
+  b.server.pull = (cursor, limits, signal) => {
+    asked.push(limits.maxRows);
+    if (limits.maxRows > 70) return new Promise(() => undefined);
+    return pull(cursor, limits, signal);
+  };
+  await clock.run(60_000);
+  expect(asked.slice(0, 4)).toEqual([500, 250, 125, 62]);
+  expect(livingIn(b.store)).toHaveLength(model.readable("b").length);
+});
+
 describe("what is held", () => {
   test("the newest stay, and what is in the outbox; a search is told", async () => {
     const { clock, open } = bench();

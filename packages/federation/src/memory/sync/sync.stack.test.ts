@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { systemClock, type Clock } from "../../runtime/clock.ts";
+import { isFederationError } from "../../runtime/errors.ts";
 import { silentLog } from "../../runtime/log.ts";
 import { ActingFor } from "../acting.ts";
 import { resolveAdapterOptions } from "../adapter-options.ts";
@@ -269,7 +270,13 @@ test("20 agents store 500 memories each while they are cut off at random: all ha
       await engine.drain();
     }),
   );
-  await Promise.all(all.map(({ engine }) => engine.sync()));
+  // On a busy machine an answer may take too long: then the engine asks for less, as it would by itself a little later.
+  const synced = (engine: SyncEngine, tries = 0): Promise<unknown> =>
+    engine.sync().catch((error: unknown) => {
+      if (tries === 10 || !isFederationError(error, "timeout")) throw error;
+      return synced(engine, tries + 1);
+    });
+  await Promise.all(all.map(({ engine }) => synced(engine)));
   const counts = all.map(({ store }) => livingIn(store).length);
   expect(counts).toEqual(counts.map(() => 10_000));
   const [first] = all;
