@@ -14,8 +14,10 @@ export interface AgentDbTable {
   readonly kind: string;
   /** Where its vectors are, by which column. */
   readonly vectors?: { readonly table: string; readonly id: string };
-  /** For tables with the text that agentdb makes the vector of, that text: content and embedding say the same. */
+  /** For tables with vectors, the text that agentdb makes the vector of: content and embedding say the same. */
   readonly content: (row: SqlRow) => string;
+  /** Columns whose text the content has whole: the source need not repeat it. */
+  readonly said: readonly string[];
   /** Columns that are kept in the metadata, because memories are filtered by them. */
   readonly metadata: readonly string[];
 }
@@ -27,6 +29,7 @@ export const agentDbTables: readonly AgentDbTable[] = [
     kind: "episode",
     vectors: { table: "episode_embeddings", id: "episode_id" },
     content: (row) => joined(row["task"], row["critique"], row["output"]),
+    said: ["task", "critique", "output"],
     metadata: ["reward", "success", "tags"],
   },
   {
@@ -34,6 +37,7 @@ export const agentDbTables: readonly AgentDbTable[] = [
     kind: "skill",
     vectors: { table: "skill_embeddings", id: "skill_id" },
     content: (row) => joined(row["name"], row["description"], row["signature"]),
+    said: ["name", "description", "signature"],
     metadata: ["success_rate", "uses", "avg_reward", "tags"],
   },
   {
@@ -41,6 +45,7 @@ export const agentDbTables: readonly AgentDbTable[] = [
     kind: "pattern",
     vectors: { table: "pattern_embeddings", id: "pattern_id" },
     content: (row) => `${textOf(row["task_type"])}: ${textOf(row["approach"])}`,
+    said: ["task_type", "approach"],
     metadata: ["success_rate", "uses", "avg_reward", "tags"],
   },
   {
@@ -48,26 +53,36 @@ export const agentDbTables: readonly AgentDbTable[] = [
     kind: "note",
     vectors: { table: "note_embeddings", id: "note_id" },
     content: (row) => joined(row["title"], row["text"]),
+    said: ["title", "text"],
     metadata: ["note_type", "importance"],
   },
   {
     table: "facts",
     kind: "fact",
     content: (row) => [row["subject"], row["predicate"], row["object"]].map(textOf).join(" "),
+    said: [],
     metadata: ["confidence"],
   },
   {
     table: "consolidated_memories",
     kind: "summary",
     content: (row) => textOf(row["summary"]),
+    said: ["summary"],
     metadata: ["phase", "quality_score"],
   },
-  { table: "events", kind: "event", content: (row) => textOf(row["content"]), metadata: ["phase", "role"] },
+  {
+    table: "events",
+    kind: "event",
+    content: (row) => textOf(row["content"]),
+    said: ["content"],
+    metadata: ["phase", "role"],
+  },
   {
     // Of agentdb in a browser: the text is in the metadata, the vector in the row itself.
     table: "vectors",
     kind: "vector",
     content: (row) => textOf(parsed(row["metadata"])["text"]),
+    said: ["metadata"],
     metadata: [],
   },
 ];
@@ -98,6 +113,7 @@ export async function toMemory(
   const created = timeOf(row["created_at"] ?? row["ts"]) ?? new Date(0).toISOString();
   const identity = JSON.stringify([table.kind, String(row["id"]), created, content]);
   const { embedding, problem } = vectorOf(found.embedding);
+  const source = sourceOf(table, row);
   const session = row["session_id"];
   return {
     memory: {
@@ -108,7 +124,7 @@ export async function toMemory(
       embedding,
       embedding_model: embedding !== null && isId(found.embeddingModel) ? found.embeddingModel : null,
       metadata: metadataOf(table, row),
-      source: { agentdb: table.table, ...withoutNull(row) },
+      source: source.value,
       scope: "tenant",
       written_by: agentId,
       content_hash: await hashOfText(content),
@@ -119,21 +135,38 @@ export async function toMemory(
       updated_at: timeOf(row["updated_at"]) ?? created,
       expires_at: timeOf(row["expires_at"]) ?? null,
     },
-    problem,
+    problem: problem ?? source.problem,
   };
+}
+
+/** Where it comes from: the table, and the columns that are neither in the content nor null. */
+function sourceOf(table: AgentDbTable, row: SqlRow): { value: unknown; problem: string | undefined } {
+  const kept = Object.entries(row)
+    .filter(([name]) => !table.said.includes(name))
+    .map(([name, value]): [string, unknown] => [name, plain(value)])
+    .filter(([, value]) => value !== null && value !== undefined);
+  const value = { agentdb: table.table, ...Object.fromEntries(kept) };
+  const sizeBytes = new TextEncoder().encode(JSON.stringify(value)).length;
+  if (sizeBytes <= maxContentBytes) return { value, problem: undefined };
+  const problem = `expected at most ${maxContentBytes} bytes in the columns beside the text, got ${sizeBytes}: left out`;
+  return { value: { agentdb: table.table, id: plain(row["id"]) }, problem };
 }
 
 /** What agentdb's own metadata says stays as it is; beside it the kind and what memories are filtered by. */
 function metadataOf(table: AgentDbTable, row: SqlRow): Record<string, unknown> {
   const columns = table.metadata
     .filter((name) => row[name] !== null && row[name] !== undefined)
-    .map((name): [string, unknown] => [name, name === "tags" ? tagsOf(row[name]) : plain(row[name])]);
+    .map((name): [string, unknown] => [name, metadataValue(name, row[name])]);
   return { kind: table.kind, ...Object.fromEntries(columns), ...parsed(row["metadata"]) };
 }
 
-/** JSON in a text column; what is none is kept as it is. */
-function tagsOf(tags: unknown): unknown {
-  if (typeof tags !== "string") return plain(tags);
+/** Tags are JSON in a text column (what is none is kept as it is), and SQLite's truth is a number. */
+function metadataValue(name: string, value: unknown): unknown {
+  if (name === "success") return Boolean(value);
+  return name === "tags" && typeof value === "string" ? tagsOf(value) : plain(value);
+}
+
+function tagsOf(tags: string): unknown {
   try {
     return JSON.parse(tags) as unknown;
   } catch {
@@ -205,9 +238,4 @@ function isId(value: unknown): value is string {
 function plain(value: unknown): unknown {
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   return value instanceof Uint8Array ? undefined : value;
-}
-
-function withoutNull(row: SqlRow): Record<string, unknown> {
-  const kept = Object.entries(row).map(([name, value]): [string, unknown] => [name, plain(value)]);
-  return Object.fromEntries(kept.filter(([, value]) => value !== null && value !== undefined));
 }

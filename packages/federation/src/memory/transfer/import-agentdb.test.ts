@@ -130,8 +130,21 @@ test("episodes, skills, patterns, notes, facts, summaries and events become memo
     content_hash: hash(content),
     embedding: Float32Array.of(0.25, -0.5, 1 / 3),
     embedding_model: "all-MiniLM-L6-v2",
-    metadata: { kind: "episode", reward: 0.9, success: 1, tags: ["ci", "npm"], repo: "web" },
-    source: { agentdb: "episodes", id: 1, input: "a log", latency_ms: 1200, tokens_used: 340 },
+    metadata: { kind: "episode", reward: 0.9, success: true, tags: ["ci", "npm"], repo: "web" },
+    source: {
+      agentdb: "episodes",
+      id: 1,
+      ts: 1_700_000_000,
+      session_id: "session 1",
+      input: "a log",
+      reward: 0.9,
+      success: 1,
+      latency_ms: 1200,
+      tokens_used: 340,
+      tags: '["ci","npm"]',
+      metadata: '{"repo":"web"}',
+      created_at: 1_700_000_001,
+    },
     created_at: "2023-11-14T22:13:21.000Z",
   });
   expect(find(sink, "skill")).toMatchObject({
@@ -229,6 +242,8 @@ test("rows that cannot be memories, and vectors that are none, are told of", asy
     addEpisode(database, 4, "zero vector");
     addEpisode(database, 5, "empty vector");
     addEpisode(database, 6, "odd metadata");
+    addEpisode(database, 7, "large input");
+    database.run("update episodes set input = ? where id = 7", ["x".repeat(1024 * 1024)]);
     database.exec(
       `update episodes set metadata = '{broken', tags = 'a,b', created_at = null, ts = null where id = 6`,
     );
@@ -241,12 +256,13 @@ test("rows that cannot be memories, and vectors that are none, are told of", asy
   });
   const sink = new MapSink();
   const result = await importAgentDb(path, sink, { agentId });
-  expect(result).toMatchObject({ stored: 4, problemCount: 4, tables: { episodes: 4 } });
+  expect(result).toMatchObject({ stored: 5, problemCount: 5, tables: { episodes: 5 } });
   expect(result.problems.map(({ id, isImported }) => [id, isImported])).toEqual([
     ["1", false],
     ["2", false],
     ["3", true],
     ["4", true],
+    ["7", true],
   ]);
   expect(result.problems[2]?.reason).toBe("expected an embedding of 4 bytes a number, got 7 bytes");
   const odd = [...sink.memories.values()].find(({ content }) => content === "odd metadata");

@@ -37,7 +37,8 @@ export interface WordIndex {
    */
   flushing(): Generator<void>;
   /**
-   * Slots whose content has words of the text, ranked by BM25, best first; the last word counts as a prefix too. `admits` narrows exactly.
+   * Slots whose content has words of the text (of its first 65,536 characters), ranked by BM25, best first; the last word counts as a prefix too.
+   * `admits` narrows exactly.
    * Works in slices so that the event loop is never held for more than 10 ms. A slot that is removed meanwhile is not in the answer.
    * Rejects with the signal's reason.
    */
