@@ -30,7 +30,7 @@ export function isSealedIn(segment: Segment, slot: number, encoded: Uint8Array):
  * there are many graphs, each has only its share of the best.
  */
 export function graphWidth(count: number, graphs: number): number {
-  return Math.ceil(Math.max(24, (6 * count) / Math.sqrt(graphs)));
+  return Math.ceil(Math.max(12, (6 * count) / graphs ** 0.75));
 }
 
 /** Searching for more costs as much as comparing with every row. */

@@ -39,7 +39,7 @@ export class SlotHomes {
   }
 
   /** The slots at home in one of these, ascending; the first `most` of them. */
-  slotsOf(homes: readonly number[], most = Infinity): Uint32Array {
+  slotsOf(homes: readonly number[], most: number = Infinity): Uint32Array {
     const wanted = new Uint8Array(256);
     for (const home of homes) wanted[home] = 1;
     const slots = new Uint32Array(

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 /** What is used of the optional package `usearch`: graphs of int8 vectors that are compared by cosine. */
 export interface Graph {
   add(keys: BigUint64Array, rows: Int8Array, threads: number): void;
-  /** Synchronous. At least the nearest 24 are looked for, and the coarse numbers it compares put them in no exact order. */
+  /** Synchronous. At least the nearest 12 are looked for, and the coarse numbers it compares put them in no exact order. */
   search(query: Int8Array, count: number, threads: number): { readonly keys: BigUint64Array };
   save(path: string): void;
   /** Maps the file into memory. Only of a file whose checksum was tested: damage ends the process. */
