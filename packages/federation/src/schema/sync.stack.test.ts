@@ -304,7 +304,7 @@ test("other tenants and what agents keep to themselves are neither pulled, read 
     (await pull(caller, null, args)).rows.map(({ id, content }) => [id, content]),
     (await callRows<Told>(database, caller, "read_memories", { ids: ["own", "shared"], ...args }))
       .map(({ id, content }) => [id, content])
-      .toSorted(),
+      .toSorted(([a], [b]) => String(a).localeCompare(String(b))),
   ];
   const [ours, theirs] = ["ours", "theirs"].map((content) => ["own", "shared"].map((id) => [id, content]));
   expect(await seen(alice)).toEqual([ours, ours]);

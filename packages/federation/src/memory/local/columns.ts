@@ -3,13 +3,13 @@ export const slotState = { free: 0, living: 1, superseded: 2, deleted: 3 } as co
 
 /** The facts of rows that filters read, by slot, a typed array each: 29 bytes a row. */
 export class Columns {
-  state = new Uint8Array(64);
-  agent = new Uint32Array(64);
-  session = new Uint32Array(64);
+  state: Uint8Array = new Uint8Array(64);
+  agent: Uint32Array = new Uint32Array(64);
+  session: Uint32Array = new Uint32Array(64);
   /** Which vectors the row's one is compared with; 0 for none. */
-  group = new Uint32Array(64);
-  created = new Float64Array(64);
-  end = new Float64Array(64);
+  group: Uint32Array = new Uint32Array(64);
+  created: Float64Array = new Float64Array(64);
+  end: Float64Array = new Float64Array(64);
   /** Slots from here on were never used. */
   used = 0;
 

@@ -29,10 +29,10 @@ test("no name of a store leads out of the data directory, and no two share a fol
 test("the data directory is the option, else the environment's, else the user's", () => {
   expect(resolveDataDir("/one", { FEDERATION_DATA_DIR: "/two" })).toBe("/one");
   expect(resolveDataDir(undefined, { FEDERATION_DATA_DIR: "/two" })).toBe("/two");
-  expect(defaultDataDir("linux", {}, "/home/u")).toBe("/home/u/.local/share/agent-federation");
-  expect(defaultDataDir("linux", { XDG_DATA_HOME: "/data" }, "/home/u")).toBe("/data/agent-federation");
-  expect(defaultDataDir("darwin", {}, "/Users/u")).toBe(
-    "/Users/u/Library/Application Support/agent-federation",
+  expect(defaultDataDir("linux", {}, "/homes/u")).toBe("/homes/u/.local/share/agent-federation");
+  expect(defaultDataDir("linux", { XDG_DATA_HOME: "/data" }, "/homes/u")).toBe("/data/agent-federation");
+  expect(defaultDataDir("darwin", {}, "/people/u")).toBe(
+    "/people/u/Library/Application Support/agent-federation",
   );
   expect(defaultDataDir("win32", { LOCALAPPDATA: "/local" }, "/u")).toBe("/local/agent-federation");
 });
