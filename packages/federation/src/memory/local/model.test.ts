@@ -129,28 +129,32 @@ const step = fc.oneof(
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-test("a store does what a map of rows would do, whatever happens and whenever it is reopened", async () => {
-  let run = 0;
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
-      const name = `model-${(run += 1)}`;
-      const model = new ModelTenant();
-      let store = await openLocalStore({ store: name, dataDir, maxJournalFileBytes: 2_000 });
-      try {
-        for (const next of steps) {
-          if (next.kind === "reopen") {
-            await store.close();
-            store = await openLocalStore({ store: name, dataDir, maxJournalFileBytes: 2_000 });
-          } else await take(next, store, model);
-          await compare(store.tenant("t"), model);
+test(
+  "a store does what a map of rows would do, whatever happens and whenever it is reopened",
+  { timeout: 120_000 },
+  async () => {
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
+        const name = `model-${(run += 1)}`;
+        const model = new ModelTenant();
+        let store = await openLocalStore({ store: name, dataDir, maxJournalFileBytes: 2_000 });
+        try {
+          for (const next of steps) {
+            if (next.kind === "reopen") {
+              await store.close();
+              store = await openLocalStore({ store: name, dataDir, maxJournalFileBytes: 2_000 });
+            } else await take(next, store, model);
+            await compare(store.tenant("t"), model);
+          }
+        } finally {
+          await store.close();
         }
-      } finally {
-        await store.close();
-      }
-    }),
-    { numRuns: 60 },
-  );
-});
+      }),
+      { numRuns: 60, interruptAfterTimeLimit: 40_000 },
+    );
+  },
+);
 
 async function take(step: Step, store: LocalStore, model: ModelTenant): Promise<void> {
   const tenant = store.tenant("t");

@@ -49,7 +49,7 @@ test("a write that the disk refuses is refused, does not come back, and what was
       close: () => file.close(),
     };
   };
-  const files = { create, syncFolder: journalFiles.syncFolder };
+  const files = { create, syncFolder: (path: string) => journalFiles.syncFolder(path) };
   const store = await openLocalStore({ store: "full", dataDir, files });
   const tenant = store.tenant("t");
   await tenant.write([{ row: rowOf({ id: "kept" }) }], { outbox: true });

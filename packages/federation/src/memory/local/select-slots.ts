@@ -74,10 +74,12 @@ export function newestSlots(index: SlotIndex, slots: Uint32Array, limit: number)
   const isNewer = (a: number, b: number): number => (created[b] ?? 0) - (created[a] ?? 0) || b - a;
   let best: number[] = [];
   let threshold = -Infinity;
-  for (const slot of slots) {
+  // From the end: rows stored later were mostly created later, and then the first few leave no room for others.
+  for (let at = slots.length - 1; at >= 0; at--) {
+    const slot = slots[at] ?? 0;
     if ((created[slot] ?? 0) < threshold) continue;
     best.push(slot);
-    if (best.length < limit * 2 + 64) continue;
+    if (best.length < limit * 2 + 1_000) continue;
     best = best.sort(isNewer).slice(0, limit);
     threshold = created[best.at(-1) ?? 0] ?? 0;
   }

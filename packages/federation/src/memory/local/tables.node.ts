@@ -46,10 +46,6 @@ export class TenantTables {
   }
 }
 
-/** Words are written this often: the more at once, the less each costs, and the longer it holds the event loop. */
-const changesAtOnce = 512;
-const sliceMs = 3;
-
 type Bytes = Uint8Array;
 type LeafEdits = Map<string, { readonly key: Buffer; readonly places: Map<number, boolean> }>;
 
@@ -190,32 +186,27 @@ export class Tables {
     if (last === undefined) return;
     // A child transaction: lmdb-js commits what a callback had done that throws, except in one of these.
     await this.#root.childTransaction(async () => {
-      for (let from = 0; from < changes.length; from += changesAtOnce) {
-        const some = changes.slice(from, from + changesAtOnce);
-        await this.#applySome(some, rest);
-      }
+      await inSlices(this.#applying(changes), rest);
       void this.#root.put("applied", Buffer.from(String(last.sequence)));
     });
     this.#root.resetReadTxn();
     this.#applied = last.sequence;
   }
 
-  async #applySome(changes: readonly PlacedChange[], rest: () => Promise<void>): Promise<void> {
-    const slice = new Slice(sliceMs);
+  /** A step at a time. Leaves and words come last: the more rows are written together, the less each costs. */
+  *#applying(changes: readonly PlacedChange[]): Generator<void> {
     const edits: LeafEdits = new Map();
-    for (const placed of changes) {
-      this.#applyOne(placed, edits);
-      if (slice.isOver) await slice.rest(rest);
-    }
+    for (const placed of changes) yield this.#applyOne(placed, edits);
     for (const { key, places } of edits.values()) {
       const block = editBlock(this.#leaves.get(key), places);
       if (block === undefined) void this.#leaves.remove(key);
       else void this.#leaves.put(key, block);
-      if (slice.isOver) await slice.rest(rest);
+      yield;
     }
-    await slice.rest(rest);
-    for (const tenant of new Set(changes.map((placed) => placed.tenant))) this.#saveTenant(tenant);
-    await slice.rest(rest);
+    for (const tenant of new Set(changes.map((placed) => placed.tenant))) {
+      yield this.#saveTenant(tenant);
+      yield* tenant.words.flushing();
+    }
   }
 
   async close(): Promise<void> {
@@ -223,7 +214,6 @@ export class Tables {
   }
 
   #saveTenant(tenant: TenantTables): void {
-    tenant.words.flush();
     void this.#tenants.put(tenant.number, tenant.name);
     for (; tenant.savedNames < tenant.names.count; tenant.savedNames += 1) {
       const number = tenant.savedNames + 1;
@@ -306,6 +296,11 @@ export class Tables {
 }
 
 const sumBytes = 4;
+
+async function inSlices(steps: Generator<void>, rest: () => Promise<void>): Promise<void> {
+  const slice = new Slice(3);
+  while (steps.next().done !== true) if (slice.isOver) await slice.rest(rest);
+}
 
 /** The slot is part of the sum: a row in another one's place is damage too. */
 function summed(bytes: Uint8Array, slot: number): Uint8Array {
