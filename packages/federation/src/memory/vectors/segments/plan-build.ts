@@ -24,8 +24,8 @@ export interface BuildPlan {
 }
 
 /**
- * Segments of 50,000 rows: mapping one holds the event loop for 5 ms (one of a million: 100 to 200 ms), and searching twenty takes no longer
- * than searching one of a million, because each needs to propose fewer.
+ * Segments of 50,000 rows: mapping one holds the event loop for 5 ms, one of a million for 100 to 200 ms. The price is paid in searches of very
+ * many rows: each graph costs a way in of some hundred rows read from anywhere, however few it is asked for.
  */
 export function buildLimits(threshold: number, segmentRows = 50_000): BuildLimits {
   return { threshold, tail: Math.ceil(Math.min(threshold, segmentRows) / 2), segmentRows, wornShare: 0.25 };
