@@ -57,6 +57,8 @@ export class Store implements LocalStore, Commits {
   #bytesOfRecord = new Map<number, number>();
   #isPublishing = false;
   #applying: Promise<void> | undefined;
+  /** When somebody last wanted to write. */
+  #lastWriteMs = -Infinity;
   /** How many callers wait for the tables. */
   #drainsWanted = 0;
   readonly #maxWaitingBytes: number;
@@ -99,6 +101,7 @@ export class Store implements LocalStore, Commits {
   /** Waits until a further write may be accepted. Throws where none ever will. */
   async room(): Promise<void> {
     this.#refuseIfOver();
+    this.#lastWriteMs = performance.now();
     while (this.#waitingBytes > this.#maxWaitingBytes && this.#failure === undefined)
       await new Promise<void>((resolve) => void this.#roomWanted.push(resolve));
     this.#refuseIfOver();
@@ -232,11 +235,11 @@ export class Store implements LocalStore, Commits {
   /** One turn of the event loop; more while writers come one after the other, as long as there is room for what they write. */
   async #letWritersGoFirst(): Promise<void> {
     do await nextTurn();
-    while (
-      this.#undurable.size > 0 &&
-      this.#waitingBytes < this.#maxWaitingBytes / 2 &&
-      this.#drainsWanted === 0
-    );
+    while (this.#isWritten() && this.#waitingBytes < this.#maxWaitingBytes / 4 && this.#drainsWanted === 0);
+  }
+
+  #isWritten(): boolean {
+    return this.#undurable.size > 0 || this.#isPublishing || performance.now() - this.#lastWriteMs < 2;
   }
 
   #applied(changes: readonly PlacedChange[]): void {
