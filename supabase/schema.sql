@@ -665,15 +665,16 @@ AS $function$
 declare
   stale record;
 begin
-  select m.value ->> 'id' as id, (m.value ->> 'if_version')::bigint as expected,
-    case when k.deleted_at is null then coalesce(k.version, 0) else 0 end as found
+  select m.id, m.expected, case when k.deleted_at is null then coalesce(k.version, 0) else 0 end as found
   into stale
-  from jsonb_array_elements(memories) with ordinality m
-  left join public.agent_memories k on k.tenant_id = tenant and k.id = m.value ->> 'id'
-  where m.value ->> 'if_version' is not null and skipped[m.ordinality] is null
-    and case when is_written then (m.value ->> 'if_version')::bigint = 0 and k.tx <> pg_current_xact_id()
-        else (m.value ->> 'if_version')::bigint <> case when k.deleted_at is null then coalesce(k.version, 0) else 0 end end
-  order by m.ordinality limit 1;
+  from (
+    select g.value ->> 'id' as id, (g.value ->> 'if_version')::bigint as expected, g.ordinality as place
+    from jsonb_array_elements(memories) with ordinality g
+    where g.value ->> 'if_version' is not null and skipped[g.ordinality] is null offset 0) m -- an index under policies wants plain columns
+  left join public.agent_memories k on k.tenant_id = tenant and k.id = m.id
+  where case when is_written then m.expected = 0 and k.tx <> pg_current_xact_id()
+    else m.expected <> case when k.deleted_at is null then coalesce(k.version, 0) else 0 end end
+  order by m.place limit 1;
   if found then
     raise exception 'memory %: expected %, found %', quote_literal(stale.id),
       case stale.expected when 0 then 'none' else 'version ' || stale.expected end,
@@ -2938,19 +2939,26 @@ begin
     end if;
   end if;
   if cardinality(older) > 0 then
-    update public.agent_memories k set superseded_by = m.value ->> 'id'
-    from jsonb_array_elements(memories) with ordinality m
-    where skipped[m.ordinality] is null and k.tenant_id = who.tenant and k.id = m.value ->> 'supersedes' and k.id <> m.value ->> 'id'
-      and k.agent_id = coalesce(m.value ->> 'agent_id', who.agent) and k.deleted_at is null
-      and k.superseded_by is distinct from m.value ->> 'id';
+    update public.agent_memories k set superseded_by = m.id
+    from (
+      select g.value ->> 'id' as id, g.value ->> 'supersedes' as old_id, coalesce(g.value ->> 'agent_id', who.agent) as owner
+      from jsonb_array_elements(memories) with ordinality g
+      where g.value ->> 'supersedes' is not null and skipped[g.ordinality] is null offset 0) m
+    where k.tenant_id = who.tenant and k.id = m.old_id and k.id <> m.id
+      and k.agent_id = m.owner and k.deleted_at is null and k.superseded_by is distinct from m.id;
   end if;
 
+  if cardinality(skipped) > 0 then
+    ids := array(
+      select coalesce(s.id, i.id) from unnest(ids) with ordinality i (id, place)
+      join unnest(skipped) with ordinality s (id, place) using (place) order by place);
+  end if;
   -- One look-up a memory, whatever the planner thinks of an array's length.
   return query
     select federation.memory_json(k.memory) from unnest(ids) with ordinality as wanted (id, place)
     cross join lateral (
       select m as memory from public.agent_memories m
-      where m.tenant_id = who.tenant and m.id = coalesce(skipped[wanted.place], wanted.id) offset 0) k
+      where m.tenant_id = who.tenant and m.id = wanted.id offset 0) k
     order by wanted.place;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
 end
