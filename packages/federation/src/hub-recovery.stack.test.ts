@@ -8,6 +8,7 @@ import { createFreshDatabase, nativeUrl } from "../../../test-support/database.t
 import { startLocalSupabase } from "../../local-supabase/src/index.ts";
 import type { HubState } from "./hub-state.ts";
 import type { RealtimeFederationHub } from "./realtime-hub.ts";
+import { createSupabaseAdapter } from "./supabase-adapter.ts";
 import { migrationsDir, next, until, useHubBench } from "./testing/hub-bench.node.ts";
 import { startTcpProxy, type TcpProxy } from "./testing/tcp-proxy.node.ts";
 
@@ -208,3 +209,52 @@ async function keptDatabase(): Promise<{ readonly dataDir: string } | { readonly
   bench.defer(() => fresh.drop());
   return { databaseUrl: fresh.url };
 }
+
+test("memories that changed while a hub was away are told once each, as they are now, in the order of the server", async () => {
+  const proxy = await openProxy();
+  const { url, anonKey, jwtSecret } = bench.stack;
+  const adapter = createSupabaseAdapter({ url, anonKey, jwtSecret });
+  bench.defer(() => adapter.shutdown());
+  const store = (id: string, content: string, scope: "tenant" | "agent" = "tenant"): Promise<unknown> =>
+    adapter.storeMemory({ id, tenant_id: bench.tenant, agent_id: "a", content, scope });
+  await store("old", "1");
+  await store("gone", "1");
+  const [a, b] = [await bench.open("a", { url: proxy.url }), await bench.open("b", { url: proxy.url })];
+  const told: Record<"a" | "b", string[]> = { a: [], b: [] };
+  for (const [name, hub] of Object.entries({ a, b }) as ["a" | "b", RealtimeFederationHub][]) {
+    for (const event of ["memory:added", "memory:updated", "memory:deleted"] as const)
+      hub.on(event, ({ id, content }) => told[name].push(`${event.slice(7)} ${id} ${content}`));
+  }
+  const live = Promise.all([next(a, "memory:added"), next(b, "memory:added")]);
+  await store("live", "1");
+  await live;
+  proxy.refuse();
+  await Promise.all([becomes(a, "reconnecting"), becomes(b, "reconnecting")]);
+  await store("first", "1");
+  await store("second", "1");
+  await store("old", "2");
+  await store("old", "3");
+  await adapter.deleteMemory("gone", bench.tenant);
+  await store("private", "1", "agent");
+  await store("live", "2");
+  await store("first", "2");
+  const last = Promise.all(
+    [a, b].map((hub) =>
+      until(hub, ["memory:updated"], () => told[hub === a ? "a" : "b"].includes("updated first 2")),
+    ),
+  );
+  proxy.restore();
+  await last;
+  const after = Promise.all([next(a, "memory:added"), next(b, "memory:added")]);
+  await store("after", "1");
+  await after;
+  const missed = [
+    "added second 1",
+    "updated old 3",
+    "deleted gone null",
+    "updated live 2",
+    "updated first 2",
+  ];
+  expect(told.b).toEqual(["added live 1", ...missed, "added after 1"]);
+  expect(told.a).toEqual(["added live 1", ...missed.toSpliced(3, 0, "added private 1"), "added after 1"]);
+});

@@ -153,6 +153,7 @@ export class LiveHub {
     await quietly("broadcasts", this.broadcasts.close());
     await quietly("outbox", this.outbox.settled());
     await quietly("inbox", this.inbox.close());
+    await quietly("memories", this.#memories.close());
     await quietly("session", this.session.close(closeStepMs));
     await quietly("presence", this.presence.close());
     await Promise.all(this.channels.map((channel) => quietly(channel.topic, channel.close())));
@@ -246,6 +247,7 @@ export class LiveHub {
           // An announcement can be lost on a channel that looks joined: the heartbeat's answer says whether anything was.
           if (inbox > this.#positions.inbox) this.inbox.pull();
           if (feed > this.#positions.feed) this.inbox.pullFeed();
+          if (options.memorySync) this.#memories.position(feed);
           this.#positions = { inbox, feed };
         },
         onTrouble: (error) => this.#parts.onError(error, "heartbeat"),
@@ -275,7 +277,9 @@ export class LiveHub {
       agentId: options.agentId,
       tenantId: options.tenantId,
       clock: options.clock,
+      log: options.log,
       readMemory: (id) => this.connection.call("get_memory", { id }),
+      pullMemories: (cursor) => this.connection.call("pull_memories", { cursor }),
       tell: (event) => {
         if (event.type === "memory_added") emitter.emit("memory:added", event);
         else if (event.type === "memory_updated") emitter.emit("memory:updated", event);
@@ -341,8 +345,12 @@ export class LiveHub {
           this.presence.feedIsBack();
         }
         isFirst = false;
+        if (memorySync) this.#memories.pull();
       },
-      onReplicating: () => this.inbox.pullFeed(),
+      onReplicating: () => {
+        this.inbox.pullFeed();
+        if (memorySync) this.#memories.pull();
+      },
     };
   }
 
@@ -353,8 +361,14 @@ export class LiveHub {
         onBroadcast(channel, "message", (payload) => this.inbox.heardDirect(payload));
         if (memorySync) onBroadcast(channel, "memory", (payload) => this.#memories.heard(payload));
       },
-      onJoined: () => this.inbox.pull(),
-      onReplicating: () => this.inbox.pull(),
+      onJoined: () => {
+        this.inbox.pull();
+        if (memorySync) this.#memories.pull();
+      },
+      onReplicating: () => {
+        this.inbox.pull();
+        if (memorySync) this.#memories.pull();
+      },
     };
   }
 

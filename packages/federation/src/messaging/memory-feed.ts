@@ -1,19 +1,54 @@
-import { toError } from "../runtime/errors.ts";
-import { parseMemoryAnnouncement, toMemoryEvent, type MemoryEvent } from "./memory-event.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { isRetryable, toError } from "../runtime/errors.ts";
+import { isRecord, numberField } from "../runtime/json.ts";
+import type { Log } from "../runtime/log.ts";
+import {
+  parseMemoryAnnouncement,
+  toMemoryEvent,
+  type MemoryEvent,
+  type MemoryOperation,
+} from "./memory-event.ts";
+import { cursorOfNow, fromNow, parseMemoryPage, type MemoryPage } from "./memory-pull.ts";
 
 export interface MemoryFeedParts {
   readonly agentId: string;
   readonly tenantId: string;
-  readonly clock: { now(): number };
+  readonly clock: Clock;
+  readonly log: Log;
   readonly readMemory: (id: string) => Promise<unknown>;
+  /** `pull_memories`: the next page behind a cursor. */
+  readonly pullMemories: (cursor: string | null) => Promise<unknown>;
   readonly tell: (event: MemoryEvent) => void;
   readonly onError: (error: Error) => void;
 }
 
-/** Turns announcements of memories into one event each, in order, reading those that were too large to be announced whole. */
+const againAfterMs = 2_000;
+// What was told live is remembered until it has been read as well, so it is read before that is too much.
+const mostUnread = 2_000;
+// What was read may still be announced: a socket can be slower than a request.
+const mostRemembered = 5_000;
+// Another database's rows are told by when they changed; transactions take a while.
+const slackMs = 10_000;
+
+/**
+ * Turns announcements of memories into one event each, in order, reading those that were too large to be announced whole. After an
+ * absence it reads what changed meanwhile, in the order of the server, and tells of each changed memory once, as it is now. What was
+ * there when the hub began is not told.
+ */
 export class MemoryFeed {
   readonly #parts: MemoryFeedParts;
   #tail: Promise<void> = Promise.resolve();
+  #cursor: string | undefined;
+  /** When everything before the cursor was read, by the server's clock. */
+  #readAtMs = 0;
+  /** The `seq` that was told last of each memory, longest ago first; Infinity where it is not known. */
+  readonly #told = new Map<string, number>();
+  /** Of those, what is behind the cursor, so that reading comes upon it. */
+  readonly #unread = new Set<string>();
+  #newest = 0;
+  #isPulling = false;
+  #isClosed = false;
+  #cancelRetry: (() => void) | undefined;
 
   constructor(parts: MemoryFeedParts) {
     this.#parts = parts;
@@ -24,34 +59,141 @@ export class MemoryFeed {
     const announcement = parseMemoryAnnouncement(payload);
     if (announcement === undefined) return;
     const { op, memories, ids } = announcement;
+    this.#next(async () => {
+      for (const memory of memories) this.#tell(op, memory);
+      for (const id of ids) await this.#tellById(op, id);
+      if (this.#unread.size > mostUnread) this.pull();
+    });
+  }
+
+  /** Something may have been missed: reads what changed since the last reading; the first time it only looks where that begins. */
+  pull(): void {
+    if (this.#isPulling || this.#isClosed) return;
+    this.#isPulling = true;
+    this.#next(async () => {
+      this.#isPulling = false;
+      try {
+        await this.#pull();
+      } catch (error) {
+        if (!isRetryable(error)) throw error;
+        this.#parts.log("debug", "missed memories could not be read and are read again", { error });
+        this.#cancelRetry = this.#parts.clock.after(againAfterMs, () => this.pull());
+      }
+    });
+  }
+
+  /** Where the server says the feed is: beyond what was heard, something was missed. */
+  position(seq: number): void {
+    if (seq <= this.#newest) return;
+    this.#newest = seq;
+    this.pull();
+  }
+
+  /** Resolves when nothing is told any more. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelRetry?.();
+    await this.#tail;
+  }
+
+  #next(task: () => Promise<void>): void {
     this.#tail = this.#tail
       .then(async () => {
-        for (const memory of memories) this.#tell(toMemoryEvent(op, memory));
-        for (const id of ids) this.#tell(await this.#read(op, id));
+        if (!this.#isClosed) await task();
       })
-      .catch((error: unknown) => this.#parts.onError(toError(error)));
+      .catch((error: unknown) => {
+        if (!this.#isClosed) this.#parts.onError(toError(error));
+      });
   }
 
-  #tell(event: MemoryEvent | undefined): void {
+  async #pull(): Promise<void> {
+    if (this.#cursor === undefined) {
+      const begin = await this.#page(fromNow);
+      this.#cursor = cursorOfNow(begin);
+      this.#readAtMs = begin.serverTimeMs;
+    }
+    let sinceMs = -Infinity;
+    for (let cursor: string | null = this.#cursor; !this.#isClosed;) {
+      const page = await this.#page(cursor);
+      if (page.isReset && cursor !== null) {
+        // Another database, or one that was put back: what changed there since we read, told anew.
+        sinceMs = this.#readAtMs - slackMs;
+        this.#told.clear();
+        this.#unread.clear();
+        cursor = null;
+        continue;
+      }
+      for (const row of page.rows) this.#tellMissed(row, sinceMs);
+      cursor = page.cursor;
+      if (!page.done && page.rows.length > 0) continue;
+      this.#cursor = cursor;
+      this.#readAtMs = page.serverTimeMs;
+      return this.#forgetOldest();
+    }
+  }
+
+  async #page(cursor: string | null): Promise<MemoryPage> {
+    return parseMemoryPage(await this.#parts.pullMemories(cursor));
+  }
+
+  /** A row of the reading. */
+  #tellMissed(row: unknown, sinceMs: number): void {
+    if (!isRecord(row)) return;
+    const event = toMemoryEvent(operationOf(row), row);
+    const seq = numberField(row, "seq") ?? 0;
+    if (event === undefined) return;
+    const told = this.#told.get(event.id) ?? -1;
+    if (told === Infinity || told <= seq) this.#unread.delete(event.id);
+    if (told >= seq) {
+      if (told === Infinity) this.#remember(event.id, seq);
+      return;
+    }
+    this.#remember(event.id, seq);
+    if (!(Date.parse(event.timestamp) < sinceMs)) this.#emit(event);
+  }
+
+  #tell(op: MemoryOperation, memory: unknown): void {
+    const event = toMemoryEvent(op, memory);
+    if (event === undefined || !isRecord(memory)) return;
+    const seq = numberField(memory, "seq") ?? Infinity;
+    const told = this.#told.get(event.id) ?? -1;
+    if (told !== Infinity && told >= seq) return;
+    this.#remember(event.id, seq);
+    this.#unread.add(event.id);
+    this.#emit(event);
+  }
+
+  #remember(id: string, seq: number): void {
+    this.#told.delete(id);
+    this.#told.set(id, seq);
+    if (seq !== Infinity) this.#newest = Math.max(this.#newest, seq);
+  }
+
+  #forgetOldest(): void {
+    let excess = this.#told.size - this.#unread.size - mostRemembered;
+    for (const id of this.#told.keys()) {
+      if (excess <= 0) return;
+      if (this.#unread.has(id)) continue;
+      this.#told.delete(id);
+      excess -= 1;
+    }
+  }
+
+  /** Nothing when it is gone again: its removal is announced as well. */
+  async #tellById(op: MemoryOperation, id: string): Promise<void> {
+    const { agentId, tenantId, clock, readMemory } = this.#parts;
+    if (op !== "deleted") return this.#tell(op, await readMemory(id));
+    // Whose it was went with it.
+    const timestamp = new Date(clock.now()).toISOString();
+    this.#tell(op, { id, tenant_id: tenantId, agent_id: agentId, updated_at: timestamp });
+  }
+
+  #emit(event: MemoryEvent | undefined): void {
     if (event !== undefined && event.tenant_id === this.#parts.tenantId) this.#parts.tell(event);
   }
+}
 
-  /** Undefined when it is gone again: its removal is announced as well. */
-  async #read(op: "added" | "updated" | "deleted", id: string): Promise<MemoryEvent | undefined> {
-    const { agentId, tenantId, clock } = this.#parts;
-    if (op !== "deleted") return toMemoryEvent(op, await this.#parts.readMemory(id));
-    const timestamp = new Date(clock.now()).toISOString();
-    // Whose it was went with it.
-    return {
-      type: "memory_deleted",
-      id,
-      tenant_id: tenantId,
-      agent_id: agentId,
-      session_id: null,
-      content: null,
-      embedding: null,
-      metadata: {},
-      timestamp,
-    };
-  }
+function operationOf(row: Readonly<Record<string, unknown>>): MemoryOperation {
+  if (typeof row["deleted_at"] === "string") return "deleted";
+  return row["version"] === 1 ? "added" : "updated";
 }
