@@ -4,6 +4,9 @@
  * body of a function below, unformatted; the tests around them look at what it did. Once with the JWT secret in the environment and
  * once with the service role key, as the guide has it.
  */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { createClient } from "@supabase/supabase-js";
 import { WebSocket } from "ws";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -304,27 +307,42 @@ describe.each(["SUPABASE_JWT_SECRET", "SUPABASE_SERVICE_ROLE_KEY"])("with %s", (
     expect(hub.getActiveAgents()).toHaveLength(1);
   });
 
-  test("memory: stored by one agent, told to the others, with a text id and no registered session", async () => {
-    const hub = await join("my-agent", "my-tenant");
-    const adapter = keep(await memorySynchronization(hub));
-    expect(await adapter.queryMemories("my-tenant", "agent-001")).toEqual([
-      expect.objectContaining({
+  test.each(["pgvector", "hybrid", "agentdb"])(
+    "memory under %s: stored by one agent, told to the others, with a text id and no registered session",
+    async (backend) => {
+      vi.stubEnv("FEDERATION_VECTOR_BACKEND", backend);
+      const dataDir = await mkdtemp(path.join(tmpdir(), "guide-"));
+      vi.stubEnv("FEDERATION_DATA_DIR", dataDir);
+      const hub = await join("my-agent", "my-tenant");
+      const adapter = keep(await memorySynchronization(hub));
+      vi.stubEnv("FEDERATION_VECTOR_BACKEND", "");
+      vi.stubEnv("FEDERATION_DATA_DIR", "");
+      const held = await adapter.queryMemories("my-tenant", "agent-001");
+      expect(held.find(({ id }) => id === "mem-001")).toMatchObject({
         id: "mem-001",
         session_id: "session-001",
         content: "Important finding: AI safety requires careful consideration",
         metadata: { topic: "safety", confidence: 0.95 },
-      }),
-    ]);
-    // The listener was added after the first memory was stored, which may have been announced already.
-    const second = {
-      id: "mem-002",
-      tenant_id: "my-tenant",
-      agent_id: "agent-001",
-      session_id: "session-001",
-    };
-    await adapter.storeMemory({ ...second, content: "A second finding" });
-    expect(await printed("New memory: A second")).toBe("New memory: A second finding");
-  });
+      });
+      expect((await adapter.getStats()).vector_backend).toBe(backend);
+      // The listener was added after the first memory was stored, which may have been announced already.
+      const second = {
+        id: `mem-${backend}`,
+        tenant_id: "my-tenant",
+        agent_id: "agent-001",
+        session_id: "session-001",
+        embedding: [0.5, 1],
+      };
+      await adapter.storeMemory({ ...second, content: `A second finding, ${backend}` });
+      const found = await adapter.semanticSearch([0.5, 1], "my-tenant");
+      expect(found.find(({ id }) => id === second.id)?.similarity).toBeCloseTo(1, 5);
+      if (backend !== "agentdb")
+        // which tells nobody
+        expect(await printed("New memory: A second")).toBe(`New memory: A second finding, ${backend}`);
+      await adapter.shutdown();
+      await rm(dataDir, { recursive: true });
+    },
+  );
 
   test("messages: to everybody, to one agent, and from one", async () => {
     const tenant = freshTenant();
