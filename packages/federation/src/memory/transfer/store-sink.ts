@@ -1,3 +1,4 @@
+import { sleep, systemClock } from "../../runtime/clock.ts";
 import { isFederationError } from "../../runtime/errors.ts";
 import type { LocalWrite, TenantStore } from "../local/local-store.ts";
 import type { MemoryRow } from "../memory-row.ts";
@@ -23,48 +24,43 @@ export function createStoreSink(store: Store, options: { readonly outbox: boolea
   };
 }
 
+// A write is acknowledged within milliseconds; a store that still refuses after seconds is not busy but wrong.
+const mostTries = 1000;
+
 async function storeNewer(
   store: Store,
   memories: readonly TransferMemory[],
   options: { readonly outbox: boolean },
 ): Promise<number> {
-  const writes = memories.flatMap((memory): LocalWrite[] => {
+  for (let tries = 1; ; tries++) {
+    const writes = newerRows(store, memories);
+    if (writes.length === 0) return 0;
+    try {
+      await store.write(writes, options);
+      return writes.length;
+    } catch (error) {
+      // Somebody is writing one of them, and all were refused. What that is can be read once it is acknowledged, a turn of the event loop later or more.
+      if (!isFederationError(error, "conflict") || tries === mostTries) throw error;
+      await sleep(systemClock, 1);
+    }
+  }
+}
+
+function newerRows(store: Store, memories: readonly TransferMemory[]): LocalWrite[] {
+  return memories.flatMap((memory) => {
     const held = store.get(memory.id);
     const row = toRow(memory, held);
     if (held !== undefined && !isNewer(row, held)) return [];
     return [{ row, expect: held?.version ?? 0 }];
   });
-  if (writes.length === 0) return 0;
-  try {
-    await store.write(writes, options);
-    return writes.length;
-  } catch (error) {
-    // Somebody wrote one of them in between; all were refused. Each conflict is somebody else's progress, so that this comes to an end.
-    if (!isFederationError(error, "conflict")) throw error;
-    return await storeNewer(store, memories, options);
-  }
 }
 
 function toRow(memory: TransferMemory, held: MemoryRow | undefined): MemoryRow {
   const { embedding, deleted_at = null, hlc } = memory;
   return {
-    id: memory.id,
-    agent_id: memory.agent_id,
-    session_id: memory.session_id,
-    content: memory.content,
+    ...memory,
     embedding: embedding === null ? null : Float32Array.from(embedding),
-    embedding_model: memory.embedding_model,
-    metadata: memory.metadata,
-    source: memory.source,
-    scope: memory.scope,
-    written_by: memory.written_by,
-    content_hash: memory.content_hash,
-    supersedes: memory.supersedes,
-    superseded_by: memory.superseded_by,
     version: held === undefined ? memory.version : held.version + 1,
-    created_at: memory.created_at,
-    updated_at: memory.updated_at,
-    expires_at: memory.expires_at,
     deleted_at,
     hlc: hlc ?? { ms: Date.parse(memory.updated_at), counter: 0, writer: "import" },
   };

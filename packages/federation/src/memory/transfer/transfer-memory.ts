@@ -1,28 +1,9 @@
-import type { Hlc } from "../memory-row.ts";
-import type { MemoryScope } from "../memory.ts";
+import type { Hlc, MemoryRow } from "../memory-row.ts";
 import { compareHlc } from "../sync/hlc.ts";
 
 /** A memory on its way from one place to another: what every backend knows of it, and its clock where there is one. A `MemoryRow` is one. */
-export interface TransferMemory {
-  readonly id: string;
-  readonly agent_id: string;
-  readonly session_id: string | null;
-  readonly content: string;
+export interface TransferMemory extends Omit<MemoryRow, "embedding" | "deleted_at" | "hlc"> {
   readonly embedding: ArrayLike<number> | null;
-  readonly embedding_model: string | null;
-  readonly metadata: Readonly<Record<string, unknown>>;
-  readonly source: unknown;
-  readonly scope: MemoryScope;
-  readonly written_by: string;
-  /** SHA-256 of the content in hex. */
-  readonly content_hash: string;
-  readonly supersedes: string | null;
-  readonly superseded_by: string | null;
-  readonly version: number;
-  /** Times are ISO 8601 with a zone. */
-  readonly created_at: string;
-  readonly updated_at: string;
-  readonly expires_at: string | null;
   /** Absent or null: it lives. */
   readonly deleted_at?: string | null | undefined;
   readonly hlc?: Hlc | undefined;
