@@ -13,9 +13,11 @@ import type { AgentSession } from "./memory/agent-session.ts";
 import type {
   MemoryBackend,
   MemoryCounts,
+  MemoryTransfer,
   SearchAnswer,
   ShutdownOptions,
 } from "./memory/backends/memory-backend.ts";
+import { loadAgentDbImport, loadFileTransfer } from "./memory/backends/load-node-file.ts";
 import { openBackend } from "./memory/backends/open-backend.ts";
 import {
   checkEmbedding,
@@ -39,6 +41,11 @@ import {
 } from "./memory/store-options.ts";
 import type { AdapterEvents, AdapterSyncState, RefusedMemory, SyncControl } from "./memory/sync-control.ts";
 import type { SyncSummary } from "./memory/sync/sync-state.ts";
+import { exportMemories, type ExportOptions } from "./memory/transfer/export-memories.ts";
+import type { ExportFileOptions, ExportFileResult } from "./memory/transfer/files.node.ts";
+import type { ImportAgentDbOptions, ImportAgentDbResult } from "./memory/transfer/import-agentdb.node.ts";
+import { importMemories, type ImportOptions, type ImportResult } from "./memory/transfer/import-memories.ts";
+import type { Chunks } from "./memory/transfer/split-lines.ts";
 import type { VectorBackend } from "./memory/vector-backend.ts";
 
 export type { AdapterOptions, SupabaseConfig } from "./memory/adapter-options.ts";
@@ -52,6 +59,15 @@ export type { MemoryChange } from "./memory/memory-subscription.ts";
 export type { AgentMemory, MemoryMatch, MemoryScope, StoredMemory } from "./memory/memory.ts";
 export type { VectorBackend } from "./memory/vector-backend.ts";
 export type { MemoryFilter } from "./memory/memory-row.ts";
+export type { ExportOptions } from "./memory/transfer/export-memories.ts";
+export type { ImportOptions, ImportProgress, ImportResult } from "./memory/transfer/import-memories.ts";
+export type { ExportFileOptions, ExportFileResult } from "./memory/transfer/files.node.ts";
+export type {
+  AgentDbProblem,
+  ImportAgentDbOptions,
+  ImportAgentDbProgress,
+  ImportAgentDbResult,
+} from "./memory/transfer/import-agentdb.node.ts";
 export type { SearchOptions } from "./memory/search-options.ts";
 export type { BulkStoreOptions, StoreOptions, StoreProgress } from "./memory/store-options.ts";
 export type { AdapterEvents, AdapterSyncState, RefusedMemory } from "./memory/sync-control.ts";
@@ -74,6 +90,19 @@ export interface CallerOptions {
   readonly agent?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Which memories come or go. */
+export interface TransferOptions {
+  readonly tenant: string;
+  /** Who asks, where the credential leaves it open. */
+  readonly agent?: string | undefined;
+}
+
+/** What `exportMemories` of an adapter takes. */
+export interface ExportMemoriesOptions extends ExportOptions, TransferOptions {}
+
+/** What `importMemories` of an adapter takes. */
+export interface ImportMemoriesOptions extends ImportOptions, TransferOptions {}
 
 /** Which memories `deleteMemories` deletes: all that are given must hold, and one at least is. */
 export interface DeleteFilter extends MemoryFilter {
@@ -297,6 +326,57 @@ export class SupabaseFederationAdapter {
     };
   }
 
+  /**
+   * Memories of a tenant as JSON Lines, one text a line: what the caller may read, in the order of ids, with everything that is known of
+   * them. Made as fast as it is read. `afterId` goes on with an export that was interrupted.
+   */
+  async *exportMemories({ tenant, agent, ...options }: ExportMemoriesOptions): AsyncGenerator<string, void> {
+    const { source } = await this.#transfer(tenant, agent, options.signal);
+    yield* exportMemories(source, options);
+  }
+
+  /**
+   * Stores the memories of an export that are not there, or older there; the same import again changes nothing. They stay their agents',
+   * and the caller must be able to act for those. `onProgress` names the line from where an interrupted import goes on (`afterLine`).
+   */
+  async importMemories(
+    chunks: Chunks,
+    { tenant, agent, ...options }: ImportMemoriesOptions,
+  ): Promise<ImportResult> {
+    const { sink } = await this.#transfer(tenant, agent, options.signal);
+    return await importMemories(chunks, sink, options);
+  }
+
+  /** An export to a file, whole or not there; `existing: "resume"` goes on with one that was interrupted. Node only. */
+  async exportMemoriesToFile(
+    path: string,
+    { tenant, agent, ...options }: ExportFileOptions & TransferOptions,
+  ): Promise<ExportFileResult> {
+    const { source } = await this.#transfer(tenant, agent, options.signal);
+    const { exportMemoriesToFile } = await loadFileTransfer();
+    return await exportMemoriesToFile(source, path, options);
+  }
+
+  /** An import of such a file. Node only. */
+  async importMemoriesFromFile(
+    path: string,
+    { tenant, agent, ...options }: ImportMemoriesOptions,
+  ): Promise<ImportResult> {
+    const { sink } = await this.#transfer(tenant, agent, options.signal);
+    const { importMemoriesFromFile } = await loadFileTransfer();
+    return await importMemoriesFromFile(path, sink, options);
+  }
+
+  /** Takes over what a file of agentdb 1.x remembers, as memories of one agent; the same file again adds nothing. Node only. */
+  async importAgentDb(
+    path: string,
+    { tenant, ...options }: ImportAgentDbOptions & { readonly tenant: string },
+  ): Promise<ImportAgentDbResult> {
+    const { sink } = await this.#transfer(tenant, options.agentId, options.signal);
+    const { importAgentDb } = await loadAgentDbImport();
+    return await importAgentDb(path, sink, options);
+  }
+
   /** Undefined for backends that have nothing to sync, and before the first call. */
   get syncState(): AdapterSyncState | undefined {
     return this.#backend?.sync?.state;
@@ -376,6 +456,15 @@ export class SupabaseFederationAdapter {
         remedy: "Set FEDERATION_VECTOR_BACKEND to hybrid",
       },
     );
+  }
+
+  async #transfer(
+    tenant: string,
+    agent: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<MemoryTransfer> {
+    const named = this.#caller(tenant, agent, "memories");
+    return await (await this.#use()).transfer(named, signal);
   }
 
   #checked(memory: AgentMemory): CheckedMemory {

@@ -16,8 +16,8 @@ const columns =
   "id,tenant_id,agent_id,session_id,content,embedding,embedding_model,metadata,source,scope,written_by,content_hash,supersedes," +
   "superseded_by,version,created_at,updated_at,expires_at,seq";
 
-// Rows of a mebibyte each would be too much for one answer in memory; of the usual ones a page is a quick request.
-const exportPageSize = 200;
+// As many rows are then read at once, and one may have a mebibyte.
+const idPageSize = 100;
 
 /** What a caller may read of what the filter admits, newest first. Read from the table, since a function's rows end at 10,000. */
 export async function newestMemories(
@@ -46,22 +46,28 @@ export async function newestMemories(
   return rows.map((row) => row.memory);
 }
 
-/** Everything living that a caller may read, superseded ones too, page by page in the database's order of ids. */
-export async function* allMemories(
-  acting: Acting,
-  { afterId, signal }: { readonly afterId?: string | undefined; readonly signal?: AbortSignal | undefined },
-): AsyncGenerator<StoredMemory> {
-  for (let after = afterId; ;) {
-    const narrow = (query: Query): Query => {
-      const ordered = query.order("id", { ascending: true }).limit(exportPageSize);
-      return after === undefined ? ordered : ordered.gt("id", after);
-    };
-    const page = await readTable(acting, "read memories", narrow, signal);
-    for (const { memory } of page) yield memory;
-    const last = page.at(-1);
-    if (last === undefined) return;
-    after = last.memory.id;
-  }
+/** The next ids behind `afterId`, in the database's order, of what the caller may read; tombstones too. Empty at the end. */
+export async function idsAfter(
+  { connection, tenantId, agentId }: Acting,
+  afterId: string | undefined,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  const attempt = "read memories";
+  return await connection.request(
+    attempt,
+    async (inner) => {
+      const all = connection.client.from("agent_memories").select("id").eq("tenant_id", tenantId);
+      // Row level security would do; the service role is not under it.
+      const readable = agentId === undefined ? all : all.or(`scope.neq.agent,agent_id.eq."${agentId}"`);
+      const ordered = readable.order("id", { ascending: true }).limit(idPageSize);
+      const { data, error, status } = await (
+        afterId === undefined ? ordered : ordered.gt("id", afterId)
+      ).abortSignal(inner);
+      if (error !== null) throw restError(attempt, status, error);
+      return data.map(({ id }) => String(id));
+    },
+    { signal },
+  );
 }
 
 /** The next page of what changed after `seq`, in the order of change; empty at the end. */

@@ -7,9 +7,9 @@ import type { MemoryFilter } from "../memory-row.ts";
 import type { QuietClock } from "../quiet-clock.ts";
 import { LocalTenants, subscribeToWrites } from "./local-tenants.node.ts";
 import type {
-  AllOptions,
   MemoryBackend,
   MemoryCounts,
+  MemoryTransfer,
   MemoryWrite,
   SearchAnswer,
   SearchQuery,
@@ -82,9 +82,9 @@ export class AgentdbBackend implements MemoryBackend {
     return { matches: await memories.search.search(query, this.#viewer(named)), coverage: "all" };
   }
 
-  async *all(named: Named, { afterId }: AllOptions): AsyncGenerator<StoredMemory> {
+  async transfer(named: Named): Promise<MemoryTransfer> {
     const { memories } = await this.#tenants.of(named.tenantId);
-    yield* memories.all(this.#viewer(named), afterId);
+    return memories.transfer(this.#viewer(named), () => Promise.resolve());
   }
 
   async counts(tenantId: string | undefined, known: readonly string[]): Promise<MemoryCounts> {

@@ -1,5 +1,6 @@
 /** What every call of the adapter means, whatever the backend. Each test runs on all three. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { StoredMemory } from "../memory.ts";
 import { createHashingEmbedder } from "../embed/hashing-embedder.ts";
 import { Arrivals, freshTenant } from "../testing/start-stack.node.ts";
 import { backendNames, BackendFixture, codeOf, idsOf, memoryOf } from "./testing/backend-fixture.node.ts";
@@ -371,6 +372,40 @@ describe.each(backendNames)("%s", (backend) => {
     expect(await arrivals.next()).toBe("added newest 1 short");
     unsubscribe();
     expect(arrivals.pending).toEqual([]);
+  });
+
+  test("an export carries everything, an import of it adds nothing twice and stays resumable", async () => {
+    const [from, to] = [freshTenant(), freshTenant()];
+    const adapter = await fixture.open(backend);
+    const rows = Array.from({ length: 7 }, (_, at) =>
+      memoryOf(from, { id: `m${at}`, content: `line\n${at}`, embedding: [0.1, at], metadata: { at } }),
+    );
+    await adapter.storeMemories(rows);
+    await adapter.storeMemory(memoryOf(from, { id: "m7", supersedes: "m0" }));
+    await adapter.storeMemory(memoryOf(from, { id: "bobs", agent_id: "bob", scope: "agent" }));
+    await adapter.storeMemory(memoryOf(from, { id: "gone", expires_at: past }));
+    await adapter.deleteMemory("m1", from);
+    const read = async (options = {}): Promise<string[]> => {
+      const lines: string[] = [];
+      for await (const line of adapter.exportMemories({ tenant: from, ...options })) lines.push(line);
+      return lines;
+    };
+    const lines = await read();
+    expect(lines).toHaveLength(2 + 7);
+    expect(await read({ afterId: "m4" })).toEqual(lines.slice(-4));
+    const imported = await adapter.importMemories(lines, { tenant: to, batchRows: 3 });
+    expect(imported).toMatchObject({ stored: 7, unchanged: 0, damagedCount: 0, isComplete: true });
+    const again = await adapter.importMemories(lines, { tenant: to });
+    expect(again).toMatchObject({ stored: 0, unchanged: 7, isComplete: true });
+    const plain = (all: readonly StoredMemory[]): unknown =>
+      all.map(({ id, content, metadata, embedding }) => ({ id, content, metadata, embedding }));
+    const byId = (a: StoredMemory, b: StoredMemory): number => (a.id < b.id ? -1 : 1);
+    const [there, here] = [await adapter.queryMemories(to), await adapter.queryMemories(from)];
+    expect(idsOf(there.toSorted(byId))).toEqual(["m2", "m3", "m4", "m5", "m6", "m7"]);
+    expect(plain(there.toSorted(byId))).toEqual(plain(here.toSorted(byId)));
+    await adapter.storeMemory(memoryOf(to, { id: "m2", content: "changed since" }));
+    expect(await adapter.importMemories(lines, { tenant: to })).toMatchObject({ stored: 0 });
+    expect((await adapter.getMemory("m2", to))?.content).toBe("changed since");
   });
 
   test("sessions are registered, busy, listed, counted and ended", async () => {

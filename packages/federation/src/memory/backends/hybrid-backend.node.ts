@@ -10,14 +10,15 @@ import type { AdapterEvents } from "../sync-control.ts";
 import { RestSyncServer } from "../sync/rest-sync-server.ts";
 import { RetryAfterFetch } from "../sync/retry-after.ts";
 import type { Sessions } from "../sessions.ts";
+import type { TransferMemory } from "../transfer/transfer-memory.ts";
 import { listenForHints } from "./hint-channels.ts";
 import { HybridSync } from "./hybrid-sync.ts";
 import type { Viewer } from "./local-memories.node.ts";
 import { callInTurn, LocalTenants, subscribeToWrites, type OpenTenant } from "./local-tenants.node.ts";
 import type {
-  AllOptions,
   MemoryBackend,
   MemoryCounts,
+  MemoryTransfer,
   MemoryWrite,
   SearchAnswer,
   SearchQuery,
@@ -148,17 +149,22 @@ export class HybridBackend implements MemoryBackend {
     return { matches: mergeAnswers(here, remote.matches, query), coverage: "all" };
   }
 
-  /** All that is here; the rest of the tenant's, where there is more, is the server's to give: see `coverage`. */
-  async *all(named: Named, options: AllOptions): AsyncGenerator<StoredMemory> {
+  /** Written here. Read here where everything is here, else from the server, once it has what was only here. */
+  async transfer(named: Named, signal?: AbortSignal): Promise<MemoryTransfer> {
     const viewer = await this.#speaker(named);
-    const { memories, engine } = await this.#tenants.of(named.tenantId);
-    if (this.#options.memorySync && engine.coverage() !== "all") {
-      // What is only here goes up first, so that the server has everything.
-      await engine.drain({ signal: options.signal });
-      yield* this.#remote.all(named, options);
-      return;
+    const { tenantId } = named;
+    const { memories, engine } = await this.#tenants.of(tenantId);
+    const allow = async (agentId: string): Promise<void> => void (await this.#speaker({ tenantId, agentId }));
+    const here = memories.transfer(viewer, allow);
+    const remote = this.#remote;
+    const isComplete = (): boolean => !this.#options.memorySync || engine.coverage() === "all";
+    async function* rows(options?: { readonly afterId?: string }): AsyncGenerator<TransferMemory> {
+      if (isComplete()) return yield* here.source.rows(options);
+      await engine.drain({ signal });
+      const { source } = await remote.transfer(named, signal);
+      yield* source.rows(options);
     }
-    yield* memories.all(viewer, options.afterId);
+    return { source: { rows }, sink: here.sink };
   }
 
   /** Memories as they are here where everything is here; what only the server knows is null while it cannot be reached. */

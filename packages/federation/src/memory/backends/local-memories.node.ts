@@ -7,7 +7,8 @@ import type { MemoryFilter, MemoryRow } from "../memory-row.ts";
 import type { SyncEngine } from "../sync/sync-engine.ts";
 import { IdTurns } from "./id-turns.ts";
 import { LocalSearch } from "./local-search.ts";
-import type { MemoryWrite } from "./memory-backend.ts";
+import { createStoreSink } from "../transfer/store-sink.ts";
+import type { MemoryTransfer, MemoryWrite } from "./memory-backend.ts";
 import type { RowNotes } from "./row-notes.ts";
 import { isSameMemory, rowOf, storedOf, tombstoneOf } from "./stored-row.ts";
 
@@ -92,10 +93,30 @@ export class LocalMemories {
     return removed;
   }
 
-  /** In the order of ids; superseded ones too. */
-  async *all(viewer: Viewer, afterId: string | undefined): AsyncGenerator<StoredMemory> {
+  /** `allow` rejects for agents whom the caller cannot act for. */
+  transfer(viewer: Viewer, allow: (agentId: string) => Promise<void>): MemoryTransfer {
+    const { hasServer } = this.#parts;
+    const inner = createStoreSink(this.store, { outbox: hasServer });
+    return {
+      source: { rows: (options) => this.#readableRows(viewer, options?.afterId) },
+      sink: {
+        held: (ids) => inner.held(ids),
+        store: async (memories) => {
+          for (const agentId of new Set(memories.map((each) => each.agent_id))) await allow(agentId);
+          for (const { id, agent_id } of memories)
+            if ((this.store.get(id)?.agent_id ?? agent_id) !== agent_id) throw anothers(id);
+          const stored = await inner.store(memories);
+          if (hasServer && stored > 0) this.engine.wrote();
+          return stored;
+        },
+      },
+    };
+  }
+
+  async *#readableRows(viewer: Viewer, afterId: string | undefined): AsyncGenerator<MemoryRow> {
+    const nowMs = this.engine.nowMs();
     for await (const row of this.store.rows(afterId === undefined ? {} : { afterId })) {
-      if (this.#isReadable(row, viewer)) yield storedOf(row, this.#parts.tenantId);
+      if (isVisible(row, viewer) && (row.deleted_at !== null || isLiving(row, nowMs))) yield row;
     }
   }
 

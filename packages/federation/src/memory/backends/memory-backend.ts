@@ -6,6 +6,7 @@ import type { OnMemory, Subscription } from "../memory-subscription.ts";
 import type { Sessions } from "../sessions.ts";
 import type { Coverage } from "../sync/coverage.ts";
 import type { SyncControl } from "../sync-control.ts";
+import type { MemorySink, MemorySource } from "../transfer/transfer-memory.ts";
 import type { VectorBackend } from "../vector-backend.ts";
 
 /** One memory to write, checked, with its embedding. */
@@ -87,8 +88,8 @@ export interface MemoryBackend {
     named: Named,
   ): Promise<StoredMemory[]>;
   search(query: SearchQuery, named: Named): Promise<SearchAnswer>;
-  /** Every living memory that the caller may read, superseded ones too, in the order of ids. */
-  all(named: Named, options: AllOptions): AsyncIterable<StoredMemory>;
+  /** Where memories of the tenant are read from and written to in bulk, with their clocks. */
+  transfer(named: Named, signal?: AbortSignal): Promise<MemoryTransfer>;
   /** Of one tenant; undefined: of all that the credential can see, else of `known` ones. */
   counts(tenantId: string | undefined, known: readonly string[]): Promise<MemoryCounts>;
   cleanup(known: readonly string[]): Promise<number>;
@@ -97,9 +98,11 @@ export interface MemoryBackend {
   shutdown(options: ShutdownOptions): Promise<void>;
 }
 
-export interface AllOptions {
-  readonly afterId?: string | undefined;
-  readonly signal?: AbortSignal | undefined;
+export interface MemoryTransfer {
+  /** What the caller may read, tombstones and superseded ones too, nothing that has expired. */
+  readonly source: MemorySource;
+  /** Rejects with "forbidden" for memories whose agent the caller cannot act for, and for ids of another agent. */
+  readonly sink: MemorySink;
 }
 
 export interface ShutdownOptions {

@@ -1,5 +1,6 @@
 import type { ResolvedAdapterOptions } from "../adapter-options.ts";
 import type { QuietClock } from "../quiet-clock.ts";
+import { loadNodeFile } from "./load-node-file.ts";
 import type { MemoryBackend } from "./memory-backend.ts";
 import { PgvectorBackend } from "./pgvector-backend.ts";
 
@@ -14,19 +15,14 @@ export async function openBackend(
     case "pgvector":
       return new PgvectorBackend(options, clock);
     case "agentdb": {
-      const module = await load("./agentdb-backend.node.ts");
+      const module = await loadNodeFile("./agentdb-backend.node.ts");
       const { AgentdbBackend } = module as { readonly AgentdbBackend: BackendClass }; // what that file exports
       return new AgentdbBackend(options, clock);
     }
     case "hybrid": {
-      const module = await load("./hybrid-backend.node.ts");
+      const module = await loadNodeFile("./hybrid-backend.node.ts");
       const { HybridBackend } = module as { readonly HybridBackend: BackendClass }; // what that file exports
       return new HybridBackend(options, clock);
     }
   }
-}
-
-/** Not a literal, so that bundlers for browsers do not follow it to files that only Node can run. */
-function load(file: string): Promise<unknown> {
-  return import(/* @vite-ignore */ /* webpackIgnore: true */ file);
 }

@@ -1,23 +1,26 @@
+import { retrying } from "../../connection/retry.ts";
 import { checkSchema } from "../../connection/schema-check.ts";
 import { FederationError, toError } from "../../runtime/errors.ts";
 import { isRecord, numberField } from "../../runtime/json.ts";
 import { Scope } from "../../runtime/scope.ts";
-import { ActingFor, type Acting, type Named } from "../acting.ts";
+import { ActingFor, type Named } from "../acting.ts";
 import type { ResolvedAdapterOptions } from "../adapter-options.ts";
 import { subscribeToFeed, type OnMemory, type Subscription } from "../memory-subscription.ts";
 import { parseFound, parseMemory, type StoredMemory } from "../memory.ts";
 import type { MemoryFilter } from "../memory-row.ts";
 import type { QuietClock } from "../quiet-clock.ts";
-import { allMemories, callPaged, newestMemories } from "../read-memories.ts";
+import { callPaged, idsAfter, newestMemories } from "../read-memories.ts";
 import { RegisteredSessions } from "../registered-sessions.ts";
+import { RestSyncServer } from "../sync/rest-sync-server.ts";
 import type {
-  AllOptions,
   MemoryBackend,
   MemoryCounts,
+  MemoryTransfer,
   MemoryWrite,
   SearchAnswer,
   SearchQuery,
 } from "./memory-backend.ts";
+import { serverTransfer } from "./server-transfer.ts";
 
 /** Memories in the database, every call a request to it. */
 export class PgvectorBackend implements MemoryBackend {
@@ -124,10 +127,18 @@ export class PgvectorBackend implements MemoryBackend {
     return { matches, coverage: "all" };
   }
 
-  async *all(named: Named, options: AllOptions): AsyncGenerator<StoredMemory> {
-    // A request at a time: nobody knows how long the reader takes between two.
-    const acting = await this.actors.run(named, async (found: Acting) => found);
-    yield* allMemories(acting, options);
+  async transfer(named: Named, signal?: AbortSignal): Promise<MemoryTransfer> {
+    await this.actors.speaker(named);
+    const { clock, random, requestTimeoutMs: timeoutMs, agentId } = this.#options;
+    const ratherAs = named.agentId ?? named.ratherAs ?? agentId;
+    const server = new RestSyncServer({ acting: this.actors, tenantId: named.tenantId, agentId: ratherAs });
+    const plan = { attempt: "transfer memories", clock, random, timeoutMs, signal };
+    return serverTransfer({
+      ids: (afterId) =>
+        this.actors.run({ ...named, ratherAs }, (acting) => idsAfter(acting, afterId, signal)),
+      read: (ids) => retrying((inner) => server.read(ids, inner), plan),
+      push: (rows) => retrying((inner) => server.push(rows, inner), plan),
+    });
   }
 
   async counts(tenantId: string | undefined, known: readonly string[]): Promise<MemoryCounts> {
