@@ -656,8 +656,10 @@ comment on function federation.is_later(bigint, integer, text, bigint, integer, 
 create or replace function federation.latest_clock_ms()
 returns bigint
 language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$ select floor(extract(epoch from clock_timestamp()) * 1000)::bigint + 60000 $$;
+as $$
+  select pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) operator(pg_catalog.*) 1000)::pg_catalog.int8
+    operator(pg_catalog.+) 60000
+$$;
 
 -- What changes a memory and is nobody's write, so that an older edit which arrives later still counts: the mark that another
 -- one supersedes it, and the tombstone of what has expired.
@@ -766,11 +768,11 @@ drop policy if exists "functions, in the tenant they act for" on public.agent_me
 create policy "functions, in the tenant they act for" on public.agent_memories for all to federation_definer
   using (tenant_id = (select federation.tenant_id())) with check (tenant_id = (select federation.tenant_id()));
 
--- The shape of a memory, in parts: what is known of it, and what it says.
+-- The shape of a memory, in parts: what is known of it, and what it says. Without a search_path of their own, so that they are inlined:
+-- they name nothing that is not in pg_catalog, which is looked at first.
 create or replace function federation.memory_facts(memory public.agent_memories)
 returns jsonb
 language sql stable
-set search_path = pg_catalog, pg_temp
 as $$
   select jsonb_build_object(
     'id', memory.id, 'tenant_id', memory.tenant_id, 'agent_id', memory.agent_id, 'session_id', memory.session_id,
@@ -794,7 +796,6 @@ $$;
 create or replace function federation.memory_text(memory public.agent_memories)
 returns text
 language sql stable
-set search_path = pg_catalog, pg_temp
 as $$
   select concat(
     left(federation.memory_facts(memory)::text, -1), ', "content": ', coalesce(to_json(memory.content)::text, 'null'),
@@ -1925,6 +1926,15 @@ begin
   if jsonb_typeof(memory) <> 'object' then
     raise exception 'memory %: expected an object, got %', place, jsonb_typeof(memory) using errcode = '22023';
   end if;
+  -- Nearly all are like this, and asking once is several times faster than asking for the first thing that is wrong.
+  if octet_length(memory ->> 'id') between 1 and 255 and octet_length(memory ->> 'content') <= 1048576
+    and coalesce(octet_length(memory ->> 'session_id'), 0) <= 255 and coalesce(octet_length(memory ->> 'embedding_model'), 0) <= 255
+    and memory ->> 'supersedes' is null and octet_length((memory -> 'metadata')::text) <= 1048576
+    and coalesce(octet_length((memory -> 'source')::text), 0) <= 1048576 and coalesce(memory ->> 'scope', 'tenant') in ('agent', 'session', 'tenant')
+    and coalesce(memory ->> 'agent_id', agent) = agent and coalesce(memory ->> 'tenant_id', tenant) = tenant
+    and not memory ?| '{if_version,ttl_seconds,skip_identical}' then
+    return;
+  end if;
   perform federation.check_text(format('memory %s: id', place), memory ->> 'id', 255);
   named := 'memory ' || quote_literal(memory ->> 'id');
   perform federation.check_text(named || ': content', coalesce(memory ->> 'content', ''), 1048576, false),
@@ -2338,7 +2348,6 @@ $$;
 create or replace function federation.replica_text(memory public.agent_memories, is_brief boolean default false)
 returns text
 language sql stable
-set search_path = pg_catalog, pg_temp
 as $$
   select case
     when memory.deleted_at is not null or memory.expires_at <= now() then (
@@ -2455,12 +2464,12 @@ begin
   perform federation.lock_writers(who.tenant, array(select p.agent_id from unnest(pushed) p), cardinality(older) > 0);
   insert into public.agent_memories as k (
     tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes, superseded_by,
-    created_at, expires_at, deleted_at, hlc_ms, hlc_counter, hlc_writer)
+    written_by, created_at, expires_at, deleted_at, hlc_ms, hlc_counter, hlc_writer)
   select who.tenant, w.id, w.agent_id, w.session_id, w.content, w.embedding, w.embedding_model, w.metadata, w.source, w.scope, w.supersedes,
     -- What supersedes it may have been faster.
     (select s.id from public.agent_memories s
      where s.tenant_id = who.tenant and s.supersedes = w.id and s.agent_id = w.agent_id and s.id <> w.id and s.deleted_at is null limit 1),
-    w.created_at, w.expires_at, w.deleted_at, w.hlc_ms, w.hlc_counter, w.hlc_writer
+    coalesce(who.agent, w.agent_id), w.created_at, w.expires_at, w.deleted_at, w.hlc_ms, w.hlc_counter, w.hlc_writer
   from (
     select distinct on (p.id) p.* from unnest(pushed) with ordinality p
     where p.id is not null and refusals[p.ordinality] is null

@@ -573,6 +573,15 @@ begin
   if jsonb_typeof(memory) <> 'object' then
     raise exception 'memory %: expected an object, got %', place, jsonb_typeof(memory) using errcode = '22023';
   end if;
+  -- Nearly all are like this, and asking once is several times faster than asking for the first thing that is wrong.
+  if octet_length(memory ->> 'id') between 1 and 255 and octet_length(memory ->> 'content') <= 1048576
+    and coalesce(octet_length(memory ->> 'session_id'), 0) <= 255 and coalesce(octet_length(memory ->> 'embedding_model'), 0) <= 255
+    and memory ->> 'supersedes' is null and octet_length((memory -> 'metadata')::text) <= 1048576
+    and coalesce(octet_length((memory -> 'source')::text), 0) <= 1048576 and coalesce(memory ->> 'scope', 'tenant') in ('agent', 'session', 'tenant')
+    and coalesce(memory ->> 'agent_id', agent) = agent and coalesce(memory ->> 'tenant_id', tenant) = tenant
+    and not memory ?| '{if_version,ttl_seconds,skip_identical}' then
+    return;
+  end if;
   perform federation.check_text(format('memory %s: id', place), memory ->> 'id', 255);
   named := 'memory ' || quote_literal(memory ->> 'id');
   perform federation.check_text(named || ': content', coalesce(memory ->> 'content', ''), 1048576, false),
@@ -926,8 +935,10 @@ comment on function federation.is_quiet() is NULL;
 CREATE OR REPLACE FUNCTION federation.latest_clock_ms()
  RETURNS bigint
  LANGUAGE sql
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ select floor(extract(epoch from clock_timestamp()) * 1000)::bigint + 60000 $function$
+AS $function$
+  select pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) operator(pg_catalog.*) 1000)::pg_catalog.int8
+    operator(pg_catalog.+) 60000
+$function$
 -- owner postgres
 grant execute on function federation.latest_clock_ms() to authenticated;
 grant execute on function federation.latest_clock_ms() to federation_definer;
@@ -1016,7 +1027,6 @@ CREATE OR REPLACE FUNCTION federation.memory_facts(memory public.agent_memories)
  RETURNS jsonb
  LANGUAGE sql
  STABLE
- SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   select jsonb_build_object(
     'id', memory.id, 'tenant_id', memory.tenant_id, 'agent_id', memory.agent_id, 'session_id', memory.session_id,
@@ -1060,7 +1070,6 @@ CREATE OR REPLACE FUNCTION federation.memory_text(memory public.agent_memories)
  RETURNS text
  LANGUAGE sql
  STABLE
- SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   select concat(
     left(federation.memory_facts(memory)::text, -1), ', "content": ', coalesce(to_json(memory.content)::text, 'null'),
@@ -1410,7 +1419,6 @@ CREATE OR REPLACE FUNCTION federation.replica_text(memory public.agent_memories,
  RETURNS text
  LANGUAGE sql
  STABLE
- SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   select case
     when memory.deleted_at is not null or memory.expires_at <= now() then (
@@ -2626,12 +2634,12 @@ begin
   perform federation.lock_writers(who.tenant, array(select p.agent_id from unnest(pushed) p), cardinality(older) > 0);
   insert into public.agent_memories as k (
     tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes, superseded_by,
-    created_at, expires_at, deleted_at, hlc_ms, hlc_counter, hlc_writer)
+    written_by, created_at, expires_at, deleted_at, hlc_ms, hlc_counter, hlc_writer)
   select who.tenant, w.id, w.agent_id, w.session_id, w.content, w.embedding, w.embedding_model, w.metadata, w.source, w.scope, w.supersedes,
     -- What supersedes it may have been faster.
     (select s.id from public.agent_memories s
      where s.tenant_id = who.tenant and s.supersedes = w.id and s.agent_id = w.agent_id and s.id <> w.id and s.deleted_at is null limit 1),
-    w.created_at, w.expires_at, w.deleted_at, w.hlc_ms, w.hlc_counter, w.hlc_writer
+    coalesce(who.agent, w.agent_id), w.created_at, w.expires_at, w.deleted_at, w.hlc_ms, w.hlc_counter, w.hlc_writer
   from (
     select distinct on (p.id) p.* from unnest(pushed) with ordinality p
     where p.id is not null and refusals[p.ordinality] is null

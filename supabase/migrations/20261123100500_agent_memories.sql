@@ -77,8 +77,10 @@ comment on function federation.is_later(bigint, integer, text, bigint, integer, 
 create or replace function federation.latest_clock_ms()
 returns bigint
 language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$ select floor(extract(epoch from clock_timestamp()) * 1000)::bigint + 60000 $$;
+as $$
+  select pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) operator(pg_catalog.*) 1000)::pg_catalog.int8
+    operator(pg_catalog.+) 60000
+$$;
 
 -- What changes a memory and is nobody's write, so that an older edit which arrives later still counts: the mark that another
 -- one supersedes it, and the tombstone of what has expired.
@@ -187,11 +189,11 @@ drop policy if exists "functions, in the tenant they act for" on public.agent_me
 create policy "functions, in the tenant they act for" on public.agent_memories for all to federation_definer
   using (tenant_id = (select federation.tenant_id())) with check (tenant_id = (select federation.tenant_id()));
 
--- The shape of a memory, in parts: what is known of it, and what it says.
+-- The shape of a memory, in parts: what is known of it, and what it says. Without a search_path of their own, so that they are inlined:
+-- they name nothing that is not in pg_catalog, which is looked at first.
 create or replace function federation.memory_facts(memory public.agent_memories)
 returns jsonb
 language sql stable
-set search_path = pg_catalog, pg_temp
 as $$
   select jsonb_build_object(
     'id', memory.id, 'tenant_id', memory.tenant_id, 'agent_id', memory.agent_id, 'session_id', memory.session_id,
@@ -215,7 +217,6 @@ $$;
 create or replace function federation.memory_text(memory public.agent_memories)
 returns text
 language sql stable
-set search_path = pg_catalog, pg_temp
 as $$
   select concat(
     left(federation.memory_facts(memory)::text, -1), ', "content": ', coalesce(to_json(memory.content)::text, 'null'),

@@ -12,6 +12,15 @@ begin
   if jsonb_typeof(memory) <> 'object' then
     raise exception 'memory %: expected an object, got %', place, jsonb_typeof(memory) using errcode = '22023';
   end if;
+  -- Nearly all are like this, and asking once is several times faster than asking for the first thing that is wrong.
+  if octet_length(memory ->> 'id') between 1 and 255 and octet_length(memory ->> 'content') <= 1048576
+    and coalesce(octet_length(memory ->> 'session_id'), 0) <= 255 and coalesce(octet_length(memory ->> 'embedding_model'), 0) <= 255
+    and memory ->> 'supersedes' is null and octet_length((memory -> 'metadata')::text) <= 1048576
+    and coalesce(octet_length((memory -> 'source')::text), 0) <= 1048576 and coalesce(memory ->> 'scope', 'tenant') in ('agent', 'session', 'tenant')
+    and coalesce(memory ->> 'agent_id', agent) = agent and coalesce(memory ->> 'tenant_id', tenant) = tenant
+    and not memory ?| '{if_version,ttl_seconds,skip_identical}' then
+    return;
+  end if;
   perform federation.check_text(format('memory %s: id', place), memory ->> 'id', 255);
   named := 'memory ' || quote_literal(memory ->> 'id');
   perform federation.check_text(named || ': content', coalesce(memory ->> 'content', ''), 1048576, false),

@@ -4,7 +4,6 @@
 create or replace function federation.replica_text(memory public.agent_memories, is_brief boolean default false)
 returns text
 language sql stable
-set search_path = pg_catalog, pg_temp
 as $$
   select case
     when memory.deleted_at is not null or memory.expires_at <= now() then (
@@ -121,12 +120,12 @@ begin
   perform federation.lock_writers(who.tenant, array(select p.agent_id from unnest(pushed) p), cardinality(older) > 0);
   insert into public.agent_memories as k (
     tenant_id, id, agent_id, session_id, content, embedding, embedding_model, metadata, source, scope, supersedes, superseded_by,
-    created_at, expires_at, deleted_at, hlc_ms, hlc_counter, hlc_writer)
+    written_by, created_at, expires_at, deleted_at, hlc_ms, hlc_counter, hlc_writer)
   select who.tenant, w.id, w.agent_id, w.session_id, w.content, w.embedding, w.embedding_model, w.metadata, w.source, w.scope, w.supersedes,
     -- What supersedes it may have been faster.
     (select s.id from public.agent_memories s
      where s.tenant_id = who.tenant and s.supersedes = w.id and s.agent_id = w.agent_id and s.id <> w.id and s.deleted_at is null limit 1),
-    w.created_at, w.expires_at, w.deleted_at, w.hlc_ms, w.hlc_counter, w.hlc_writer
+    coalesce(who.agent, w.agent_id), w.created_at, w.expires_at, w.deleted_at, w.hlc_ms, w.hlc_counter, w.hlc_writer
   from (
     select distinct on (p.id) p.* from unnest(pushed) with ordinality p
     where p.id is not null and refusals[p.ordinality] is null
