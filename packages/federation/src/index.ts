@@ -15,7 +15,35 @@ export type { AgentPresence, AgentStatus } from "./presence/agent-presence.ts";
 export type { FederationTask, TaskAssignment, TaskPriority, TaskStatus } from "./tasks/task.ts";
 
 export { createSupabaseAdapter, SupabaseFederationAdapter } from "./supabase-adapter.ts";
-export type { AdapterStats } from "./supabase-adapter.ts";
+export type {
+  AdapterStats,
+  CallerOptions,
+  DeleteFilter,
+  ExportMemoriesOptions,
+  ImportMemoriesOptions,
+  TransferOptions,
+} from "./supabase-adapter.ts";
+export type { SearchAnswer, SearchMode, ShutdownOptions } from "./memory/backends/memory-backend.ts";
+export type { SearchOptions } from "./memory/search-options.ts";
+export type { BulkStoreOptions, StoreOptions, StoreProgress } from "./memory/store-options.ts";
+export type { AdapterEvents, AdapterSyncState, RefusedMemory } from "./memory/sync-control.ts";
+export type { Coverage, SyncFilter } from "./memory/sync/coverage.ts";
+export type { SyncState, SyncSummary } from "./memory/sync/sync-state.ts";
+export type { Durability } from "./memory/local/local-store.ts";
+export type { ExportOptions } from "./memory/transfer/export-memories.ts";
+export type { ExportFileOptions, ExportFileResult } from "./memory/transfer/files.node.ts";
+export type {
+  DamagedLine,
+  ImportOptions,
+  ImportProgress,
+  ImportResult,
+} from "./memory/transfer/import-memories.ts";
+export type {
+  AgentDbProblem,
+  ImportAgentDbOptions,
+  ImportAgentDbProgress,
+  ImportAgentDbResult,
+} from "./memory/transfer/import-agentdb.node.ts";
 export { createHashingEmbedder } from "./memory/embed/hashing-embedder.ts";
 export type { HashingEmbedderOptions } from "./memory/embed/hashing-embedder.ts";
 export { createEmbedder } from "./memory/embed/create-embedder.ts";
@@ -26,7 +54,8 @@ export type { Embed, Embedder, EmbedOptions } from "./memory/embed/embed.ts";
 export type { AdapterOptions, SupabaseConfig } from "./memory/adapter-options.ts";
 export type { AgentSession } from "./memory/agent-session.ts";
 export type { MemoryChange } from "./memory/memory-subscription.ts";
-export type { AgentMemory, MemoryMatch, MemoryScope, StoredMemory } from "./memory/memory.ts";
+export type { AgentMemory, FoundMemory, MemoryMatch, MemoryScope, StoredMemory } from "./memory/memory.ts";
+export type { MemoryFilter } from "./memory/memory-row.ts";
 export type { VectorBackend } from "./memory/vector-backend.ts";
 
 export { deleteAgent, deleteTenant } from "./administration.ts";

@@ -56,7 +56,7 @@ export { createEmbedder, type EmbedderOptions } from "./memory/embed/create-embe
 export { createHttpEmbedder, type HttpEmbedderOptions } from "./memory/embed/create-http-embedder.ts";
 export { createHashingEmbedder, type HashingEmbedderOptions } from "./memory/embed/hashing-embedder.ts";
 export type { MemoryChange } from "./memory/memory-subscription.ts";
-export type { AgentMemory, MemoryMatch, MemoryScope, StoredMemory } from "./memory/memory.ts";
+export type { AgentMemory, FoundMemory, MemoryMatch, MemoryScope, StoredMemory } from "./memory/memory.ts";
 export type { VectorBackend } from "./memory/vector-backend.ts";
 export type { MemoryFilter } from "./memory/memory-row.ts";
 export type { ExportOptions } from "./memory/transfer/export-memories.ts";

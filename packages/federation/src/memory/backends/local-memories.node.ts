@@ -24,7 +24,7 @@ export interface LocalMemoriesParts {
 
 export interface WrittenChange {
   readonly change: "added" | "updated" | "deleted";
-  readonly memory: StoredMemory;
+  readonly row: MemoryRow;
 }
 
 /** Who is asking: an agent, or, undefined, one who may read and change everything. */
@@ -126,11 +126,12 @@ export class LocalMemories {
     const decided = new Map<string, Decision>();
     const answers: string[] = [];
     for (const write of writes) {
-      const row = this.#rowFor(write, nowMs);
+      const held = this.store.get(write.memory.id);
+      const row = rowFor(write, held, nowMs);
       const identical = write.skipIdentical ? await this.#identical(row, decided, nowMs) : undefined;
       answers.push(identical?.id ?? row.id);
       if (identical !== undefined) decided.set(identical.id, decided.get(identical.id) ?? { row: identical });
-      else decided.set(row.id, this.#decide(write, row));
+      else decided.set(row.id, decide(write, row, held));
     }
     const changed = [...decided.values()].filter((each) => "held" in each);
     const marks = this.#marks(changed);
@@ -145,36 +146,9 @@ export class LocalMemories {
     for (const { row, held } of changed) {
       const isNew = held === undefined || held.deleted_at !== null;
       const { row: written } = decided.get(row.id) ?? { row };
-      onWritten({ change: isNew ? "added" : "updated", memory: storedOf(written, tenantId) });
+      onWritten({ change: isNew ? "added" : "updated", row: written });
     }
     return answers.map((id) => storedOf(decided.get(id)!.row, tenantId)); // each was decided
-  }
-
-  #rowFor({ memory, ttlSeconds }: MemoryWrite, nowMs: number): MemoryRow {
-    const held = this.store.get(memory.id);
-    const expiresAt =
-      ttlSeconds === undefined ? memory.expires_at : new Date(nowMs + ttlSeconds * 1000).toISOString();
-    return rowOf(memory, held, {
-      hlc: held?.hlc ?? { ms: 0, counter: 0, writer: "" }, // its own follows when it is written
-      now: new Date(nowMs).toISOString(),
-      expiresAt: expiresAt ?? null,
-      contentHash: createHash("sha256").update(memory.content).digest("hex"),
-    });
-  }
-
-  /** Throws where the memory must not be written. */
-  #decide({ ifVersion, memory: { id } }: MemoryWrite, row: MemoryRow): Decision {
-    const held = this.store.get(id);
-    if (held !== undefined && held.agent_id !== row.agent_id) throw anothers(id);
-    const found = held === undefined || held.deleted_at !== null ? 0 : held.version;
-    if (ifVersion !== undefined && ifVersion !== found) {
-      throw new FederationError(
-        "conflict",
-        `memory ${JSON.stringify(id)}: expected version ${ifVersion}, found version ${found}`,
-        { remedy: "Read it again and decide anew" },
-      );
-    }
-    return held !== undefined && isSameMemory(held, row) ? { row: held } : { row, held };
   }
 
   async #identical(
@@ -222,14 +196,14 @@ export class LocalMemories {
 
   async #removeRows(rows: readonly MemoryRow[]): Promise<void> {
     if (rows.length === 0) return;
-    const { tenantId, onWritten } = this.#parts;
+    const { onWritten } = this.#parts;
     const now = new Date(this.engine.nowMs()).toISOString();
     const writes = rows.map((held) => ({
       row: tombstoneOf(held, { hlc: this.engine.stamp(held.hlc), now }),
       expect: held.version,
     }));
     await this.#commit(writes);
-    for (const { row } of writes) onWritten({ change: "deleted", memory: storedOf(row, tenantId) });
+    for (const { row } of writes) onWritten({ change: "deleted", row });
   }
 
   /** What the server sent in between is decided about anew. */
@@ -263,6 +237,35 @@ export class LocalMemories {
   #isReadable(row: MemoryRow, viewer: Viewer): boolean {
     return isLiving(row, this.engine.nowMs()) && isVisible(row, viewer);
   }
+}
+
+function rowFor({ memory, ttlSeconds }: MemoryWrite, held: MemoryRow | undefined, nowMs: number): MemoryRow {
+  const expiresAt =
+    ttlSeconds === undefined ? memory.expires_at : new Date(nowMs + ttlSeconds * 1000).toISOString();
+  return rowOf(memory, held, {
+    hlc: held?.hlc ?? { ms: 0, counter: 0, writer: "" }, // its own follows when it is written
+    now: new Date(nowMs).toISOString(),
+    expiresAt: expiresAt ?? null,
+    contentHash: createHash("sha256").update(memory.content).digest("hex"),
+  });
+}
+
+/** Throws where the memory must not be written. */
+function decide(
+  { ifVersion, memory: { id } }: MemoryWrite,
+  row: MemoryRow,
+  held: MemoryRow | undefined,
+): Decision {
+  if (held !== undefined && held.agent_id !== row.agent_id) throw anothers(id);
+  const found = held === undefined || held.deleted_at !== null ? 0 : held.version;
+  if (ifVersion !== undefined && ifVersion !== found) {
+    throw new FederationError(
+      "conflict",
+      `memory ${JSON.stringify(id)}: expected version ${ifVersion}, found version ${found}`,
+      { remedy: "Read it again and decide anew" },
+    );
+  }
+  return held !== undefined && isSameMemory(held, row) ? { row: held } : { row, held };
 }
 
 /** A row is no longer as it was when the write was decided on. */

@@ -9,6 +9,7 @@ import { SyncEngine } from "../sync/sync-engine.ts";
 import type { SyncServer } from "../sync/sync-server.ts";
 import { LocalMemories, type WrittenChange } from "./local-memories.node.ts";
 import { RowNotes } from "./row-notes.ts";
+import { storedOf } from "./stored-row.ts";
 
 export interface LocalTenantsParts {
   readonly options: ResolvedAdapterOptions;
@@ -156,9 +157,10 @@ export function subscribeToWrites(
   let stop = (): void => undefined;
   const inTurn = callInTurn(onMemory, options);
   const begun = opening.then(
-    ({ written }) => {
-      const tell = ({ change, memory }: WrittenChange): void => {
-        if (!isClosed && change !== "deleted" && memory.scope !== "agent") inTurn.call(memory, change);
+    ({ written, tenantId }) => {
+      const tell = ({ change, row }: WrittenChange): void => {
+        if (!isClosed && change !== "deleted" && row.scope !== "agent")
+          inTurn.call(storedOf(row, tenantId), change);
       };
       if (isClosed) return;
       written.add(tell);
