@@ -29,6 +29,9 @@ export type { BulkStoreOptions, StoreOptions, StoreProgress } from "./memory/sto
 export type { AdapterEvents, AdapterSyncState, RefusedMemory } from "./memory/sync-control.ts";
 export type { Coverage, SyncFilter } from "./memory/sync/coverage.ts";
 export type { SyncState, SyncSummary } from "./memory/sync/sync-state.ts";
+export { salvageLocalStore } from "./memory/backends/load-node-file.ts";
+export type { SalvageOptions } from "./memory/backends/load-node-file.ts";
+export type { Salvage, SalvageReport } from "./memory/local/salvage.node.ts";
 export type { Durability } from "./memory/local/local-store.ts";
 export type { ExportOptions } from "./memory/transfer/export-memories.ts";
 export type { ExportFileOptions, ExportFileResult } from "./memory/transfer/files.node.ts";

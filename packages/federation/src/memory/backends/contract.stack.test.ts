@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { StoredMemory } from "../memory.ts";
 import { createHashingEmbedder } from "../embed/hashing-embedder.ts";
+import { TestClock } from "../../runtime/testing/test-clock.ts";
 import { Arrivals, freshTenant } from "../testing/start-stack.node.ts";
 import { backendNames, BackendFixture, codeOf, idsOf, memoryOf } from "./testing/backend-fixture.node.ts";
 
@@ -458,3 +459,41 @@ describe.each(backendNames)("%s", (backend) => {
     expect(() => adapter.subscribeToMemories(tenant, () => undefined)).toThrow(/shut down/);
   });
 });
+
+/** The database's clock cannot be moved; the two that read here go by the clock that they were given. */
+test.each(["agentdb", "hybrid"] as const)(
+  "%s: a memory is there until its time has come, and not after",
+  async (backend) => {
+    const tenant = freshTenant();
+    const clock = new TestClock(Date.now());
+    // Tokens that are made by this clock would be none to the server.
+    const { serviceRoleKey } = fixture.stack;
+    const adapter = await fixture.open(backend, {
+      clock,
+      memorySync: false,
+      jwtSecret: undefined,
+      serviceRoleKey,
+    });
+    const told = { content: "water", embedding: [1, 2] };
+    await adapter.storeMemory(memoryOf(tenant, { ...told, id: "ttl" }), { ttlSeconds: 60 });
+    await adapter.storeMemory(
+      memoryOf(tenant, { ...told, id: "time", expires_at: new Date(clock.now() + 120_000).toISOString() }),
+    );
+    await adapter.storeMemory(memoryOf(tenant, { ...told, id: "stays" }));
+    const found = async (): Promise<string[][]> => [
+      idsOf(await adapter.queryMemories(tenant)).toSorted(),
+      idsOf(await adapter.semanticSearch([1, 2], tenant)).toSorted(),
+      idsOf((await adapter.search({ tenant, text: "water" })).matches).toSorted(),
+    ];
+    await clock.advance(59_999);
+    expect(await found()).toEqual(Array.from({ length: 3 }, () => ["stays", "time", "ttl"]));
+    await clock.advance(1);
+    expect(await found()).toEqual(Array.from({ length: 3 }, () => ["stays", "time"]));
+    expect(await adapter.getMemory("ttl", tenant)).toBeUndefined();
+    await clock.advance(60_000);
+    expect(await found()).toEqual(Array.from({ length: 3 }, () => ["stays"]));
+    expect((await adapter.getStats(tenant)).total_memories).toBe(1);
+    // What waits for the server stays until the server has it.
+    expect(await adapter.cleanupExpiredMemories()).toBe(backend === "agentdb" ? 2 : 0);
+  },
+);
