@@ -27,6 +27,7 @@ import {
   maxIdBytes,
   type CheckedMemory,
 } from "./memory/check-memory.ts";
+import { embedMissing } from "./memory/embed-missing.ts";
 import type { MemoryChange } from "./memory/memory-subscription.ts";
 import type { AgentMemory, MemoryMatch, StoredMemory } from "./memory/memory.ts";
 import type { MemoryFilter } from "./memory/memory-row.ts";
@@ -488,27 +489,7 @@ export class SupabaseFederationAdapter {
     return { tenantId, ratherAs: agent === undefined ? undefined : requireId(agent, `${attempt} agent`) };
   }
 
-  /** Those that have text and no embedding get one, where there is an embedder. */
-  async #embedded(
-    memories: readonly CheckedMemory[],
-    signal: AbortSignal | undefined,
-  ): Promise<CheckedMemory[]> {
-    const { embedder } = this.#options;
-    const bare = memories.filter((each) => each.embedding === undefined && each.content.trim() !== "");
-    if (embedder === undefined || bare.length === 0) return [...memories];
-    const vectors = await embedder(
-      bare.map((each) => each.content),
-      { signal },
-    );
-    const made = new Map(bare.map((each, at) => [each, vectors[at]]));
-    return memories.map((each) => {
-      const vector = made.get(each);
-      if (vector === undefined) return each;
-      return {
-        ...each,
-        embedding: checkEmbedding(vector, "the embedding of embed"),
-        embedding_model: embedder.model,
-      };
-    });
+  #embedded(memories: readonly CheckedMemory[], signal: AbortSignal | undefined): Promise<CheckedMemory[]> {
+    return embedMissing(memories, this.#options.embedder, signal);
   }
 }

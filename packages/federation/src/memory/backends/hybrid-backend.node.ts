@@ -51,7 +51,8 @@ export class HybridBackend implements MemoryBackend {
     const withRetryAfter: ResolvedAdapterOptions = { ...options, fetch: retryAfter.fetch };
     this.#options = options;
     this.#clock = clock;
-    this.#remote = new PgvectorBackend(withRetryAfter, clock);
+    // The sync knows whether anybody is there: while nobody is, one try is enough.
+    this.#remote = new PgvectorBackend(withRetryAfter, clock, () => !this.#isAway());
     this.sessions = this.#remote.sessions;
     const emitter = new Emitter<AdapterEvents>((error, event) =>
       options.log("error", "a listener of the adapter failed", { event, error: toError(error) }),
@@ -262,6 +263,13 @@ export class HybridBackend implements MemoryBackend {
         await inTurn.settled();
       },
     };
+  }
+
+  #isAway(): boolean {
+    return this.#tenants.opened.some(({ engine }) => {
+      const { isOnline, lastError } = engine.state;
+      return !isOnline && lastError !== undefined;
+    });
   }
 
   #listen({ tenantId, engine }: OpenTenant): () => Promise<void> {

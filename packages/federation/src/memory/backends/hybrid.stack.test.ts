@@ -69,7 +69,10 @@ test("with the network away memories are stored, found and kept; when it is back
     active_sessions: null,
     tenant_id: tenant,
   });
-  expect(first.syncState).toMatchObject({ pending: 2, isOnline: false });
+  await whenState(first, ({ lastError }) => lastError !== undefined);
+  expect(first.syncState).toMatchObject({ pending: 2, isOnline: false, lastError: { code: "unreachable" } });
+  // What is not here may be there: nobody can tell, and that is said.
+  expect(await codeOf(first.getMemory("elsewhere", tenant))).toBe("unreachable");
   await first.shutdown();
 
   const second = await hybrid(options);

@@ -32,10 +32,13 @@ export class PgvectorBackend implements MemoryBackend {
   readonly #options: ResolvedAdapterOptions;
   readonly #clock: QuietClock;
   readonly #scope: Scope;
+  readonly #canRetry: () => boolean;
   readonly #subscriptions = new Set<Subscription>();
 
-  constructor(options: ResolvedAdapterOptions, clock: QuietClock) {
+  /** `canRetry`: whether a call that meets no server tries again for as long as it may take. Default: it does. */
+  constructor(options: ResolvedAdapterOptions, clock: QuietClock, canRetry: () => boolean = () => true) {
     this.#options = options;
+    this.#canRetry = canRetry;
     this.#clock = clock;
     this.actors = new ActingFor(options, clock);
     this.#scope = new Scope((error) => options.log("error", "an adapter task failed", { error }));
@@ -74,7 +77,7 @@ export class PgvectorBackend implements MemoryBackend {
   /** As replicas read it: `get_memory` passes over superseded ones. */
   async get(id: string, named: Named, signal?: AbortSignal): Promise<StoredMemory | undefined> {
     const rows = await this.actors.run(named, ({ connection, as }) =>
-      connection.callPlain("read_memories", { ids: [id], ...as }, { signal }),
+      connection.callPlain("read_memories", { ids: [id], ...as }, { signal, retry: this.#canRetry() }),
     );
     const row: unknown = Array.isArray(rows) ? rows[0] : undefined;
     const isLiving = isRecord(row) && row["deleted_at"] === null; // which an expired one has as well
@@ -83,14 +86,14 @@ export class PgvectorBackend implements MemoryBackend {
 
   async remove(id: string, named: Named, signal?: AbortSignal): Promise<boolean> {
     const removed = await this.actors.run(await this.#ownerOf(id, named, signal), ({ connection, as }) =>
-      connection.callPlain("delete_memory", { id, ...as }, { signal }),
+      connection.callPlain("delete_memory", { id, ...as }, { signal, retry: this.#canRetry() }),
     );
     return removed === true;
   }
 
   async removeWhere(filter: MemoryFilter, named: Named, signal?: AbortSignal): Promise<number> {
     const removed = await this.actors.run(named, ({ connection, as }) =>
-      connection.callPlain("delete_memories", { filter, ...as }, { signal }),
+      connection.callPlain("delete_memories", { filter, ...as }, { signal, retry: this.#canRetry() }),
     );
     return numberOf(removed, "delete_memories");
   }
@@ -143,7 +146,9 @@ export class PgvectorBackend implements MemoryBackend {
 
   async counts(tenantId: string | undefined, known: readonly string[]): Promise<MemoryCounts> {
     if (tenantId !== undefined) return countsOf(tenantId, [await this.#stats(tenantId)]);
-    const all = await this.actors.runForAll((connection) => connection.callPlain("federation_stats", {}));
+    const all = await this.actors.runForAll((connection) =>
+      connection.callPlain("federation_stats", {}, { retry: this.#canRetry() }),
+    );
     if (all !== undefined) return countsOf(undefined, [all]);
     const tenants = await this.#ownTenants(known);
     const stats = await Promise.all(tenants.map((each) => this.#stats(each)));
@@ -152,12 +157,13 @@ export class PgvectorBackend implements MemoryBackend {
 
   async cleanup(known: readonly string[]): Promise<number> {
     const name = "cleanup_expired_memories";
-    const all = await this.actors.runForAll((connection) => connection.callPlain(name, {}));
+    const options = { retry: this.#canRetry() };
+    const all = await this.actors.runForAll((connection) => connection.callPlain(name, {}, options));
     if (all !== undefined) return numberOf(all, name);
     let removed = 0;
     for (const tenantId of await this.#ownTenants(known)) {
       const ofTenant = await this.actors.run({ tenantId }, ({ connection, as }) =>
-        connection.callPlain(name, as),
+        connection.callPlain(name, as, options),
       );
       removed += numberOf(ofTenant, name);
     }
@@ -206,7 +212,7 @@ export class PgvectorBackend implements MemoryBackend {
 
   async #stats(tenantId: string): Promise<unknown> {
     return await this.actors.run({ tenantId }, ({ connection, as }) =>
-      connection.callPlain("federation_stats", as),
+      connection.callPlain("federation_stats", as, { retry: this.#canRetry() }),
     );
   }
 }
