@@ -75,7 +75,14 @@ export class HybridBackend implements MemoryBackend {
         return options.memorySync ? this.#listen(tenant) : () => Promise.resolve();
       },
     });
-    this.sync = new HybridSync({ tenants: this.#tenants, emitter, isEnabled: options.memorySync });
+    this.sync = new HybridSync({
+      opened: () => this.#tenants.opened,
+      open: async (tenantId) => {
+        await this.#speaker({ tenantId });
+        return await this.#tenants.of(tenantId);
+      },
+      emitter,
+    });
   }
 
   /** The network may be away: then this process begins with what is here. A project that refuses us is an error at once. */

@@ -7,9 +7,11 @@ import type { OpenTenant } from "./local-tenants.node.ts";
 import { storedOf } from "./stored-row.ts";
 
 export interface HybridSyncParts {
-  readonly tenants: { readonly opened: readonly OpenTenant[]; of(tenantId: string): Promise<OpenTenant> };
+  /** Tenants that calls have named. */
+  readonly opened: () => readonly OpenTenant[];
+  /** Rejects with "forbidden" for tenants that are none of the caller's. */
+  readonly open: (tenantId: string) => Promise<OpenTenant>;
   readonly emitter: Emitter<AdapterEvents>;
-  readonly isEnabled: boolean;
 }
 
 /** The sync engines of all tenants of a store, as one. */
@@ -30,9 +32,7 @@ export class HybridSync implements SyncControl {
   }
 
   get state(): AdapterSyncState {
-    const opened = this.#parts.tenants.opened.map(
-      ({ tenantId, engine }) => [tenantId, engine.state] as const,
-    );
+    const opened = this.#parts.opened().map(({ tenantId, engine }) => [tenantId, engine.state] as const);
     const states = opened.map(([, state]) => state);
     const sum = (valueOf: (state: SyncState) => number): number =>
       states.reduce((total, each) => total + valueOf(each), 0);
@@ -63,8 +63,8 @@ export class HybridSync implements SyncControl {
     readonly tenantId?: string | undefined;
     readonly signal?: AbortSignal | undefined;
   }): Promise<SyncSummary> {
-    const { tenants } = this.#parts;
-    const wanted = tenantId === undefined ? tenants.opened : [await tenants.of(tenantId)];
+    const { opened, open } = this.#parts;
+    const wanted = tenantId === undefined ? opened() : [await open(tenantId)];
     if (wanted.length === 0) {
       throw new FederationError("invalid_state", "sync: no tenant is open", {
         remedy: "Name the tenant, or call something that names it first",
@@ -83,19 +83,19 @@ export class HybridSync implements SyncControl {
   }
 
   async deadLetters(tenantId: string): Promise<readonly RefusedMemory[]> {
-    const { memories } = await this.#parts.tenants.of(tenantId);
+    const { memories } = await this.#parts.open(tenantId);
     return memories.store.deadLetters().map((letter) => refusedOf(letter, tenantId));
   }
 
   async retryDeadLetter(tenantId: string, place: number): Promise<boolean> {
-    const { memories, engine } = await this.#parts.tenants.of(tenantId);
+    const { memories, engine } = await this.#parts.open(tenantId);
     const isThere = await memories.store.retryDeadLetter(place);
     if (isThere) engine.wrote();
     return isThere;
   }
 
   async dropDeadLetter(tenantId: string, place: number): Promise<boolean> {
-    const { memories, engine } = await this.#parts.tenants.of(tenantId);
+    const { memories, engine } = await this.#parts.open(tenantId);
     const isThere = await memories.store.dropDeadLetter(place);
     if (isThere) engine.hint(); // what the server has instead comes
     return isThere;

@@ -325,6 +325,8 @@ test("with an agent's token a machine holds what that agent may read, and writes
   expect(await codeOf(ann.storeMemory(memoryOf(tenant, { agent_id: "bob" })))).toBe("forbidden");
   expect(await codeOf(ann.storeMemory(memoryOf(freshTenant())))).toBe("forbidden");
   expect(await codeOf(ann.queryMemories(freshTenant()))).toBe("forbidden");
+  expect(await codeOf(ann.sync({ tenant: freshTenant() }))).toBe("forbidden");
+  expect(await codeOf(ann.deadLetters(freshTenant()))).toBe("forbidden");
   expect(await codeOf(ann.deleteMemory("all", tenant))).toBe("forbidden");
   expect(await codeOf(ann.storeMemory(memoryOf(tenant, { id: "anns own", content: "changed" })))).toBe(
     "resolved",
