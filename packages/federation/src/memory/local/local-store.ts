@@ -97,6 +97,7 @@ export interface TenantStore {
   outbox(limits: { maxRows: number; maxBytes: number }): readonly OutboxEntry[];
   /** Entries whose row was written again since they were read stay. */
   settle(results: readonly PushResult[]): Promise<readonly AppliedRow[]>;
+  /** In the order in which they were written. */
   deadLetters(): readonly DeadLetter[];
   /** Back into the outbox; false when there is none at that place. */
   retryDeadLetter(place: number): Promise<boolean>;

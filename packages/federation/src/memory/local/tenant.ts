@@ -135,7 +135,7 @@ export class Tenant implements TenantStore {
   }
 
   deadLetters(): readonly DeadLetter[] {
-    return [...this.#state.letters.values()];
+    return [...this.#state.letters.values()].sort((a, b) => a.place - b.place);
   }
 
   async retryDeadLetter(place: number): Promise<boolean> {

@@ -6,7 +6,10 @@ export class ModelTenant {
   readonly rows: Map<string, MemoryRow> = new Map();
   /** Ids, oldest entry first. */
   outbox: string[] = [];
-  letters: MemoryRow[] = [];
+  letters: { readonly row: MemoryRow; readonly place: number }[] = [];
+  /** Of the last entry of each id, growing. */
+  readonly #places = new Map<string, number>();
+  #lastPlace = 0;
   readonly facts: Map<string, string> = new Map();
 
   refuses(writes: readonly LocalWrite[]): boolean {
@@ -42,14 +45,16 @@ export class ModelTenant {
       this.#dequeue(id);
       if (result.outcome !== "refused") return this.#take(result.row);
       const row = this.rows.get(id);
-      if (row !== undefined) this.letters.push(row);
+      if (row !== undefined) this.letters.push({ row, place: this.#places.get(id) ?? 0 });
+      this.letters.sort((a, b) => a.place - b.place);
       return [];
     });
   }
 
   endLetter(nth: number, how: "retry" | "drop"): void {
-    const [row] = this.letters.splice(nth, 1);
-    if (row === undefined || how === "drop") return;
+    const [letter] = this.letters.splice(nth, 1);
+    if (letter === undefined || how === "drop") return;
+    const { row } = letter;
     const held = this.rows.get(row.id);
     if (held !== undefined && clockOf(held) > clockOf(row)) return;
     this.write([row], true);
@@ -109,6 +114,7 @@ export class ModelTenant {
   #enqueue(id: string): void {
     this.#dequeue(id);
     this.outbox.push(id);
+    this.#places.set(id, ++this.#lastPlace);
   }
 
   #dequeue(id: string): void {
