@@ -175,7 +175,10 @@ export class HybridBackend implements MemoryBackend {
     return { source: { rows }, sink: here.sink };
   }
 
-  /** Memories as they are here where everything is here; what only the server knows is null while it cannot be reached. */
+  /**
+   * Memories as they are here where everything is here, else as many as the server has or, where that is more, as are here and not all there
+   * yet. What only the server knows is null while it cannot be reached.
+   */
   async counts(tenantId: string | undefined, known: readonly string[]): Promise<MemoryCounts> {
     const remote = await this.#remoteCounts(tenantId, known);
     const tenants = tenantId === undefined ? known : [tenantId];
@@ -190,9 +193,9 @@ export class HybridBackend implements MemoryBackend {
     const ofTenant = tenants.length === 1 ? tenants[0] : undefined;
     const unknown = { active_sessions: null, total_messages: null, open_tasks: null };
     if (remote === undefined) return { tenant_id: ofTenant, total_memories: memories, ...unknown };
-    return ofTenant !== undefined && remote.tenant_id === ofTenant && isAll
-      ? { ...remote, total_memories: memories }
-      : remote;
+    const isSame = ofTenant !== undefined && remote.tenant_id === ofTenant;
+    if (isSame && isAll) return { ...remote, total_memories: memories };
+    return { ...remote, total_memories: Math.max(remote.total_memories, memories) };
   }
 
   async cleanup(known: readonly string[]): Promise<number> {
