@@ -1622,7 +1622,8 @@ begin
   else
     for change in
       select o.tenant_id, federation.memory_reader(o) as reader, array_agg(o.id order by o.seq) as ids,
-        case when count(*) <= 200 then jsonb_agg(federation.memory_facts(o) || gone || jsonb_build_object('deleted_at', now()) order by o.seq) end as memories
+        case when count(*) <= 200 then jsonb_agg(federation.memory_facts(o) || gone
+          || jsonb_build_object('deleted_at', now(), 'seq', nextval('federation.change_seq')) order by o.seq) end as memories
       from old_rows o where o.deleted_at is null
       group by o.tenant_id, federation.memory_reader(o)
     loop

@@ -147,7 +147,7 @@ test("with the server gone no call resolves as if it had happened", async () => 
     migrationsDir,
   });
   const { url, anonKey, jwtSecret } = stack;
-  const hub = await bench.open("a", { url, anonKey, jwtSecret, requestTimeoutMs: 700 });
+  const hub = await bench.open("a", { url, anonKey, jwtSecret, requestTimeoutMs: 4_000 });
   await stack.close();
   const calls = [
     hub.sendMessage("b", "x", {}),

@@ -1,22 +1,21 @@
 import { checkEmbedding, type CheckedMemory } from "./check-memory.ts";
 import type { Embedder } from "./embed/embed.ts";
 
-/** Gives those that have text and no embedding one, with the name of its model; the others stay as they are. */
+/** Gives those that have text and no embedding one. Vectors that came without the name of a model are taken for those of `embedder`. */
 export async function embedMissing(
   memories: readonly CheckedMemory[],
   embedder: Embedder | undefined,
   signal: AbortSignal | undefined,
 ): Promise<CheckedMemory[]> {
+  if (embedder === undefined) return [...memories];
   const bare = memories.filter((each) => each.embedding === undefined && each.content.trim() !== "");
-  if (embedder === undefined || bare.length === 0) return [...memories];
-  const vectors = await embedder(
-    bare.map((each) => each.content),
-    { signal },
-  );
+  const texts = bare.map((each) => each.content);
+  const vectors = texts.length === 0 ? [] : await embedder(texts, { signal });
   const made = new Map(bare.map((each, at) => [each, vectors[at]]));
   return memories.map((each) => {
     const vector = made.get(each);
-    if (vector === undefined) return each;
+    if (vector === undefined)
+      return each.embedding === undefined ? each : { embedding_model: embedder.model, ...each };
     const embedding = checkEmbedding(vector, "the embedding of embed");
     return { ...each, embedding, embedding_model: embedder.model };
   });

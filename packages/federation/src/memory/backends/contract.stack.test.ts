@@ -280,6 +280,28 @@ describe.each(backendNames)("%s", (backend) => {
     }
   });
 
+  test("a subscriber may shut the adapter down", async () => {
+    const tenant = freshTenant();
+    const adapter = await fixture.open(backend);
+    const down = new Promise<void>((resolve) => {
+      adapter.subscribeToMemories(tenant, async () => {
+        await adapter.shutdown();
+        resolve();
+      });
+    });
+    await adapter.storeMemory(memoryOf(tenant));
+    await down;
+  });
+
+  test("a batch may bring a memory together with the one that replaces it", async () => {
+    const tenant = freshTenant();
+    const adapter = await fixture.open(backend);
+    const [older, newer] = [memoryOf(tenant, { id: "v1" }), memoryOf(tenant, { id: "v2", supersedes: "v1" })];
+    await adapter.storeMemories([older, newer]);
+    expect(idsOf(await adapter.queryMemories(tenant))).toEqual(["v2"]);
+    expect(await adapter.getMemory("v1", tenant)).toMatchObject({ superseded_by: "v2" });
+  });
+
   test("with an embedder, text is enough", async () => {
     const tenant = freshTenant();
     const adapter = await fixture.open(backend, { embed: createHashingEmbedder({ dimensions: 64 }) });
@@ -294,7 +316,8 @@ describe.each(backendNames)("%s", (backend) => {
     const meant = await adapter.search({ tenant, text: "agents", mode: "meaning", limit: 1 });
     expect(idsOf(meant.matches)).toEqual(["m0"]);
     const own = await adapter.storeMemory(memoryOf(tenant, { id: "own", embedding: [1, 2] }));
-    expect(own).toMatchObject({ embedding: [1, 2], embedding_model: null });
+    expect(own).toMatchObject({ embedding: [1, 2], embedding_model: "hashing" });
+    expect(idsOf(await adapter.semanticSearch([1, 2], tenant))).toEqual(["own"]);
   });
 
   test("memories are deleted one at a time and by a filter, each only by its own agent", async () => {
@@ -344,9 +367,9 @@ describe.each(backendNames)("%s", (backend) => {
     expect(new Set(idsOf(all)).size).toBe(1200);
     const times = all.map((each) => Date.parse(each.created_at));
     expect(times).toEqual(times.toSorted((a, b) => b - a));
-    expect(await adapter.queryMemories(tenant)).toEqual(all.slice(0, 100));
-    expect(await adapter.queryMemories(tenant, "ann", 10_000)).toEqual(
-      all.filter((each) => each.agent_id === "ann"),
+    expect(idsOf(await adapter.queryMemories(tenant))).toEqual(idsOf(all.slice(0, 100)));
+    expect(idsOf(await adapter.queryMemories(tenant, "ann", 10_000))).toEqual(
+      idsOf(all.filter((each) => each.agent_id === "ann")),
     );
     expect(await adapter.semanticSearch([1, 0], tenant, 1100)).toHaveLength(1100);
     expect((await adapter.getStats(tenant)).total_memories).toBe(1200);

@@ -270,7 +270,7 @@ export class HybridBackend implements MemoryBackend {
       begun,
       close: async () => {
         stop.abort();
-        await inTurn.settled();
+        inTurn.stop();
       },
     };
   }

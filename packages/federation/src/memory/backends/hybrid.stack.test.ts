@@ -36,6 +36,9 @@ const awayProxy = async (): Promise<TcpProxy> => {
   return proxy;
 };
 
+const urlOf = (input: RequestInfo | URL): string =>
+  typeof input === "string" ? input : input instanceof URL ? input.href : input.url;
+
 /** Pulls until a memory is here: on a native Postgres a pull stops short of every transaction that runs, anybody's. */
 const pulled = async (adapter: SupabaseFederationAdapter, tenant: string, id: string): Promise<void> => {
   while (!idsOf(await adapter.queryMemories(tenant)).includes(id)) await adapter.sync({ tenant });
@@ -91,6 +94,24 @@ test("with the network away memories are stored, found and kept; when it is back
     { id: "a", content: "dark water, again" },
   ]);
   expect(second.syncState).toMatchObject({ pending: 0, deadLetters: 0, isOnline: true });
+});
+
+test("a 403 of something on the way says nothing of the memories: they wait", async () => {
+  const tenant = freshTenant();
+  let isBlocked = true;
+  const blocked = (): Response =>
+    new Response("<html>Please sign in to this network</html>", { status: 403 });
+  const adapter = await hybrid({
+    fetch: (input, init) =>
+      isBlocked && urlOf(input).includes("push_memories") ? Promise.resolve(blocked()) : fetch(input, init),
+  });
+  await adapter.storeMemory(memoryOf(tenant, { id: "precious" }));
+  await whenState(adapter, ({ lastError }) => lastError?.code === "forbidden");
+  expect(adapter.syncState).toMatchObject({ pending: 1, deadLetters: 0 });
+  expect(await adapter.getMemory("precious", tenant)).toMatchObject({ id: "precious" });
+  isBlocked = false;
+  await adapter.sync({ tenant });
+  expect(idsOf(await (await server()).queryMemories(tenant))).toEqual(["precious"]);
 });
 
 test("what one machine stores, another has a moment later, and is told of once", async () => {

@@ -133,6 +133,7 @@ export class LocalMemories {
       if (identical !== undefined) decided.set(identical.id, decided.get(identical.id) ?? { row: identical });
       else decided.set(row.id, decide(write, row, held));
     }
+    markWithin(decided);
     const changed = [...decided.values()].filter((each) => "held" in each);
     const marks = this.#marks(changed);
     const stamped = changed.map((each) => ({
@@ -141,7 +142,7 @@ export class LocalMemories {
     }));
     if (stamped.length > 0) await this.#commit(hasServer ? stamped : [...stamped, ...marks]);
     // The server makes these marks too when it gets the new one; until then they are this machine's own.
-    if (hasServer && marks.length > 0) await this.store.write(marks, { outbox: false });
+    if (hasServer && marks.length > 0) await this.#writeMarks(marks);
     for (const { row } of stamped) decided.set(row.id, { row });
     for (const { row, held } of changed) {
       const isNew = held === undefined || held.deleted_at !== null;
@@ -172,14 +173,25 @@ export class LocalMemories {
   }
 
   /** One's own older memories that the new ones replace. Their clock stays: it is nobody's write. */
-  #marks(changed: readonly Decision[]): { readonly row: MemoryRow }[] {
+  #marks(changed: readonly Decision[]): LocalWrite[] {
     return changed.flatMap(({ row }) => {
       const older = row.supersedes === null ? undefined : this.store.get(row.supersedes);
       const isOwn = older !== undefined && older.agent_id === row.agent_id && older.deleted_at === null;
       if (!isOwn || older.superseded_by === row.id || changed.some((each) => each.row.id === older.id))
         return [];
-      return [{ row: { ...older, superseded_by: row.id, version: older.version + 1 } }];
+      return [
+        { row: { ...older, superseded_by: row.id, version: older.version + 1 }, expect: older.version },
+      ];
     });
+  }
+
+  /** What the server sent in between has its mark, or needs none. */
+  async #writeMarks(marks: readonly LocalWrite[]): Promise<void> {
+    for (const mark of marks) {
+      await this.store.write([mark], { outbox: false }).catch((error: unknown) => {
+        if (!isFederationError(error, "conflict")) throw error;
+      });
+    }
   }
 
   async #removeMatching(ids: readonly string[], filter: MemoryFilter): Promise<number> {
@@ -303,4 +315,14 @@ function isAdmitted(row: MemoryRow, { agent, session, since, until, metadata }: 
 
 function anothers(id: string): FederationError {
   return new FederationError("forbidden", `memory ${JSON.stringify(id)} belongs to another agent`);
+}
+
+/** A batch may bring a memory together with the one that replaces it. */
+function markWithin(decided: Map<string, Decision>): void {
+  for (const { row } of Array.from(decided.values())) {
+    const older = row.supersedes === null ? undefined : decided.get(row.supersedes);
+    if (older === undefined || !("held" in older)) continue;
+    if (older.row.id === row.id || older.row.agent_id !== row.agent_id) continue;
+    decided.set(older.row.id, { ...older, row: { ...older.row, superseded_by: row.id } });
+  }
 }

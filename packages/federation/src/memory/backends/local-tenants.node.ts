@@ -173,26 +173,27 @@ export function subscribeToWrites(
     close: async () => {
       isClosed = true;
       stop();
-      await inTurn.settled();
+      inTurn.stop();
     },
   };
 }
 
-/** Calls back one at a time; a failure is logged. */
+/** Calls back one at a time; a failure is logged. Who stops it does not wait for a callback that runs: it may be the one that stops. */
 export function callInTurn(
   onMemory: OnMemory,
   { log }: ResolvedAdapterOptions,
-): { readonly call: OnMemory; readonly settled: () => Promise<void> } {
+): { readonly call: OnMemory; readonly stop: () => void } {
   let last: Promise<void> = Promise.resolve();
+  let isStopped = false;
   return {
     call: (memory, change) => {
       last = last
-        .then(async () => void (await onMemory(memory, change)))
+        .then(async () => void (isStopped || (await onMemory(memory, change))))
         .catch((error: unknown) =>
           log("error", "a subscribeToMemories callback failed", { error: toError(error) }),
         );
     },
-    settled: () => last,
+    stop: () => void (isStopped = true),
   };
 }
 

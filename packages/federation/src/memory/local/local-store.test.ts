@@ -134,6 +134,21 @@ test("expired, superseded and deleted rows are never found, however near they ar
   expect(await tenant.searchMeaning({ embedding, model: null, nowMs: before, limit: 5 })).toHaveLength(5);
 });
 
+test("a search for words does not wait for writers to pause", async () => {
+  await using store = await opened("words-and-writers");
+  const tenant = store.tenant("t");
+  await tenant.write([{ row: rowOf({ id: "a", content: "needle" }) }], { outbox: false });
+  let isSearching = true;
+  const writing = [1, 2, 3, 4].map(async (writer) => {
+    for (let at = 0; isSearching; at++)
+      await tenant.write([{ row: rowOf({ id: `${writer}-${at}`, content: "hay" }) }], { outbox: false });
+  });
+  const found = await tenant.searchWords({ text: "needle", nowMs, limit: 1 });
+  isSearching = false;
+  await Promise.all(writing);
+  expect(found.map((match) => match.row.id)).toEqual(["a"]);
+});
+
 test("words are found as soon as they are acknowledged, and no longer once they are overwritten", async () => {
   await using store = await opened("words");
   const tenant = store.tenant("t");

@@ -57,10 +57,12 @@ export class Store implements LocalStore, Commits {
   #bytesOfRecord = new Map<number, number>();
   #isPublishing = false;
   #applying: Promise<void> | undefined;
+  readonly #writing = new Slice();
   /** When somebody last wanted to write. */
   #lastWriteMs = -Infinity;
   /** How many callers wait for the tables. */
   #drainsWanted = 0;
+  #transactionWanted: (() => void)[] = [];
   readonly #maxWaitingBytes: number;
   #failure: FederationError | undefined;
   #closing: Promise<void> | undefined;
@@ -104,6 +106,8 @@ export class Store implements LocalStore, Commits {
     this.#lastWriteMs = performance.now();
     while (this.#waitingBytes > this.#maxWaitingBytes && this.#failure === undefined)
       await new Promise<void>((resolve) => void this.#roomWanted.push(resolve));
+    // The journal acknowledges within the turn, so a caller that awaits one write after the other would never let anybody else run.
+    if (this.#writing.isOver) await this.#writing.rest();
     this.#refuseIfOver();
   }
 
@@ -133,9 +137,14 @@ export class Store implements LocalStore, Commits {
   /** Resolves when everything that readers see now is in the tables. */
   async settled(): Promise<void> {
     const { tables } = this.#parts;
-    for (const target = this.#published; tables.applied < target;) {
-      this.#refuseIfFailed();
-      await this.startApplying();
+    this.#drainsWanted += 1;
+    try {
+      for (const target = this.#published; tables.applied < target;) {
+        this.#refuseIfFailed();
+        await this.#nextTransaction(); // not the end of applying: others may write for ever
+      }
+    } finally {
+      this.#drainsWanted -= 1;
     }
   }
 
@@ -217,6 +226,17 @@ export class Store implements LocalStore, Commits {
     return this.#applying;
   }
 
+  /** Resolves when one more transaction is through, or none will be. */
+  #nextTransaction(): Promise<void> {
+    const through = new Promise<void>((resolve) => this.#transactionWanted.push(resolve));
+    void this.startApplying().then(() => this.#transactionEnded());
+    return through;
+  }
+
+  #transactionEnded(): void {
+    for (const resolve of this.#transactionWanted.splice(0)) resolve();
+  }
+
   /** One transaction after the other, each as large as the event loop bears. */
   async #applyAll(): Promise<void> {
     await nextTurn(); // writers first
@@ -228,6 +248,7 @@ export class Store implements LocalStore, Commits {
       } catch (error) {
         this.#fail("write to the tables", error);
       }
+      this.#transactionEnded();
     }
     this.#applying = undefined;
   }

@@ -74,8 +74,7 @@ export class RestSyncServer implements SyncServer {
         throw notAnAnswer("push_memories", `${rows.length} answers`);
       return rows.map((row, place) => parseAnswer(data[place], row));
     } catch (error) {
-      // The credential is somebody else's: no repetition changes that, and others' rows wait behind these.
-      if (!isFederationError(error, "forbidden")) throw error;
+      if (!isFederationError(error, "forbidden") || !isAboutRows(error.cause)) throw error;
       const { message: reason, code } = error;
       return rows.map(() => ({ outcome: "refused", reason, code }));
     }
@@ -150,4 +149,13 @@ function asPushed(row: MemoryRow, { content, embedding, metadata, source }: Memo
 
 function notAnAnswer(attempt: string, expected: string): FederationError {
   return new FederationError("protocol", `${attempt}: expected ${expected} in the answer`);
+}
+
+/**
+ * Whether it was our own credential check that refused, or the database's functions: the credential is somebody else's, no repetition
+ * changes that, and others' rows wait behind these. A 403 of something on the way, or a grant that is missing, says nothing of the rows.
+ */
+function isAboutRows(cause: unknown): boolean {
+  if (!isRecord(cause) || !("status" in cause)) return true;
+  return cause["code"] === "42501" && !String(cause["message"]).startsWith("permission denied");
 }
