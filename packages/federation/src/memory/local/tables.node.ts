@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
-import { FederationError } from "../../runtime/errors.ts";
+import { FederationError, toError } from "../../runtime/errors.ts";
 import { createWordIndex } from "../words/create-word-index.ts";
 import type { WordIndex, WordKey, WordTables } from "../words/word-index.ts";
 import { decodeLetter, decodeRow, encodeLetter } from "./changes.ts";
@@ -185,10 +185,12 @@ export class Tables {
     const last = changes.at(-1);
     if (last === undefined) return;
     // A child transaction: lmdb-js commits what a callback had done that throws, except in one of these.
-    await this.#root.childTransaction(async () => {
-      await inSlices(this.#applying(changes), rest);
-      void this.#root.put("applied", Buffer.from(String(last.sequence)));
-    });
+    await this.#root
+      .childTransaction(async () => {
+        await inSlices(this.#applying(changes), rest);
+        void this.#root.put("applied", Buffer.from(String(last.sequence)));
+      })
+      .catch(async (error: unknown) => Promise.reject(await reasonOf(error)));
     this.#root.resetReadTxn();
     this.#applied = last.sequence;
   }
@@ -356,4 +358,14 @@ class TenantWords implements WordTables {
     const range = { start: [this.#tenant, ...from], end: [this.#tenant, ...to] };
     for (const { key, value } of this.#words.getRange(range)) yield { key: key.slice(1), value };
   }
+}
+
+/** lmdb-js says that a commit failed, and why in a promise beside it, which rejects later and must not do so unheard. */
+async function reasonOf(error: unknown): Promise<Error> {
+  const failure = toError(error);
+  if (!("commitError" in failure) || !(failure.commitError instanceof Promise)) return failure;
+  const reason: Promise<Error> = failure.commitError.then(() => failure, toError);
+  // Should it never come, the failure is said without it.
+  const patience = new Promise<Error>((resolve) => setTimeout(() => resolve(failure), 1_000).unref());
+  return await Promise.race([reason, patience]);
 }
