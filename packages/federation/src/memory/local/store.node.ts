@@ -57,7 +57,8 @@ export class Store implements LocalStore, Commits {
   #bytesOfRecord = new Map<number, number>();
   #isPublishing = false;
   #applying: Promise<void> | undefined;
-  readonly #writing = new Slice();
+  /** How long this turn of the event loop has been taken by writers. */
+  #turnOfWriters: Slice | undefined;
   /** When somebody last wanted to write. */
   #lastWriteMs = -Infinity;
   /** How many callers wait for the tables. */
@@ -107,8 +108,14 @@ export class Store implements LocalStore, Commits {
     while (this.#waitingBytes > this.#maxWaitingBytes && this.#failure === undefined)
       await new Promise<void>((resolve) => void this.#roomWanted.push(resolve));
     // The journal acknowledges within the turn, so a caller that awaits one write after the other would never let anybody else run.
-    if (this.#writing.isOver) await this.#writing.rest();
+    this.#turnOfWriters ??= this.#beginTurn();
+    if (this.#turnOfWriters.isOver) await nextTurn();
     this.#refuseIfOver();
+  }
+
+  #beginTurn(): Slice {
+    setImmediate(() => (this.#turnOfWriters = undefined));
+    return new Slice(8);
   }
 
   /** Accepts the changes, all or none. Resolves once they are as durable as promised and readers see them. */
