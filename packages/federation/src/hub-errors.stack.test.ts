@@ -1,3 +1,4 @@
+import { schemaVersion } from "./connection/schema-check.ts";
 import { createServer, type AddressInfo } from "node:net";
 import { SignJWT } from "jose";
 import { expect, test } from "vitest";
@@ -115,8 +116,8 @@ test("a project without the migrations names the command that applies them", asy
 });
 
 test.each([
-  [0, "supabase db push"],
-  [2, "npm install agent-federation@latest"],
+  [schemaVersion - 1, "supabase db push"],
+  [schemaVersion + 1, "npm install agent-federation@latest"],
 ])("schema version %i is an error that names the command", async (version, command) => {
   const { url } = bench.stack;
   // A fake at the wire: the version is all that differs.

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { createFreshDatabase, nativeUrl } from "../../../test-support/database.ts";
 import { startLocalSupabase } from "../../local-supabase/src/index.ts";
-import type { HubState } from "./hub-state.ts";
+import type { HubState } from "./hub/hub-state.ts";
 import type { RealtimeFederationHub } from "./realtime-hub.ts";
 import { createSupabaseAdapter } from "./supabase-adapter.ts";
 import { migrationsDir, next, until, useHubBench } from "./testing/hub-bench.node.ts";

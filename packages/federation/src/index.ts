@@ -1,9 +1,11 @@
 // The public door: every exported name, written out.
 export { createRealtimeHub, RealtimeFederationHub } from "./realtime-hub.ts";
-export type { BroadcastOptions, HubListenOptions, HubStats } from "./realtime-hub.ts";
+export type { HubStats } from "./realtime-hub.ts";
+export type { HubListenOptions } from "./hub/hub-core.ts";
+export type { BroadcastOptions } from "./hub/messaging-hub.ts";
 export type { HubOptions, RealtimeConfig } from "./config/hub-options.ts";
-export type { AgentEvent, AgentLeaveEvent, HubEvents } from "./hub-events.ts";
-export type { HubState } from "./hub-state.ts";
+export type { AgentEvent, AgentLeaveEvent, HubEvents } from "./hub/hub-events.ts";
+export type { HubState } from "./hub/hub-state.ts";
 
 export type { CoordinationMessage } from "./messaging/message.ts";
 // With a star, because only then can a caller add its own types to FederationMessageTypes. The file holds nothing but

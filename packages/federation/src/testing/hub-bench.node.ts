@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { startTestStack } from "../../../../test-support/stack.ts";
 import type { HubOptions } from "../config/hub-options.ts";
-import type { HubEvents } from "../hub-events.ts";
+import type { HubEvents } from "../hub/hub-events.ts";
 import { createRealtimeHub, type RealtimeFederationHub } from "../realtime-hub.ts";
 import { mintAgentToken } from "../tokens/mint-agent-token.ts";
 

@@ -1,5 +1,5 @@
-import type { ChannelState } from "./connection/channel-state.ts";
-import type { FederationError } from "./runtime/errors.ts";
+import type { ChannelState } from "../connection/channel-state.ts";
+import type { FederationError } from "../runtime/errors.ts";
 
 /*  idle ──initialize──▶ connecting ──usable──▶ online ◀──▶ reconnecting
  *  any ──shutdown, or initialize failed──▶ closed (final) */

@@ -1,8 +1,8 @@
 import type { HubState } from "./hub-state.ts";
-import type { FederationMessageTypes } from "./message-types.ts";
-import type { CoordinationMessage } from "./messaging/message.ts";
-import type { MemoryEvent } from "./messaging/memory-event.ts";
-import type { AgentPresence } from "./presence/agent-presence.ts";
+import type { FederationMessageTypes } from "../message-types.ts";
+import type { CoordinationMessage } from "../messaging/message.ts";
+import type { MemoryEvent } from "../messaging/memory-event.ts";
+import type { AgentPresence } from "../presence/agent-presence.ts";
 
 /** An agent and its processes, newest last. */
 export interface AgentEvent {

@@ -1,24 +1,29 @@
-import type { RealtimeChannel } from "@supabase/supabase-js";
-import type { ResolvedHubOptions } from "./config/hub-options.ts";
-import type { ChannelState } from "./connection/channel-state.ts";
-import { openConnection, type Connection } from "./connection/connection.ts";
-import { DependableChannel, type ChannelPlan } from "./connection/dependable-channel.ts";
-import { errorFromRest } from "./connection/rest-error.ts";
-import { checkSchema } from "./connection/schema-check.ts";
+import type { ResolvedHubOptions } from "../config/hub-options.ts";
+import type { ChannelState } from "../connection/channel-state.ts";
+import { openConnection, type Connection } from "../connection/connection.ts";
+import { DependableChannel, type ChannelPlan } from "../connection/dependable-channel.ts";
+import { checkSchema } from "../connection/schema-check.ts";
+import { Inbox } from "../messaging/inbox.ts";
+import { MemoryFeed } from "../messaging/memory-feed.ts";
+import type { CoordinationMessage } from "../messaging/message.ts";
+import { Outbox } from "../messaging/outbox.ts";
+import { readBroadcasts } from "../messaging/read-broadcasts.ts";
+import { RoomBroadcasts } from "../messaging/room-broadcasts.ts";
+import { presenceKey } from "../presence/agent-presence.ts";
+import { Presence } from "../presence/presence.ts";
+import type { RosterChange } from "../presence/roster.ts";
+import { Session } from "../presence/session.ts";
+import { withDeadline } from "../runtime/clock.ts";
+import { FederationError } from "../runtime/errors.ts";
+import type { Emission, Emitter } from "../runtime/emitter.ts";
+import {
+  feedPlan,
+  inboxPlan,
+  roomPlan,
+  type ChannelBehaviour,
+  type ChannelHearers,
+} from "./channel-plans.ts";
 import type { HubEvents } from "./hub-events.ts";
-import { Inbox } from "./messaging/inbox.ts";
-import { MemoryFeed } from "./messaging/memory-feed.ts";
-import { broadcastEvent, parseBroadcastFrame, type CoordinationMessage } from "./messaging/message.ts";
-import { Outbox } from "./messaging/outbox.ts";
-import { RoomBroadcasts } from "./messaging/room-broadcasts.ts";
-import { SeenIds } from "./messaging/seen-ids.ts";
-import { presenceKey } from "./presence/agent-presence.ts";
-import { Presence } from "./presence/presence.ts";
-import type { RosterChange } from "./presence/roster.ts";
-import { Session } from "./presence/session.ts";
-import { withDeadline } from "./runtime/clock.ts";
-import { FederationError } from "./runtime/errors.ts";
-import type { Emission, Emitter } from "./runtime/emitter.ts";
 
 export interface LiveHubParts {
   readonly options: ResolvedHubOptions;
@@ -46,7 +51,6 @@ export class LiveHub {
   readonly #room: DependableChannel;
   readonly #feed: DependableChannel;
   readonly #memories: MemoryFeed;
-  readonly #seenInRoom = new SeenIds();
   #closing: Promise<void> | undefined;
   #positions = { inbox: 0, feed: 0 };
   #received = 0;
@@ -97,17 +101,24 @@ export class LiveHub {
       instanceId: options.instanceId,
       call: (name, args, callOptions) => connection.call(name, args, callOptions),
     });
+    const hearers: ChannelHearers = {
+      agentId: options.agentId,
+      presence: this.presence,
+      inbox: this.inbox,
+      memories: options.memorySync ? this.#memories : undefined,
+      heardInRoom: (message) => void this.#deliver(message),
+    };
     const topic = `federation:${options.tenantId}`;
     this.#room = this.#makeChannel(
       topic,
       { presence: { key: presenceKey(options.agentId), enabled: true }, ack: true },
-      this.#roomPlan(),
+      roomPlan(hearers),
     );
-    this.#feed = this.#makeChannel(`${topic}:feed`, { replicationReady: true }, this.#feedPlan());
+    this.#feed = this.#makeChannel(`${topic}:feed`, { replicationReady: true }, feedPlan(hearers));
     const inbox = this.#makeChannel(
       `${topic}:agent:${options.agentId}`,
       { replicationReady: true },
-      this.#inboxPlan(),
+      inboxPlan(hearers),
     );
     this.channels = [this.#room, this.#feed, inbox];
     this.broadcasts = new RoomBroadcasts({
@@ -264,7 +275,7 @@ export class LiveHub {
       pull: (maxMessages, afterSeq) =>
         this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
       mark: (ids, state) => this.connection.call("mark_messages", { ids, state }),
-      pullFeed: (afterSeq) => this.#readBroadcasts(afterSeq),
+      pullFeed: (afterSeq) => readBroadcasts(this.connection, options.tenantId, afterSeq),
       hasListener: (type) =>
         emitter.listenerCount("message:received") + emitter.listenerCount(`message:${type}`) > 0,
       deliver: (message) => this.#deliver(message),
@@ -289,7 +300,7 @@ export class LiveHub {
     });
   }
 
-  #makeChannel(topic: string, wants: ChannelWants, behaviour: Behaviour): DependableChannel {
+  #makeChannel(topic: string, wants: ChannelWants, behaviour: ChannelBehaviour): DependableChannel {
     const { clock, random, log, initializeTimeoutMs } = this.#parts.options;
     const { presence, ack = false, replicationReady = false } = wants;
     const plan: ChannelPlan = {
@@ -313,96 +324,10 @@ export class LiveHub {
       joinTimeoutMs: Math.min(10_000, initializeTimeoutMs),
     });
   }
-
-  #roomPlan(): Behaviour {
-    const { agentId } = this.#parts.options;
-    return {
-      bind: (channel) => {
-        this.presence.bind(channel);
-        onBroadcast(channel, broadcastEvent, (payload) => {
-          for (const message of parseBroadcastFrame(payload)) {
-            // Nobody gets its own broadcasts back, nor what another process says in its name.
-            if (message.from_agent !== agentId && this.#seenInRoom.add(message.id)) this.#deliver(message);
-          }
-        });
-      },
-      onJoined: (channel) => this.presence.joined(channel),
-    };
-  }
-
-  #feedPlan(): Behaviour {
-    const { memorySync } = this.#parts.options;
-    let isFirst = true;
-    return {
-      bind: (channel) => {
-        onBroadcast(channel, "message", (payload) => this.inbox.heardBroadcast(payload));
-        onBroadcast(channel, "session", (payload) => this.presence.heardSession(payload));
-        if (memorySync) onBroadcast(channel, "memory", (payload) => this.#memories.heard(payload));
-      },
-      onJoined: () => {
-        if (!isFirst) {
-          this.inbox.pullFeed();
-          this.presence.feedIsBack();
-        }
-        isFirst = false;
-        if (memorySync) this.#memories.pull();
-      },
-      onReplicating: () => {
-        this.inbox.pullFeed();
-        if (memorySync) this.#memories.pull();
-      },
-    };
-  }
-
-  #inboxPlan(): Behaviour {
-    const { memorySync } = this.#parts.options;
-    return {
-      bind: (channel) => {
-        onBroadcast(channel, "message", (payload) => this.inbox.heardDirect(payload));
-        if (memorySync) onBroadcast(channel, "memory", (payload) => this.#memories.heard(payload));
-      },
-      onJoined: () => {
-        this.inbox.pull();
-        if (memorySync) this.#memories.pull();
-      },
-      onReplicating: () => {
-        this.inbox.pull();
-        if (memorySync) this.#memories.pull();
-      },
-    };
-  }
-
-  /** Messages to everybody after a position, oldest first. Row level security and the tenant both limit it. */
-  #readBroadcasts(afterSeq: number): Promise<unknown> {
-    const { tenantId } = this.#parts.options;
-    return this.connection.request("agent_messages", async (signal) => {
-      const query = this.connection.client
-        .from("agent_messages")
-        .select("*")
-        .eq("tenant_id", tenantId)
-        .is("to_agent", null);
-      const { data, error, status } = await query.gt("seq", afterSeq).order("seq").abortSignal(signal);
-      if (error !== null)
-        throw errorFromRest("agent_messages", {
-          status,
-          code: error.code,
-          message: error.message,
-          hint: error.hint,
-        });
-      return data;
-    });
-  }
 }
-
-type Behaviour = Pick<ChannelPlan, "bind" | "onJoined" | "onReplicating">;
 
 interface ChannelWants {
   readonly presence?: { readonly key: string; readonly enabled: boolean };
   readonly ack?: boolean;
   readonly replicationReady?: boolean;
-}
-
-/** The payload of each broadcast with this name; text and binary frames look the same here. */
-function onBroadcast(channel: RealtimeChannel, event: string, heard: (payload: unknown) => void): void {
-  channel.on("broadcast", { event }, (message: { readonly payload?: unknown }) => heard(message.payload));
 }
