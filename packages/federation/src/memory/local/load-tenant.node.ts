@@ -4,6 +4,7 @@ import { TenantTables } from "./tables.node.ts";
 import type { Tables } from "./tables.node.ts";
 import { TenantState } from "./tenant-state.ts";
 import { Slice } from "./turn.ts";
+import type { VectorFolder } from "./vector-folder.node.ts";
 
 const slotsAtOnce = 2_000;
 
@@ -11,11 +12,14 @@ const slotsAtOnce = 2_000;
 export async function loadTenant(
   tables: Tables,
   { number, name }: { readonly number: number; readonly name: string },
+  folder: VectorFolder,
 ): Promise<TenantState> {
-  const index = new SlotIndex();
+  const state = newTenant(tables, { number, name }, folder);
+  const { index, stored } = state;
   for (const text of tables.names(number)) index.names.give(text);
-  const stored = new TenantTables({ number, name, names: index.names, words: tables.wordsOf(number) });
-  const state = new TenantState(tables, stored, index);
+  stored.savedNames = index.names.count;
+  for (const { dimensions, model, vectors } of await folder.open(number, index.names.count))
+    index.adopt(dimensions, model, vectors);
   const slice = new Slice();
   for (let from = 0, count = slotsAtOnce; count === slotsAtOnce;) {
     count = 0;
@@ -37,8 +41,12 @@ export async function loadTenant(
 }
 
 /** A tenant of which the tables know nothing. */
-export function newTenant(tables: Tables, number: number, name: string): TenantState {
-  const index = new SlotIndex();
+export function newTenant(
+  tables: Tables,
+  { number, name }: { readonly number: number; readonly name: string },
+  folder: VectorFolder,
+): TenantState {
+  const index = new SlotIndex((dimensions, model) => folder.create(number, dimensions, model));
   const stored = new TenantTables({ number, name, names: index.names, words: tables.wordsOf(number) });
   return new TenantState(tables, stored, index);
 }

@@ -19,6 +19,8 @@ import { Tables } from "./tables.node.ts";
 import { checkTablesFile } from "./tables-file.node.ts";
 import type { TenantState } from "./tenant-state.ts";
 import { Slice } from "./turn.ts";
+import { VectorFolder } from "./vector-folder.node.ts";
+import type { GraphOptions } from "./vector-folder.node.ts";
 
 export interface LocalStoreOptions {
   /** Names the folder within the data directory: 1 to 255 bytes. */
@@ -34,6 +36,8 @@ export interface LocalStoreOptions {
   readonly maxJournalFileBytes?: number | undefined;
   /** Writers wait while more than this is not yet in the tables; default 256 MiB. */
   readonly maxWaitingBytes?: number | undefined;
+  /** When graphs of vectors are built; tests build them of few. */
+  readonly graphs?: GraphOptions | undefined;
 }
 
 /**
@@ -60,19 +64,22 @@ async function openLocked(folder: string, lock: FolderLock, options: LocalStoreO
   for (const path of [journalFolder, tablesFolder]) mkdirSync(path, { recursive: true });
   checkTablesFile(tablesFolder);
   const tables = new Tables(tablesFolder);
+  const vectors = new VectorFolder(join(folder, "segments"), { log, graphs: options.graphs });
   try {
     for (const path of [folder, journalFolder, tablesFolder]) files.syncFolder(path);
     const boot = currentBoot();
     const isAfterReboot = boot === null || lock.previous?.boot !== boot;
     const replayed = replayJournals(journalFolder, tables.applied, isAfterReboot);
     const tenants = new Map<string, TenantState>();
-    for (const tenant of tables.tenants()) tenants.set(tenant.name, await loadTenant(tables, tenant));
+    for (const tenant of tables.tenants())
+      tenants.set(tenant.name, await loadTenant(tables, tenant, vectors));
     const last = replayed.records.at(-1);
     const nextSequence =
       last === undefined ? tables.applied + 1 : last.sequence + decodeChanges(last.body).changes.length;
     const store = new Store({
       folder,
       tables,
+      vectors,
       tenants,
       nextSequence,
       log,
@@ -98,6 +105,7 @@ async function openLocked(folder: string, lock: FolderLock, options: LocalStoreO
       store.replay({ sequence, body, count: changes.length }, store.stateOf(tenant), changes);
       if (slice.isOver) await slice.rest();
     }
+    store.startBuilding();
     void store.startApplying();
     if (last !== undefined)
       log("info", "the local store replayed its journal", { folder, records: replayed.records.length });

@@ -1,4 +1,3 @@
-import { createVectorIndex } from "../vectors/create-vector-index.ts";
 import type { VectorIndex } from "../vectors/vector-index.ts";
 import { Columns, slotState } from "./columns.ts";
 import { Names } from "./names.ts";
@@ -6,10 +5,16 @@ import type { RowFacts } from "./row-facts.ts";
 import type { SlotRecord } from "./slot-record.ts";
 import { SortedSlots } from "./sorted-slots.ts";
 
+/** Vectors of a store: what makes searching them quick is built in the background, from `startBuilding` until `close` has resolved. */
+export interface StoredVectors extends VectorIndex {
+  startBuilding(): void;
+  close(): Promise<void>;
+}
+
 /** Vectors that may be compared with each other: of one dimension and one model. */
 export interface VectorGroup {
   readonly number: number;
-  readonly vectors: VectorIndex;
+  readonly vectors: StoredVectors;
 }
 
 /** What a tenant's rows are found by, in memory: a slot a row, tombstones included. */
@@ -21,6 +26,13 @@ export class SlotIndex {
   readonly #groups = new Map<string, VectorGroup>();
   readonly #groupOfNumber: VectorGroup[] = [];
   readonly #free: number[] = [];
+  readonly #createVectors: (dimensions: number, model: number) => StoredVectors;
+  #isBuilding = false;
+
+  /** `createVectors` is asked for each dimension and number of a model that there are no vectors of yet. */
+  constructor(createVectors: (dimensions: number, model: number) => StoredVectors) {
+    this.#createVectors = createVectors;
+  }
 
   /** A slot that nothing holds; it stays taken until `clear`. */
   take(): number {
@@ -32,7 +44,9 @@ export class SlotIndex {
   /** Puts a row, or another version of it, into its slot. Answers what is to be kept for the next opening. */
   put(slot: number, facts: RowFacts, vector: Float32Array | null): SlotRecord {
     const group =
-      vector === null || facts.state !== "living" ? undefined : this.#groupFor(vector.length, facts.model);
+      vector === null || facts.state !== "living"
+        ? undefined
+        : this.#groupFor(vector.length, this.names.give(facts.model));
     const record: SlotRecord = {
       state: facts.state,
       agent: this.names.give(facts.agent),
@@ -61,7 +75,7 @@ export class SlotIndex {
     slotsOf(this.#byAgent, record.agent).add(slot);
     if (record.session !== 0) slotsOf(this.#bySession, record.session).add(slot);
     if (record.dimensions === 0) return;
-    const group = this.#groupFor(record.dimensions, this.names.text(record.model));
+    const group = this.#groupFor(record.dimensions, record.model);
     group.vectors.setEncoded(slot, record.code);
     columns.group[slot] = group.number;
   }
@@ -80,7 +94,24 @@ export class SlotIndex {
   }
 
   group(dimensions: number, model: string | null): VectorGroup | undefined {
-    return this.#groups.get(groupKey(dimensions, model));
+    const number = model === null ? 0 : this.names.find(model);
+    return number === undefined ? undefined : this.#groups.get(groupKey(dimensions, number));
+  }
+
+  /** For loading: what is on the disk for a dimension and model, before the first vector of them. */
+  adopt(dimensions: number, model: number, vectors: StoredVectors): void {
+    this.#addGroup(groupKey(dimensions, model), vectors);
+  }
+
+  /** Called once, when everything has been loaded. */
+  startBuilding(): void {
+    this.#isBuilding = true;
+    for (const { vectors } of this.#groupOfNumber) vectors.startBuilding();
+  }
+
+  /** Resolves when nothing is built any more. */
+  async close(): Promise<void> {
+    await Promise.all(this.#groupOfNumber.map(({ vectors }) => vectors.close()));
   }
 
   /** The living rows of an agent, expired ones too, as a view that the next change may alter. */
@@ -105,11 +136,17 @@ export class SlotIndex {
     columns.state[slot] = slotState.free;
   }
 
-  #groupFor(dimensions: number, model: string | null): VectorGroup {
+  #groupFor(dimensions: number, model: number): VectorGroup {
     const key = groupKey(dimensions, model);
     const known = this.#groups.get(key);
     if (known !== undefined) return known;
-    const group = { number: this.#groups.size + 1, vectors: createVectorIndex(dimensions) };
+    const group = this.#addGroup(key, this.#createVectors(dimensions, model));
+    if (this.#isBuilding) group.vectors.startBuilding();
+    return group;
+  }
+
+  #addGroup(key: string, vectors: StoredVectors): VectorGroup {
+    const group = { number: this.#groups.size + 1, vectors };
     this.#groups.set(key, group);
     this.#groupOfNumber.push(group);
     return group;
@@ -118,8 +155,8 @@ export class SlotIndex {
 
 const noCode = new Uint8Array();
 
-function groupKey(dimensions: number, model: string | null): string {
-  return model === null ? `${dimensions}` : `${dimensions} ${model}`;
+function groupKey(dimensions: number, model: number): string {
+  return `${dimensions} ${model}`;
 }
 
 function slotsOf(sets: Map<number, SortedSlots>, number: number): SortedSlots {

@@ -11,10 +11,12 @@ import { Tenant } from "./tenant.ts";
 import type { Commits } from "./tenant.ts";
 import type { TenantState } from "./tenant-state.ts";
 import { nextTurn, Slice } from "./turn.ts";
+import type { VectorFolder } from "./vector-folder.node.ts";
 
 export interface StoreParts {
   readonly folder: string;
   readonly tables: Tables;
+  readonly vectors: VectorFolder;
   readonly tenants: ReadonlyMap<string, TenantState>;
   /** The first sequence number that was never given. */
   readonly nextSequence: number;
@@ -56,6 +58,7 @@ export class Store implements LocalStore, Commits {
   #waitingBytes = 0;
   #bytesOfRecord = new Map<number, number>();
   #isPublishing = false;
+  #isBuilding = false;
   #applying: Promise<void> | undefined;
   /** How long this turn of the event loop has been taken by writers. */
   #turnOfWriters: Slice | undefined;
@@ -95,10 +98,18 @@ export class Store implements LocalStore, Commits {
   stateOf(name: string): TenantState {
     let state = this.#states.get(name);
     if (state === undefined) {
-      state = newTenant(this.#parts.tables, this.#states.size + 1, name);
+      const { tables, vectors } = this.#parts;
+      state = newTenant(tables, { number: this.#states.size + 1, name }, vectors);
+      if (this.#isBuilding) state.index.startBuilding();
       this.#states.set(name, state);
     }
     return state;
+  }
+
+  /** Called once, when everything has been replayed: from now on graphs are built when they are due. */
+  startBuilding(): void {
+    this.#isBuilding = true;
+    for (const { index } of this.#states.values()) index.startBuilding();
   }
 
   /** Waits until a further write may be accepted. Throws where none ever will. */
@@ -192,6 +203,7 @@ export class Store implements LocalStore, Commits {
     } finally {
       await this.#applying;
       try {
+        await Promise.all(Array.from(this.#states.values(), ({ index }) => index.close()));
         await this.#journal.close();
         await this.#parts.tables.close();
       } finally {

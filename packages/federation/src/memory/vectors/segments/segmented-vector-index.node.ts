@@ -33,6 +33,8 @@ export interface SegmentedVectorIndexOptions {
   readonly loadUsearch?: () => CreateGraph | undefined;
   readonly exact?: Omit<VectorIndexOptions, "turns">;
   readonly turns?: Turns;
+  /** Runs one build after the other where several indexes share the machine. */
+  readonly inTurn?: (build: () => Promise<boolean>) => Promise<boolean>;
 }
 
 /** So many writes between two looks at whether a build is due. */
@@ -65,6 +67,7 @@ export class SegmentedVectorIndex implements VectorIndex {
   readonly #turns: Turns;
   readonly #exact: ExactVectorIndex;
   readonly #createGraph: CreateGraph | undefined;
+  readonly #inTurn: (build: () => Promise<boolean>) => Promise<boolean>;
   readonly #homes = new SlotHomes();
   readonly #stop = new AbortController();
   /** The newest first. */
@@ -77,7 +80,7 @@ export class SegmentedVectorIndex implements VectorIndex {
 
   private constructor(options: SegmentedVectorIndexOptions, createGraph: CreateGraph | undefined) {
     const { folder, dimensions, threshold = 50_000, segmentRows, log = silentLog } = options;
-    const { turns = turnsOfProcess } = options;
+    const { turns = turnsOfProcess, inTurn = (build) => build() } = options;
     this.dimensions = dimensions;
     this.#folder = folder;
     this.#log = log;
@@ -85,12 +88,17 @@ export class SegmentedVectorIndex implements VectorIndex {
     this.#turns = turns;
     this.#exact = createVectorIndex(dimensions, { ...options.exact, turns });
     this.#createGraph = createGraph;
+    this.#inTurn = inTurn;
+  }
+
+  /** For vectors of which nothing was kept: it does not look into the folder. */
+  static create(options: SegmentedVectorIndexOptions): SegmentedVectorIndex {
+    return new SegmentedVectorIndex(options, (options.loadUsearch ?? loadUsearch)());
   }
 
   /** Never fails for what is in the folder: a graph that cannot be used is logged and done without. */
   static async open(options: SegmentedVectorIndexOptions): Promise<SegmentedVectorIndex> {
-    const createGraph = (options.loadUsearch ?? loadUsearch)();
-    const index = new SegmentedVectorIndex(options, createGraph);
+    const index = SegmentedVectorIndex.create(options);
     try {
       await index.#openSegments();
     } catch (error) {
@@ -200,23 +208,35 @@ export class SegmentedVectorIndex implements VectorIndex {
   }
 
   async #buildWhileDue(): Promise<void> {
-    for (;;) {
-      const segments = this.#segments.map(({ number, rows, place }) => {
-        return { number, rows, live: this.#homes.count(place) };
+    while (this.#planNow() !== undefined) {
+      // Others may have been before us: what is due is decided anew.
+      if (!(await this.#inTurn(() => this.#buildOne()))) return;
+    }
+  }
+
+  #planNow(): BuildPlan | undefined {
+    if (this.#createGraph === undefined || this.#stop.signal.aborted) return undefined;
+    const segments = this.#segments.map(({ number, rows, place }) => {
+      return { number, rows, live: this.#homes.count(place) };
+    });
+    return planBuild({ tail: this.#homes.count(tail), segments }, this.#limits);
+  }
+
+  /** False when it failed, which is logged, or nothing is due any more. */
+  async #buildOne(): Promise<boolean> {
+    const plan = this.#planNow();
+    if (plan === undefined || this.#createGraph === undefined) return false;
+    try {
+      await this.#carryOut(plan, this.#createGraph);
+      return true;
+    } catch (error) {
+      if (this.#stop.signal.aborted) return false;
+      this.#log("error", "a vector segment could not be built", {
+        folder: this.#folder,
+        error: toError(error),
       });
-      const plan = planBuild({ tail: this.#homes.count(tail), segments }, this.#limits);
-      if (plan === undefined || this.#createGraph === undefined || this.#stop.signal.aborted) return;
-      try {
-        await this.#carryOut(plan, this.#createGraph);
-      } catch (error) {
-        if (this.#stop.signal.aborted) return;
-        this.#log("error", "a vector segment could not be built", {
-          folder: this.#folder,
-          error: toError(error),
-        });
-        if (this.#writesUntilLook !== undefined) this.#writesUntilLook = writesAfterFailure;
-        return;
-      }
+      if (this.#writesUntilLook !== undefined) this.#writesUntilLook = writesAfterFailure;
+      return false;
     }
   }
 
