@@ -16,16 +16,19 @@ export class ByteWriter {
   }
 
   uint8(value: number): void {
-    this.#view.setUint8(this.#take(1), value);
+    const at = this.#take(1); // first: it may put another view in place of this one
+    this.#view.setUint8(at, value);
   }
 
   uint32(value: number): void {
-    this.#view.setUint32(this.#take(4), value, true);
+    const at = this.#take(4);
+    this.#view.setUint32(at, value, true);
   }
 
   /** Whole numbers up to 2^53 as well. */
   float64(value: number): void {
-    this.#view.setFloat64(this.#take(8), value, true);
+    const at = this.#take(8);
+    this.#view.setFloat64(at, value, true);
   }
 
   /** Length and UTF-8. Returns where the UTF-8 lies. */
