@@ -87,7 +87,7 @@ export class LocalSearch {
   async #meaning(query: SearchQuery, limit: number, viewer: string | undefined): Promise<RowMatch[]> {
     const { embedding = [], model, filter, minSimilarity, signal } = query;
     const asked = {
-      embedding: Float32Array.from(embedding),
+      embedding: new Float32Array(embedding),
       model,
       filter,
       nowMs: this.#parts.now(),

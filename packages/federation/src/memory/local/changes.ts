@@ -146,7 +146,11 @@ function readChange(reader: ByteReader): Change {
 
 export function decodeRow(encoded: EncodedRow): MemoryRow {
   const embedding = encoded.vector === undefined ? null : vectorFromBytes(encoded.vector);
-  return rowFromJson(decoder.decode(encoded.json), embedding);
+  return rowFromJson(textOfRow(encoded.json), embedding);
+}
+
+export function textOfRow(json: Uint8Array): string {
+  return decoder.decode(json);
 }
 
 export function encodeLetter(letter: DeadLetter): Uint8Array {

@@ -142,8 +142,8 @@ class Salvaged implements Salvage {
   #tableRow(tables: Tables, tenant: number, id: string): MemoryRow | undefined {
     try {
       const slot = tables.slotOf(tenant, id);
-      const encoded = slot === undefined ? undefined : tables.row(tenant, slot);
-      if (encoded !== undefined) return decodeRow(encoded);
+      const row = slot === undefined ? undefined : tables.row(tenant, slot);
+      if (row !== undefined) return row;
       throw new Error("its content is missing");
     } catch (error) {
       this.#unreadableRows += 1;

@@ -1,4 +1,5 @@
 import type { MemoryFilter, MemoryRow } from "../memory-row.ts";
+import { candidatesFor } from "../vectors/rescore.ts";
 import { checkVector } from "./check-row.ts";
 import type { RowMatch } from "./local-store.ts";
 import { contains, planOf } from "./metadata-leaves.ts";
@@ -25,16 +26,13 @@ interface WordsQuery {
   readonly signal?: AbortSignal;
 }
 
-/** Candidates beside those wanted, which the order by whole vectors may lift. */
-const spareCandidates = 20;
-
 export async function searchMeaning(state: TenantState, query: MeaningQuery): Promise<readonly RowMatch[]> {
   const { embedding, model, filter = {}, nowMs, limit, minSimilarity = -Infinity, signal } = query;
   checkVector(embedding, "the embedding of a search");
   const group = state.index.group(embedding.length, model);
   if (group === undefined || limit < 1) return [];
   const selection = { filter, nowMs, group };
-  const count = limit * 2 + spareCandidates;
+  const count = candidatesFor(limit);
   const options = signal === undefined ? {} : { signal };
   const isAdmitted = columnTest(state.index, selection);
 
@@ -159,20 +157,31 @@ function isNarrowed(filter: MemoryFilter): boolean {
   return Object.values(filter).some((value) => value !== undefined);
 }
 
-/** Cosine similarity with a vector given as bytes, which may lie anywhere. */
+/** Cosine similarity with a vector given as bytes, which may lie anywhere. Four sums at a time: a single one waits for itself. */
 function cosineWith(query: Float32Array): (bytes: Uint8Array) => number {
-  const vector = new Float32Array(query.length);
-  const bytesOfVector = new Uint8Array(vector.buffer);
-  const queryLength = Math.hypot(...query);
+  const padded = Math.ceil(query.length / 4) * 4;
+  const wanted = new Float32Array(padded);
+  wanted.set(query);
+  const vector = new Float32Array(padded);
+  const bytesOfVector = new Uint8Array(vector.buffer, 0, query.byteLength);
+  const queryLength = Math.sqrt(query.reduce((sum, value) => sum + value * value, 0));
   return (bytes) => {
     bytesOfVector.set(bytes);
-    let dot = 0;
-    let square = 0;
-    for (let at = 0; at < vector.length; at++) {
-      const value = vector[at] ?? 0;
-      dot += value * (query[at] ?? 0);
-      square += value * value;
+    let dot0 = 0;
+    let dot1 = 0;
+    let square0 = 0;
+    let square1 = 0;
+    for (let at = 0; at < padded; at += 4) {
+      // Within both arrays, so never undefined; taken apart by a pattern they would take seven times as long.
+      const a = vector[at]!;
+      const b = vector[at + 1]!;
+      const c = vector[at + 2]!;
+      const d = vector[at + 3]!;
+      dot0 += a * wanted[at]! + c * wanted[at + 2]!;
+      dot1 += b * wanted[at + 1]! + d * wanted[at + 3]!;
+      square0 += a * a + c * c;
+      square1 += b * b + d * d;
     }
-    return dot / (Math.sqrt(square) * queryLength);
+    return (dot0 + dot1) / (Math.sqrt(square0 + square1) * queryLength);
   };
 }

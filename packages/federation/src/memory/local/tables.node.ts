@@ -4,11 +4,13 @@ import type { Database, RootDatabase } from "lmdb";
 import { FederationError, toError } from "../../runtime/errors.ts";
 import { createWordIndex } from "../words/create-word-index.ts";
 import type { WordIndex, WordKey, WordTables } from "../words/word-index.ts";
-import { decodeLetter, decodeRow, encodeLetter } from "./changes.ts";
+import { decodeLetter, decodeRow, encodeLetter, textOfRow } from "./changes.ts";
 import type { Change, EncodedRow } from "./changes.ts";
 import type { DeadLetter } from "./local-store.ts";
 import { leavesOf } from "./metadata-leaves.ts";
 import type { Names } from "./names.ts";
+import type { MemoryRow } from "../memory-row.ts";
+import { rowFromJson, vectorFromBytes } from "./row-codec.ts";
 import { stateOf } from "./row-facts.ts";
 import { editBlock, placesOf, slotsPerBlock } from "./slot-block.ts";
 import * as keys from "./table-keys.node.ts";
@@ -150,15 +152,13 @@ export class Tables {
   }
 
   /** Throws FederationError "damaged" where what is read is not what was written. */
-  row(tenant: number, slot: number): EncodedRow | undefined {
+  row(tenant: number, slot: number): MemoryRow | undefined {
     const key = keys.slotKey(tenant, slot);
-    const json = this.#rows.get(key);
+    const json = this.#rows.getBinaryFast(key); // good until the next read: it is text by then
     if (json === undefined) return undefined;
-    const vector = this.#vectors.get(key);
-    return {
-      json: sound(json, slot, "a row"),
-      vector: vector === undefined ? undefined : sound(vector, slot, "a vector"),
-    };
+    const text = textOfRow(sound(json, slot, "a row"));
+    const vector = this.#vectors.getBinaryFast(key);
+    return rowFromJson(text, vector === undefined ? null : vectorFromBytes(sound(vector, slot, "a vector")));
   }
 
   /** Unchecked, and only until the next read: for comparing, where a wrong number costs a place in a list. */

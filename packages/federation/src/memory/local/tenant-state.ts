@@ -1,6 +1,6 @@
 import { vectorView } from "./row-codec.ts";
 import { decodeRow } from "./changes.ts";
-import type { Change, EncodedRow } from "./changes.ts";
+import type { Change } from "./changes.ts";
 import type { DeadLetter } from "./local-store.ts";
 import type { MemoryRow } from "../memory-row.ts";
 import { factsOf } from "./row-facts.ts";
@@ -48,8 +48,9 @@ export class TenantState {
 
   /** The row at a slot. */
   rowAt(slot: number): MemoryRow | undefined {
-    const encoded = this.#encodedAt(slot);
-    return encoded === undefined ? undefined : decodeRow(encoded);
+    const waiting = this.waiting.atSlot(slot);
+    if (waiting === undefined) return this.#tables.row(this.stored.number, slot);
+    return waiting.row === undefined ? undefined : decodeRow(waiting.row.encoded);
   }
 
   /** The float32 vector at a slot as bytes, until the next read. */
@@ -158,11 +159,6 @@ export class TenantState {
   /** The tables have it. */
   settle({ change, slot, sequence }: PlacedChange): void {
     if (change.kind === "put" || change.kind === "remove") this.waiting.drop(change.id, slot, sequence);
-  }
-
-  #encodedAt(slot: number): EncodedRow | undefined {
-    const waiting = this.waiting.atSlot(slot);
-    return waiting === undefined ? this.#tables.row(this.stored.number, slot) : waiting.row?.encoded;
   }
 
   #endEntry(id: string): number | undefined {
