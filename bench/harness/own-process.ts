@@ -1,12 +1,20 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 
-/** Runs a file of ours from source in a process of its own and resolves to the one message it sends. */
-export async function askOwnProcess(file: URL, question: unknown): Promise<unknown> {
+/** Runs a file of ours from source in a process of its own and resolves to the one message it sends. The signal disconnects it. */
+export async function askOwnProcess(file: URL, question: unknown, signal?: AbortSignal): Promise<unknown> {
   const child = startOwnProcess(file, question);
-  const answer = await firstMessage(child, file);
-  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-  return answer;
+  const stop = (): void => {
+    if (child.connected) child.disconnect();
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    const answer = await firstMessage(child, file);
+    if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    return answer;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
 }
 
 /** The first argument of the new process is `question` as JSON. It ends when `disconnect` is called or we end. */

@@ -11,6 +11,8 @@ import type { Progress } from "../debian/run-quietly.ts";
 export interface NativePostgresOptions {
   /** Keep Postgres' promise that a committed row survives a power cut. Tests need not wait for the disk: default false. */
   readonly durable?: boolean;
+  /** More of what `postgres -c` takes, `name=value`. */
+  readonly settings?: readonly string[];
   /** Told what takes long, one line each. */
   readonly progress?: Progress;
 }
@@ -26,7 +28,7 @@ export interface NativePostgres {
 
 /** A new, empty server of its own in a temporary folder, run by an unprivileged user; installs one where there is none. */
 export async function startNativePostgres(options: NativePostgresOptions = {}): Promise<NativePostgres> {
-  const { durable = false, progress = () => undefined } = options;
+  const { durable = false, settings = [], progress = () => undefined } = options;
   const { binDir, version } = await ensurePostgres(progress);
   const user = unprivilegedUser();
   removeAbandoned();
@@ -34,7 +36,7 @@ export async function startNativePostgres(options: NativePostgresOptions = {}): 
   try {
     const password = randomBytes(18).toString("base64url");
     await initialize(binDir, folder, password, user);
-    const { server, port } = await listen(binDir, folder, durable, user);
+    const { server, port } = await listen(binDir, folder, { durable, settings, user });
     let stopping: Promise<void> | undefined;
     return {
       url: `postgres://supabase_admin:${password}@127.0.0.1:${port}/postgres`,
@@ -127,22 +129,28 @@ interface Listening {
 async function listen(
   binDir: string,
   folder: string,
-  durable: boolean,
-  user: User | undefined,
+  launching: Omit<Launching, "port">,
 ): Promise<Listening> {
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
-    const server = launch(binDir, folder, { port, durable, user });
+    const server = launch(binDir, folder, { port, ...launching });
     const complaints = collect(server);
     if (await isReady(server)) return { server, port };
     if (attempt === 3) throw new Error(`native Postgres: did not start: ${complaints()}`);
   }
 }
 
+interface Launching {
+  readonly port: number;
+  readonly durable: boolean;
+  readonly settings: readonly string[];
+  readonly user: User | undefined;
+}
+
 function launch(
   binDir: string,
   folder: string,
-  { port, durable, user }: { port: number; durable: boolean; user: User | undefined },
+  { port, durable, settings: more, user }: Launching,
 ): ChildProcess {
   const settings = [
     "listen_addresses=127.0.0.1",
@@ -155,6 +163,7 @@ function launch(
     "log_destination=stderr",
     "lc_messages=C",
     ...(durable ? [] : ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]),
+    ...more,
   ];
   const command = [
     join(binDir, "postgres"),

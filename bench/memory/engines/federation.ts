@@ -1,0 +1,36 @@
+import { createSupabaseAdapter } from "agent-federation";
+import type { BenchRow, OpenEngine } from "./engine.ts";
+
+const tenant = "bench";
+
+/** Our own local store, by the door that agents use; what is found are whole memories. */
+export const open: OpenEngine = async ({ folder, durability }) => {
+  const adapter = createSupabaseAdapter({
+    vectorBackend: "agentdb",
+    dataDir: folder,
+    agentId: "bench",
+    durability,
+  });
+  await adapter.initialize();
+  await adapter.getMemory("none", tenant);
+  const memoryOf = ({ id, owner, content, vector }: BenchRow) => ({
+    id,
+    tenant_id: tenant,
+    agent_id: owner,
+    content,
+    embedding: vector,
+  });
+  return {
+    insert: async (rows) => {
+      const [first] = rows;
+      if (first !== undefined && rows.length === 1) await adapter.storeMemory(memoryOf(first));
+      else await adapter.storeMemories(rows.map(memoryOf));
+    },
+    search: async (embedding, limit, owner) => {
+      const filter = owner === undefined ? {} : { filter: { agent: owner } };
+      const { matches } = await adapter.search({ tenant, embedding, mode: "meaning", limit, ...filter });
+      return matches.map(({ id }) => id);
+    },
+    close: () => adapter.shutdown(),
+  };
+};
