@@ -18,6 +18,7 @@ create sequence federation.change_seq as bigint owner postgres;
 grant usage on sequence federation.change_seq to authenticated;
 grant usage on sequence federation.change_seq to federation_definer;
 grant usage on sequence federation.change_seq to service_role;
+create sequence federation.session_news_news_id_seq as bigint owner postgres;
 
 -- tables
 
@@ -49,6 +50,17 @@ comment on table federation.pull_floors is 'Cursors before this place may have m
 alter table federation.pull_floors add constraint pull_floors_pkey PRIMARY KEY (tenant_hash);
 grant delete, insert, select, update on table federation.pull_floors to federation_definer;
 
+create table federation.session_news ( -- owner postgres, row level security on
+  news_id bigint not null,
+  tenant_id text not null,
+  session_id text not null
+);
+comment on table federation.session_news is 'Sessions of large rooms that changed and were not told yet.';
+alter table federation.session_news add constraint session_news_pkey PRIMARY KEY (news_id);
+alter table federation.session_news add constraint session_news_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+CREATE INDEX session_news_tenant ON federation.session_news USING btree (tenant_id, news_id);
+grant delete, insert, select, update on table federation.session_news to federation_definer;
+
 create table federation.sync_settings ( -- owner postgres, row level security on
   only_one boolean not null default true,
   epoch uuid not null default gen_random_uuid(),
@@ -59,6 +71,16 @@ alter table federation.sync_settings add constraint sync_settings_pkey PRIMARY K
 alter table federation.sync_settings add constraint sync_settings_only_one_check CHECK (only_one);
 alter table federation.sync_settings add constraint sync_settings_tombstones_kept_check CHECK ((tombstones_kept >= '1 day'::interval));
 grant delete, insert, select, update on table federation.sync_settings to federation_definer;
+
+create table federation.upkeep ( -- owner postgres, row level security on
+  tenant_id text not null,
+  swept_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  told_at timestamp with time zone not null default '-infinity'::timestamp with time zone
+);
+comment on table federation.upkeep is 'When a tenant was swept, and when its sessions were told last.';
+alter table federation.upkeep add constraint upkeep_pkey PRIMARY KEY (tenant_id);
+alter table federation.upkeep add constraint upkeep_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+grant delete, insert, select, update on table federation.upkeep to federation_definer;
 
 create table public.agent_events ( -- owner postgres, row level security on
   row_id uuid not null default gen_random_uuid(),
@@ -239,6 +261,7 @@ alter table public.agent_sessions add constraint agent_sessions_task_check CHECK
 alter table public.agent_sessions add constraint agent_sessions_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
 alter table public.agent_sessions add constraint agent_sessions_timeout_seconds_check CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 86400)));
 CREATE INDEX agent_sessions_agent ON public.agent_sessions USING btree (tenant_id, agent_id, started_at);
+CREATE INDEX agent_sessions_cursor ON public.agent_sessions USING btree (tenant_id, seq);
 CREATE INDEX agent_sessions_open ON public.agent_sessions USING btree (tenant_id, agent_id) WHERE (ended_at IS NULL);
 CREATE TRIGGER stamp_insert BEFORE INSERT ON public.agent_sessions FOR EACH ROW EXECUTE FUNCTION federation.stamp();
 CREATE TRIGGER stamp_update BEFORE UPDATE ON public.agent_sessions FOR EACH ROW WHEN ((((((((((((old.agent_id IS DISTINCT FROM new.agent_id) OR (old.instance_id IS DISTINCT FROM new.instance_id)) OR (old.status IS DISTINCT FROM new.status)) OR (old.task IS DISTINCT FROM new.task)) OR (old.capabilities IS DISTINCT FROM new.capabilities)) OR (old.load IS DISTINCT FROM new.load)) OR (old.metadata IS DISTINCT FROM new.metadata)) OR (old.started_at IS DISTINCT FROM new.started_at)) OR (old.timeout_seconds IS DISTINCT FROM new.timeout_seconds)) OR (old.ended_at IS DISTINCT FROM new.ended_at)) OR (old.end_reason IS DISTINCT FROM new.end_reason))) EXECUTE FUNCTION federation.stamp();
@@ -355,8 +378,14 @@ create policy functions on federation.hidden_memories as permissive for all to f
 create policy functions on federation.pull_floors as permissive for all to federation_definer
   using true
   with check true;
+create policy "functions, in the tenant they act for" on federation.session_news as permissive for all to federation_definer
+  using (tenant_id = COALESCE(( SELECT federation.tenant_id() AS tenant_id), tenant_id))
+  with check true;
 create policy functions on federation.sync_settings as permissive for all to federation_definer
   using true
+  with check true;
+create policy "functions, in the tenant they act for" on federation.upkeep as permissive for all to federation_definer
+  using (tenant_id = COALESCE(( SELECT federation.tenant_id() AS tenant_id), tenant_id))
   with check true;
 create policy "functions, in the tenant they act for" on public.agent_events as permissive for all to federation_definer
   using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
@@ -710,6 +739,27 @@ $function$
 -- owner postgres
 comment on function federation.count_version() is 'Trigger: 1 for a new row, one more for every update.';
 
+CREATE OR REPLACE FUNCTION federation.end_silent_sessions(tenant text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  ended integer;
+begin
+  update public.agent_sessions s set status = 'offline', ended_at = now(), end_reason = 'timeout'
+  where s.row_id in (
+    select d.row_id from public.agent_sessions d
+    where d.tenant_id = tenant and d.ended_at is null and d.last_seen_at < now() - make_interval(secs => d.timeout_seconds)
+    order by d.last_seen_at limit 500 for update skip locked);
+  get diagnostics ended = row_count;
+  return ended;
+end
+$function$
+-- owner postgres
+grant execute on function federation.end_silent_sessions(text) to federation_definer;
+comment on function federation.end_silent_sessions(text) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.epoch()
  RETURNS text
  LANGUAGE plpgsql
@@ -762,7 +812,9 @@ declare
       or m.payload ->> 'id' = any (%3$L::text[])
       or (jsonb_typeof(m.payload -> 'ids') = 'array' and m.payload -> 'ids' ?| %3$L::text[])
       or (jsonb_typeof(m.payload -> 'memories') = 'array' and exists (
-        select from jsonb_array_elements(m.payload -> 'memories') k where %2$L in (k ->> 'agent_id', k ->> 'written_by'))))
+        select from jsonb_array_elements(m.payload -> 'memories') k where %2$L in (k ->> 'agent_id', k ->> 'written_by')))
+      or (jsonb_typeof(m.payload -> 'sessions') = 'array' and exists (
+        select from jsonb_array_elements(m.payload -> 'sessions') s where s ->> 'agent_id' = %2$L)))
     $q$, room, agent, ids);
 begin
   if has_table_privilege('realtime.messages', 'delete') then
@@ -883,6 +935,19 @@ $function$
 grant execute on function federation.is_below_floor(xid8,bigint,xid8) to authenticated;
 grant execute on function federation.is_below_floor(xid8,bigint,xid8) to service_role;
 comment on function federation.is_below_floor(xid8,bigint,xid8) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.is_large_room(tenant text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select count(*) > 100 from (
+    select from public.agent_sessions s where s.tenant_id = tenant and s.ended_at is null limit 101) open_ones
+$function$
+-- owner postgres
+grant execute on function federation.is_large_room(text) to federation_definer;
+comment on function federation.is_large_room(text) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.is_later(ms bigint, counter integer, writer text, than_ms bigint, than_counter integer, than_writer text)
  RETURNS boolean
@@ -1348,6 +1413,8 @@ begin
   -- Replicas drop what they do not find again.
   delete from federation.hidden_memories h where h.tenant_id = tenant and (agent is null or agent in (h.agent_id, h.lost_by));
   perform federation.raise_floor(tenant, pg_current_xact_id(), nextval('federation.change_seq'));
+  delete from federation.session_news n where n.tenant_id = tenant and (agent is null or n.session_id in (
+    select s.session_id from public.agent_sessions s where s.tenant_id = tenant and s.agent_id = agent));
   delete from public.agent_sessions s where s.tenant_id = tenant and (agent is null or s.agent_id = agent);
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_sessions', removed);
@@ -1355,6 +1422,7 @@ begin
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_events', removed);
   counts := counts || jsonb_build_object('broadcasts', federation.forget_broadcasts(tenant, agent, ids));
+  delete from federation.upkeep u where u.tenant_id = tenant and agent is null;
   perform set_config('federation.quiet', '', true);
   return counts;
 end
@@ -1458,6 +1526,19 @@ grant execute on function federation.session_json(public.agent_sessions) to fede
 grant execute on function federation.session_json(public.agent_sessions) to service_role;
 comment on function federation.session_json(public.agent_sessions) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.session_news_json(session public.agent_sessions)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select to_jsonb(session) - '{row_id,tx,tenant_id,version,timeout_seconds}'::text[]
+    - case when octet_length(session.metadata::text) > 2048 then '{metadata}' else '{}' end::text[]
+$function$
+-- owner postgres
+grant execute on function federation.session_news_json(public.agent_sessions) to federation_definer;
+comment on function federation.session_news_json(public.agent_sessions) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.stamp()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1517,6 +1598,43 @@ $function$
 -- owner postgres
 grant execute on function federation.store_message(public.agent_messages) to federation_definer;
 comment on function federation.store_message(public.agent_messages) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.sweep(tenant text, at_once boolean DEFAULT false)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  done jsonb := '{}';
+begin
+  if not at_once and exists (
+    select from federation.upkeep u where u.tenant_id = tenant and u.swept_at > clock_timestamp() - interval '1 second') then
+    return done;
+  end if;
+  if not pg_try_advisory_xact_lock(hashtextextended('federation.sweep ' || tenant, 0)) then
+    return done;
+  end if;
+  insert into federation.upkeep (tenant_id, swept_at) values (tenant, clock_timestamp())
+  on conflict (tenant_id) do update set swept_at = excluded.swept_at;
+  done := jsonb_build_object('sessions', federation.end_silent_sessions(tenant));
+  perform federation.tell_sessions(tenant);
+  return done;
+end
+$function$
+-- owner postgres
+grant execute on function federation.sweep(text,boolean) to federation_definer;
+comment on function federation.sweep(text,boolean) is 'Ends what has timed out in a tenant; counts what it did.';
+
+CREATE OR REPLACE FUNCTION federation.sweep_own()
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ select federation.sweep(federation.tenant_id(), true) $function$
+-- owner federation_definer
+grant execute on function federation.sweep_own() to authenticated;
+grant execute on function federation.sweep_own() to service_role;
+comment on function federation.sweep_own() is NULL;
 
 CREATE OR REPLACE FUNCTION federation.taken_memory(tenant text, ids text[], owners text[])
  RETURNS text
@@ -1676,17 +1794,73 @@ begin
   elsif old.ended_at is null and new.ended_at is not null then
     insert into public.agent_events (tenant_id, agent_id, kind, subject)
     values (new.tenant_id, new.agent_id, 'session_closed', new.session_id);
-  elsif (old.status, old.instance_id, old.end_reason) is not distinct from (new.status, new.instance_id, new.end_reason) then
+  elsif old.seq = new.seq then
     return null; -- a heartbeat is nobody's news
   end if;
-  perform federation.announce('federation:' || new.tenant_id || ':feed', 'session', jsonb_build_object(
-    'session_id', new.session_id, 'agent_id', new.agent_id, 'instance_id', new.instance_id, 'status', new.status,
-    'ended_at', new.ended_at, 'end_reason', new.end_reason));
+  if federation.is_large_room(new.tenant_id) then
+    insert into federation.session_news (tenant_id, session_id) values (new.tenant_id, new.session_id);
+    perform federation.tell_sessions(new.tenant_id);
+  else
+    perform federation.announce('federation:' || new.tenant_id || ':feed', 'sessions', jsonb_build_object(
+      'sessions', jsonb_build_array(federation.session_news_json(new))));
+  end if;
   return null;
 end
 $function$
 -- owner federation_definer
 comment on function federation.tell_session() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.tell_sessions(tenant text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  due_ms integer;
+  change record;
+  told jsonb[] := '{}';
+  told_bytes integer := 0;
+begin
+  if not exists (select from federation.session_news n where n.tenant_id = tenant) then
+    return null;
+  end if;
+  select ceil(1000 - extract(epoch from clock_timestamp() - u.told_at) * 1000) into due_ms
+  from federation.upkeep u where u.tenant_id = tenant and u.told_at > clock_timestamp() - interval '1 second';
+  if due_ms > 0 then
+    return due_ms;
+  end if;
+  if not pg_try_advisory_xact_lock(hashtextextended('federation.tell_sessions ' || tenant, 0)) then
+    return 1000;
+  end if;
+  insert into federation.upkeep (tenant_id, told_at) values (tenant, clock_timestamp())
+  on conflict (tenant_id) do update set told_at = excluded.told_at;
+  for change in
+    with news as (
+      delete from federation.session_news n where n.news_id in (
+        select w.news_id from federation.session_news w where w.tenant_id = tenant
+        order by w.news_id limit 5000 for update skip locked)
+      returning n.session_id)
+    select federation.session_news_json(s) as session from public.agent_sessions s
+    where s.tenant_id = tenant and s.session_id in (select n.session_id from news n)
+    order by s.seq
+  loop
+    if told_bytes + octet_length(change.session::text) > 199000 then
+      perform federation.announce('federation:' || tenant || ':feed', 'sessions', jsonb_build_object('sessions', to_jsonb(told)));
+      told := '{}';
+      told_bytes := 0;
+    end if;
+    told := told || change.session;
+    told_bytes := told_bytes + octet_length(change.session::text) + 2;
+  end loop;
+  if cardinality(told) > 0 then
+    perform federation.announce('federation:' || tenant || ':feed', 'sessions', jsonb_build_object('sessions', to_jsonb(told)));
+  end if;
+  return (select 1000 from federation.session_news n where n.tenant_id = tenant limit 1);
+end
+$function$
+-- owner postgres
+grant execute on function federation.tell_sessions(text) to federation_definer;
+comment on function federation.tell_sessions(text) is 'Tells a large room what changed, at most once a second; when it may be done again.';
 
 CREATE OR REPLACE FUNCTION federation.tell_task()
  RETURNS trigger
@@ -2111,6 +2285,38 @@ $function$
 grant execute on function public.delete_tenant(text) to service_role;
 comment on function public.delete_tenant(text) is 'Removes every trace of a tenant; for services.';
 
+CREATE OR REPLACE FUNCTION public.end_older_sessions(session_id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  session public.agent_sessions;
+  ended integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  select * into session from public.agent_sessions s
+  where s.tenant_id = who.tenant and s.session_id = end_older_sessions.session_id and s.agent_id = who.agent and s.ended_at is null;
+  if not found then
+    raise exception 'no open session % of this agent', quote_literal(end_older_sessions.session_id) using errcode = 'P0002';
+  end if;
+  -- Of two that do this at once the newer one stays, whoever comes first.
+  update public.agent_sessions s set status = 'offline', ended_at = now(), end_reason = 'replaced'
+  where s.tenant_id = who.tenant and s.agent_id = who.agent and s.ended_at is null
+    and (s.started_at, s.row_id) < (session.started_at, session.row_id);
+  get diagnostics ended = row_count;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return ended;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.end_older_sessions(text,text,text) to authenticated;
+grant execute on function public.end_older_sessions(text,text,text) to service_role;
+comment on function public.end_older_sessions(text,text,text) is 'Ends the acting agent''s sessions that are older than this one, as replaced; how many.';
+
 CREATE OR REPLACE FUNCTION public.federation_stats(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2270,7 +2476,7 @@ AS $function$
 #variable_conflict use_column
 declare
   who record;
-  alive boolean;
+  session public.agent_sessions;
   positions jsonb;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
@@ -2281,8 +2487,13 @@ begin
     last_seen_at = now(),
     status = coalesce(heartbeat.status, s.status),
     task = case when heartbeat.status is null then coalesce(heartbeat.task, s.task) else heartbeat.task end
-  where s.tenant_id = who.tenant and s.session_id = heartbeat.session_id and s.agent_id = who.agent and s.ended_at is null;
-  alive := found;
+  where s.tenant_id = who.tenant and s.session_id = heartbeat.session_id and s.agent_id = who.agent and s.ended_at is null
+  returning s.* into session;
+  if not found then
+    select * into session from public.agent_sessions s
+    where s.tenant_id = who.tenant and s.session_id = heartbeat.session_id and s.agent_id = who.agent;
+  end if;
+  perform federation.sweep(who.tenant);
   select jsonb_build_object(
     'inbox', coalesce((select max(m.seq) from public.agent_messages m where m.tenant_id = who.tenant and m.to_agent = who.agent), 0),
     'feed', greatest(
@@ -2290,16 +2501,19 @@ begin
       coalesce((select max(k.seq) from public.agent_memories k where k.tenant_id = who.tenant and k.scope <> 'agent'), 0)),
     'queue', greatest(
       coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to = who.agent), 0),
-      coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to is null), 0)))
+      coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to is null), 0)),
+    'roster', coalesce((select max(s.seq) from public.agent_sessions s where s.tenant_id = who.tenant), 0))
   into positions;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
-  return jsonb_build_object('server_time', clock_timestamp(), 'alive', alive, 'positions', positions);
+  return jsonb_build_object(
+    'server_time', clock_timestamp(), 'alive', session.row_id is not null and session.ended_at is null,
+    'end_reason', session.end_reason, 'positions', positions);
 end
 $function$
 -- owner federation_definer
 grant execute on function public.heartbeat(text,text,text,text,text) to authenticated;
 grant execute on function public.heartbeat(text,text,text,text,text) to service_role;
-comment on function public.heartbeat(text,text,text,text,text) is 'Keeps a session alive; answers the newest positions of inbox, feed and queue.';
+comment on function public.heartbeat(text,text,text,text,text) is 'Keeps a session alive; answers the newest positions of inbox, feed, queue and roster, and sweeps the tenant.';
 
 CREATE OR REPLACE FUNCTION public.keep_tombstones(days integer)
  RETURNS void
@@ -2463,6 +2677,12 @@ begin
   if open_session.timeout_seconds not between 1 and 86400 then
     raise exception 'timeout_seconds: expected 1 to 86400, got %', open_session.timeout_seconds using errcode = '22023';
   end if;
+  if exists (
+    select from public.agent_sessions s
+    where s.tenant_id = who.tenant and s.session_id = open_session.session_id and s.agent_id = who.agent and s.end_reason = 'replaced') then
+    raise exception 'session % was replaced by another process of agent %', quote_literal(open_session.session_id), who.agent
+      using errcode = '55000', hint = 'It runs exclusively; end that process, or open a new session.';
+  end if;
   insert into public.agent_sessions as s (
     tenant_id, session_id, agent_id, instance_id, status, task, capabilities, metadata, timeout_seconds)
   values (
@@ -2477,14 +2697,15 @@ begin
   if session.row_id is null then
     raise exception 'session % belongs to another agent', quote_literal(open_session.session_id) using errcode = '42501';
   end if;
+  perform federation.sweep(who.tenant);
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
-  return federation.session_json(session);
+  return federation.session_json(session) || jsonb_build_object('tell_in_ms', federation.tell_sessions(who.tenant));
 end
 $function$
 -- owner federation_definer
 grant execute on function public.open_session(text,text,text,text,text[],jsonb,integer,text,text) to authenticated;
 grant execute on function public.open_session(text,text,text,text,text[],jsonb,integer,text,text) to service_role;
-comment on function public.open_session(text,text,text,text,text[],jsonb,integer,text,text) is 'Opens a session of the acting agent, or reopens it.';
+comment on function public.open_session(text,text,text,text,text[],jsonb,integer,text,text) is 'Opens a session of the acting agent, or reopens it; one that was replaced stays ended.';
 
 CREATE OR REPLACE FUNCTION public.pull_inbox(max_messages integer DEFAULT 100, after_seq bigint DEFAULT 0, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS SETOF jsonb
@@ -2744,20 +2965,20 @@ CREATE OR REPLACE FUNCTION public.schedule_maintenance()
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-declare
-  command constant text := 'select public.cleanup_expired_memories(), public.cleanup_tombstones()';
 begin
   if to_regprocedure('cron.schedule(text,text,text)') is null then
     return jsonb_build_object('scheduled', false, 'jobs', '[]'::jsonb,
-      'reason', 'pg_cron is not there: create extension pg_cron, or call cleanup_expired_memories() and cleanup_tombstones() from a service now and then');
+      'reason', 'pg_cron is not there: create extension pg_cron, or call cleanup_expired_memories() and cleanup_tombstones() from a service now and then; the agents'' own calls sweep');
   end if;
-  execute 'select cron.schedule($1, $2, $3)' using 'agent-federation-cleanup', '*/5 * * * *', command;
-  return jsonb_build_object('scheduled', true, 'jobs', jsonb_build_array('agent-federation-cleanup'), 'reason', null);
+  execute 'select cron.schedule($1, $2, $3)' using 'agent-federation-cleanup', '*/5 * * * *',
+    'select public.cleanup_expired_memories(), public.cleanup_tombstones()';
+  execute 'select cron.schedule($1, $2, $3)' using 'agent-federation-sweep', '* * * * *', 'select public.sweep()';
+  return jsonb_build_object('scheduled', true, 'jobs', jsonb_build_array('agent-federation-cleanup', 'agent-federation-sweep'), 'reason', null);
 end
 $function$
 -- owner postgres
 grant execute on function public.schedule_maintenance() to service_role;
-comment on function public.schedule_maintenance() is 'Has pg_cron run the clean-ups every five minutes, where there is one.';
+comment on function public.schedule_maintenance() is 'Has pg_cron clean up every five minutes and sweep every minute, where there is one.';
 
 CREATE OR REPLACE FUNCTION public.schema_version()
  RETURNS integer
@@ -2861,6 +3082,39 @@ $function$
 grant execute on function public.send_message(text,text,text,jsonb,text,text,integer,bigint,text,text,timestamp with time zone,text,text) to authenticated;
 grant execute on function public.send_message(text,text,text,jsonb,text,text,integer,bigint,text,text,timestamp with time zone,text,text) to service_role;
 comment on function public.send_message(text,text,text,jsonb,text,text,integer,bigint,text,text,timestamp with time zone,text,text) is 'Stores and announces a message; the same id with the same content again answers the stored one.';
+
+CREATE OR REPLACE FUNCTION public.set_load(session_id text, load real, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  session public.agent_sessions;
+  tell_in_ms integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  if set_load.load is null or not (set_load.load >= 0 and set_load.load <= 1) then
+    raise exception 'load: expected a number from 0 to 1, got %', coalesce(set_load.load::text, 'nothing') using errcode = '22023';
+  end if;
+  update public.agent_sessions s set load = set_load.load, last_seen_at = now()
+  where s.tenant_id = who.tenant and s.session_id = set_load.session_id and (s.agent_id = who.agent or who.agent is null)
+    and s.ended_at is null
+  returning s.* into session;
+  if not found then
+    raise exception 'no open session % of this agent', quote_literal(set_load.session_id) using errcode = 'P0002';
+  end if;
+  tell_in_ms := federation.tell_sessions(who.tenant);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.session_json(session) || jsonb_build_object('tell_in_ms', tell_in_ms);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.set_load(text,real,text,text) to authenticated;
+grant execute on function public.set_load(text,real,text,text) to service_role;
+comment on function public.set_load(text,real,text,text) is 'How busy a session is, from 0 to 1.';
 
 CREATE OR REPLACE FUNCTION public.store_memories(memories jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS SETOF jsonb
@@ -2994,6 +3248,57 @@ grant execute on function public.store_memory(jsonb,text,text) to authenticated;
 grant execute on function public.store_memory(jsonb,text,text) to service_role;
 comment on function public.store_memory(jsonb,text,text) is 'Inserts or replaces a memory by id; answers the row.';
 
+CREATE OR REPLACE FUNCTION public.sweep(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  done jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
+  if who.tenant is not null then
+    done := federation.sweep_own();
+  else
+    -- A service that names no tenant sweeps all of them, one after the other; nobody else gets here.
+    select coalesce(jsonb_object_agg(c.what, c.many), '{}') into done
+    from (
+      select w.key as what, sum(w.value::bigint) as many
+      from (select distinct s.tenant_id from public.agent_sessions s where s.ended_at is null) t,
+        lateral jsonb_each_text(public.sweep(null, t.tenant_id)) w
+      group by w.key) c;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return done;
+end
+$function$
+-- owner postgres
+grant execute on function public.sweep(text,text) to authenticated;
+grant execute on function public.sweep(text,text) to service_role;
+comment on function public.sweep(text,text) is 'Ends what has timed out, in the caller''s tenant or for a service in all; counts what it did.';
+
+CREATE OR REPLACE FUNCTION public.tell_sessions(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  tell_in_ms integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  tell_in_ms := federation.tell_sessions(who.tenant);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return tell_in_ms;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.tell_sessions(text,text) to authenticated;
+grant execute on function public.tell_sessions(text,text) to service_role;
+comment on function public.tell_sessions(text,text) is 'Tells a large room which sessions changed, unless that was done within this second; after how many milliseconds it may be.';
+
 CREATE OR REPLACE FUNCTION public.update_session(session_id text, status text, task text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -3004,6 +3309,7 @@ AS $function$
 declare
   who record;
   session public.agent_sessions;
+  tell_in_ms integer;
 begin
   select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
   perform federation.check_text('session_id', update_session.session_id, 255),
@@ -3022,8 +3328,9 @@ begin
   if not found then
     raise exception 'no open session % of this agent', quote_literal(update_session.session_id) using errcode = 'P0002';
   end if;
+  tell_in_ms := federation.tell_sessions(who.tenant);
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
-  return federation.session_json(session);
+  return federation.session_json(session) || jsonb_build_object('tell_in_ms', tell_in_ms);
 end
 $function$
 -- owner federation_definer

@@ -162,8 +162,10 @@ test("a forged memory, session or message event in the room changes nothing", as
   await channel.send({ type: "broadcast", event: "memory", payload: { op: "added", memories: [memory] } });
   await channel.send({
     type: "broadcast",
-    event: "session",
-    payload: { agent_id: "ghost", session_id: "s", instance_id: "i", status: "online", ended_at: null },
+    event: "sessions",
+    payload: {
+      sessions: [{ agent_id: "ghost", session_id: "s", instance_id: "i", status: "online", ended_at: null }],
+    },
   });
   const claim = next(bob, "message:end");
   const end = { id: "1", from_agent: "eve", type: "end", payload: {}, timestamp: new Date().toISOString() };

@@ -258,3 +258,29 @@ test("memories that changed while a hub was away are told once each, as they are
   expect(told.b).toEqual(["added live 1", ...missed, "added after 1"]);
   expect(told.a).toEqual(["added live 1", ...missed.toSpliced(3, 0, "added private 1"), "added after 1"]);
 });
+
+test("of two processes of an agent the exclusive newer one stays, and the older one is told", async () => {
+  const older = await bench.open("worker");
+  const witness = await bench.open("witness");
+  const newer = bench.make("worker", { exclusive: true });
+  const gone = next(older, "state", ({ to }) => to.name === "closed");
+  await newer.initialize();
+  await gone;
+  expect(await older.closed).toMatchObject({ code: "replaced" });
+  await expect(older.sendMessage("witness", "note", {})).rejects.toMatchObject({ code: "closed" });
+  await until(witness, ["agent:update", "agent:join"], () => {
+    const worker = witness.getActiveAgents().find(({ agent_id }) => agent_id === "worker");
+    return worker !== undefined && worker.started_at === newer.getActiveAgents().at(-1)?.started_at;
+  });
+  expect(newer.state.name).toBe("online");
+});
+
+test("load is part of what others see", async () => {
+  const [worker, witness] = [await bench.open("worker"), await bench.open("witness")];
+  const seen = next(witness, "agent:update", ({ presences }) => presences[0]?.load === 0.75);
+  await worker.updateStatus("busy", "reading", { load: 0.75 });
+  expect(await seen).toMatchObject({ agent_id: "worker", presences: [{ status: "busy", task: "reading" }] });
+  await expect(worker.updateStatus("busy", "x", { load: 2 })).rejects.toMatchObject({
+    code: "invalid_argument",
+  });
+});

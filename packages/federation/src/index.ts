@@ -1,6 +1,6 @@
 // The public door: every exported name, written out.
 export { createRealtimeHub, RealtimeFederationHub } from "./realtime-hub.ts";
-export type { HubStats } from "./realtime-hub.ts";
+export type { HubStats, StatusOptions } from "./realtime-hub.ts";
 export type { HubListenOptions } from "./hub/hub-core.ts";
 export type { BroadcastOptions } from "./hub/messaging-hub.ts";
 export type { HubOptions, RealtimeConfig } from "./config/hub-options.ts";

@@ -30,6 +30,8 @@ export interface StatusUpdate {
   readonly agent_id: string;
   readonly status: AgentStatus;
   readonly task?: string;
+  /** From 0 to 1. */
+  readonly load?: number;
   readonly [extra: string]: unknown;
 }
 

@@ -1,5 +1,5 @@
 export { createRealtimeHub, RealtimeFederationHub } from "./realtime-hub.ts";
-export type { HubStats } from "./realtime-hub.ts";
+export type { HubStats, StatusOptions } from "./realtime-hub.ts";
 export type { HubListenOptions } from "./hub/hub-core.ts";
 export type { BroadcastOptions } from "./hub/messaging-hub.ts";
 export type { AccessTokenCallback } from "./config/access.ts";

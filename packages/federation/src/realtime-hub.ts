@@ -20,9 +20,16 @@ export interface HubStats {
   /** Where the list of agents comes from at the moment. */
   readonly roster: "presence" | "sessions";
   readonly messages_received: number;
+  /** Changes of this agent that others saw late, as part of a later one, because presence calls are limited. */
+  readonly presence_coalesced: number;
   /** Direct messages that nobody has listened for yet. */
   readonly messages_waiting: number;
   readonly timestamp: string;
+}
+
+export interface StatusOptions {
+  /** From 0, idle, to 1. Left out, it stays as it was. */
+  readonly load?: number | undefined;
 }
 
 /**
@@ -65,24 +72,32 @@ export class RealtimeFederationHub<Own extends object = object> extends TaskHub<
       memory_sync: options.memorySync,
       broadcast_latency: options.broadcastLatency,
       roster: live?.presence.mode ?? "presence",
+      presence_coalesced: live?.presence.coalesced ?? 0,
       messages_received: live?.received ?? 0,
       messages_waiting: live?.inbox.waiting ?? 0,
       timestamp: new Date(options.clock.now()).toISOString(),
     };
   }
 
-  /** Says what this agent is doing: in its session, in presence, and as a `status_update` to everybody. */
-  async updateStatus(status: AgentStatus, task?: string): Promise<void> {
+  /** Says what this agent is doing, and how busy it is (0 to 1): in its session, in presence, and as a `status_update` to everybody. */
+  async updateStatus(status: AgentStatus, task?: string, { load }: StatusOptions = {}): Promise<void> {
     const live = this.ready();
     if (typeof status !== "string" || status === "" || status.length > 64) {
       throw new FederationError("invalid_argument", "updateStatus: expected a status of 1 to 64 characters");
     }
-    await live.session.update(status, task);
-    live.presence.setStatus(status, task);
+    if (load !== undefined && !(load >= 0 && load <= 1)) {
+      throw new FederationError(
+        "invalid_argument",
+        `updateStatus load: expected a number from 0 to 1, got ${load}`,
+      );
+    }
+    await live.session.update({ status, task, load });
+    live.presence.setStatus({ status, task, load });
     await this.broadcast("status_update", {
       agent_id: this.agentId,
       status,
       ...(task === undefined ? {} : { task }),
+      ...(load === undefined ? {} : { load }),
     });
   }
 }

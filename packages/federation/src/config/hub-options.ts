@@ -31,6 +31,8 @@ export interface HubOptions extends AccessOptions {
   readonly maxBroadcastBytes?: number | undefined;
   /** Milliseconds between two heartbeats of the socket. Default 25000. */
   readonly socketHeartbeatMs?: number | undefined;
+  /** This process alone is the agent: its other processes are ended with "replaced", now and by the next one that is exclusive. Default false. */
+  readonly exclusive?: boolean | undefined;
   /** What this agent can do, for others to see. */
   readonly capabilities?: readonly string[] | undefined;
   /** Anything JSON about this agent, for others to see. */
@@ -69,6 +71,7 @@ export interface ResolvedHubOptions {
   readonly rosterThreshold: number;
   readonly maxBroadcastBytes: number;
   readonly socketHeartbeatMs: number;
+  readonly exclusive: boolean;
   readonly capabilities: readonly string[];
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal | undefined;
@@ -116,6 +119,7 @@ export function resolveHubOptions(
     rosterThreshold: positive(options.rosterThreshold ?? 100, "rosterThreshold"),
     maxBroadcastBytes: positive(options.maxBroadcastBytes ?? 256_000, "maxBroadcastBytes"),
     socketHeartbeatMs: milliseconds(options.socketHeartbeatMs ?? 25_000, "socketHeartbeatMs"),
+    exclusive: options.exclusive ?? false,
     capabilities: [...(options.capabilities ?? [])],
     metadata: { ...options.metadata },
     signal: options.signal,

@@ -43,7 +43,7 @@ export function feedPlan({ presence, inbox, memories }: ChannelHearers): Channel
   return {
     bind: (channel) => {
       onBroadcast(channel, "message", (payload) => inbox.heardBroadcast(payload));
-      onBroadcast(channel, "session", (payload) => presence.heardSession(payload));
+      onBroadcast(channel, "sessions", (payload) => presence.heardSessions(payload));
       if (memories !== undefined) onBroadcast(channel, "memory", (payload) => memories.heard(payload));
     },
     onJoined: () => {

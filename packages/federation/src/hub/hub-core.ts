@@ -152,6 +152,10 @@ export abstract class HubCore<Own extends object = object> {
         if (isSteady && this.#closing === undefined) this.#become(hubStateOf(states));
       },
       onError: (error, during) => this.#tellError(error, during),
+      onReplaced: (error) => {
+        this.#tellError(error, "heartbeat");
+        this.#closing ??= this.#shutdown(error);
+      },
     };
   }
 

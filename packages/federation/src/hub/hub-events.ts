@@ -11,7 +11,7 @@ export interface AgentEvent {
 }
 
 export interface AgentLeaveEvent extends AgentEvent {
-  /** `shutdown` when it said good-bye, `gone` when it was lost. */
+  /** `shutdown` when it said good-bye, `gone` when it was lost, `timeout` when its session was silent for too long, or what its session was closed with. */
   readonly reason: string;
 }
 

@@ -30,6 +30,8 @@ export interface LiveHubParts {
   readonly emitter: Emitter<HubEvents>;
   readonly onChannels: (states: readonly ChannelState[]) => void;
   readonly onError: (error: Error, during: string) => void;
+  /** Another process of this agent took over: the hub has to go. */
+  readonly onReplaced: (error: FederationError) => void;
 }
 
 // Closing waits for what is under way, and not longer than this for each part of it.
@@ -232,6 +234,10 @@ export class LiveHub {
         log: options.log,
         isRoomJoined: () => this.#room.joined !== undefined,
         listSessions: () => this.connection.callForRows("list_sessions"),
+        onOwnSession: (endReason) => {
+          this.session.wasTold();
+          if (endReason === "replaced") this.session.replaced();
+        },
         onChanges: (changes) => this.#tellChanges(changes),
         onSync: () => this.#tellSync(),
       },
@@ -247,14 +253,18 @@ export class LiveHub {
         timeoutSeconds: options.sessionTimeoutSeconds,
         capabilities: options.capabilities,
         metadata: options.metadata,
+        exclusive: options.exclusive,
       },
       {
         clock: options.clock,
+        random: options.random,
         log: options.log,
         call: (name, args, callOptions) => this.connection.call(name, args, callOptions),
         status: () => this.presence.status,
         onReopened: () => this.presence.showAgain(),
-        onPositions: ({ inbox, feed }) => {
+        onReplaced: (error) => this.#parts.onReplaced(error),
+        onPositions: ({ inbox, feed, roster }) => {
+          this.presence.position(roster);
           // An announcement can be lost on a channel that looks joined: the heartbeat's answer says whether anything was.
           if (inbox > this.#positions.inbox) this.inbox.pull();
           if (feed > this.#positions.feed) this.inbox.pullFeed();

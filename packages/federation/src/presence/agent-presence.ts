@@ -19,6 +19,8 @@ export interface AgentPresence {
   /** Which process of the agent. */
   readonly instance_id: string;
   readonly capabilities: readonly string[];
+  /** How busy it says it is, from 0 to 1. */
+  readonly load: number | undefined;
 }
 
 const keyPrefix = "agent:";
@@ -45,7 +47,12 @@ export function parsePresence(value: unknown, key?: string): AgentPresence | und
     metadata: isRecord(value["metadata"]) ? value["metadata"] : {},
     instance_id: stringField(value, "instance_id") ?? stringField(value, "session_id") ?? "",
     capabilities: strings(value["capabilities"]),
+    load: loadOf(value["load"]),
   };
+}
+
+function loadOf(value: unknown): number | undefined {
+  return typeof value === "number" && value >= 0 && value <= 1 ? value : undefined;
 }
 
 function strings(value: unknown): readonly string[] {

@@ -58,6 +58,7 @@ function open(
       isRoomJoined,
       listSessions: async () => sessions,
       onChanges: (changes) => told.push(...changes.map(({ type, agentId }) => `${type} ${agentId}`)),
+      onOwnSession: () => {},
       onSync: () => told.push("sync"),
     },
   );
@@ -78,7 +79,7 @@ test("many changes of status make few presence calls, the first at once, and the
   presence.joined(room.channel);
   const began = clock.now();
   for (let count = 0; count < 50; count++) {
-    presence.setStatus("busy", String(count));
+    presence.setStatus({ status: "busy", task: String(count), load: undefined });
     await clock.advance(100);
   }
   expect(room.tracked[0]?.at).toBe(began);
@@ -95,7 +96,7 @@ test("after each join of the room this agent is shown again, with what it said l
   await presence.start();
   const [first, second] = [wire(clock), wire(clock)];
   presence.joined(first.channel);
-  presence.setStatus("busy", "reading");
+  presence.setStatus({ status: "busy", task: "reading", load: undefined });
   presence.joined(second.channel);
   expect(second.tracked.map(({ payload }) => payload)).toMatchObject([{ status: "busy", task: "reading" }]);
   await presence.close();
@@ -152,11 +153,14 @@ function openSession(parts: Partial<SessionParts>): { session: Session; clock: T
       timeoutSeconds: 90,
       capabilities: [],
       metadata: {},
+      exclusive: false,
     },
     {
       clock,
+      random: () => 0,
       log: silentLog,
-      status: () => ({ status: "busy", task: "x" }),
+      status: () => ({ status: "busy", task: "x", load: 0.5 }),
+      onReplaced: () => calls.push("replaced"),
       onReopened: () => calls.push("reopened"),
       onPositions: ({ inbox }) => calls.push(`inbox at ${inbox}`),
       onTrouble: () => calls.push("trouble"),
@@ -181,10 +185,12 @@ test("the heartbeat says where the inbox is, and a session that somebody closed 
   await session.close(1000);
   expect(calls).toEqual([
     "open_session",
+    "set_load",
     "heartbeat",
     "inbox at 7",
     "heartbeat",
     "open_session",
+    "set_load",
     "reopened",
     "inbox at 7",
     "close_session",
@@ -213,8 +219,9 @@ test("a status for a session that is gone opens it again, and is written then", 
       return {};
     },
   });
-  await session.update("busy", "x");
-  expect(calls).toEqual(["update_session", "open_session", "reopened", "update_session"]);
+  await session.update({ status: "busy", task: "x", load: 0.5 });
+  const again = ["set_load", "update_session"];
+  expect(calls).toEqual([...again, "open_session", "set_load", "reopened", ...again]);
 });
 
 test("while the room is lost nothing is said into it", async () => {
@@ -224,10 +231,70 @@ test("while the room is lost nothing is said into it", async () => {
   await presence.start();
   presence.joined(room.channel);
   isJoined = false;
-  presence.setStatus("busy", "waiting");
+  presence.setStatus({ status: "busy", task: "waiting", load: undefined });
   expect(room.tracked).toHaveLength(1);
   isJoined = true;
   presence.joined(room.channel);
   expect(room.tracked.at(-1)?.payload["task"]).toBe("waiting");
   await presence.close();
+});
+
+test("whoever changed something in a large room sees to it that it is told, unless it was", async () => {
+  const { session, clock, calls } = openSession({
+    call: async (name) => (name === "tell_sessions" ? null : { tell_in_ms: 400 }),
+  });
+  await session.open();
+  session.wasTold();
+  await clock.advance(1000);
+  expect(calls).toEqual(["open_session", "set_load"]);
+  await session.update({ status: "busy", task: "y", load: undefined });
+  await clock.advance(400);
+  expect(calls).toEqual(["open_session", "set_load", "update_session", "tell_sessions"]);
+  await session.close(1000);
+  expect(clock.pending).toBe(0);
+});
+
+test("a session that was replaced is not opened again", async () => {
+  const { session, clock, calls } = openSession({
+    call: async (name) => (name === "heartbeat" ? { alive: false, end_reason: "replaced" } : {}),
+  });
+  await session.open();
+  session.keepAlive();
+  await clock.advance(1000);
+  await session.close(1000);
+  expect(calls).toEqual(["open_session", "set_load", "heartbeat", "replaced"]);
+});
+
+test("sessions that the feed told of are heard whole, and what it lost is read", async () => {
+  const rows: object[] = [];
+  const { presence, clock, told } = open(rows, { rosterThreshold: 1, metadata: {} });
+  await presence.start();
+  const row = (agentId: string, seq: number, more: object = {}): object => ({
+    ...session(agentId),
+    seq,
+    started_at: "2026-01-01T00:00:00Z",
+    last_seen_at: "2026-01-01T00:00:00Z",
+    capabilities: ["review"],
+    load: 0.25,
+    ended_at: null,
+    ...more,
+  });
+  presence.heardSessions({ sessions: [row("a", 1), row("b", 2)] });
+  await clock.advance(200);
+  expect(presence.mode).toBe("sessions");
+  expect(presence.roster.agents()).toMatchObject([
+    { agent_id: "a", capabilities: ["review"], load: 0.25 },
+    { agent_id: "b" },
+  ]);
+  presence.heardSessions({
+    sessions: [row("b", 3, { ended_at: "2026-01-01T00:01:00Z", end_reason: "timeout" })],
+  });
+  expect(told.at(-1)).toBe("leave b");
+  rows.push(row("a", 1), row("c", 4));
+  presence.position(4);
+  await clock.advance(2500);
+  expect(told).toContain("join c");
+  presence.position(4);
+  await presence.close();
+  expect(clock.pending).toBe(0);
 });

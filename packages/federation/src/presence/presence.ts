@@ -2,12 +2,13 @@ import type { RealtimeChannel } from "@supabase/supabase-js";
 import type { Clock } from "../runtime/clock.ts";
 import { sleep } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
-import { isRecord, stringField } from "../runtime/json.ts";
+import { isRecord, numberField, stringField } from "../runtime/json.ts";
 import type { Log } from "../runtime/log.ts";
 import { Scope } from "../runtime/scope.ts";
 import { parsePresence, type AgentPresence } from "./agent-presence.ts";
 import { nextRosterMode, type RosterMode } from "./roster-mode.ts";
 import { Roster, type Lost, type RosterChange, type Sighting } from "./roster.ts";
+import type { SessionStatus } from "./session.ts";
 import { trackWaitMs, withTrackCall } from "./track-limit.ts";
 
 export interface PresenceOptions {
@@ -31,12 +32,19 @@ export interface PresenceParts {
   /** Reads the sessions that are alive. */
   readonly listSessions: () => Promise<unknown>;
   readonly onChanges: (changes: readonly RosterChange[]) => void;
+  /** The database told of this process's own session; with a reason where it has ended. */
+  readonly onOwnSession: (endReason: string | undefined) => void;
   /** The whole of it was read. */
   readonly onSync: () => void;
 }
 
 const reviewAfterMs = 200;
 const retryTrackMs = 2_000;
+// A digest of a large room comes within a second of the change.
+const missedAfterMs = 2_500;
+// In a large room the feed tells of every change, and the heartbeat's answer of what the feed has lost.
+const relistInLargeRooms = 10;
+const relistInSmallRooms = 4;
 // Those who did not track while the room was large have begun by then.
 const hideSessionsAfterMs = 10_000;
 const beginTrackingWithinMs = 2_000;
@@ -55,6 +63,11 @@ export class Presence {
   #isTracking = false;
   #status = "online";
   #task: string | undefined;
+  #load: number | undefined;
+  /** The newest change of a session that was heard of or read. */
+  #newestSeq = 0;
+  /** Changes that waited for the server's limit on presence calls, and were told as one. */
+  #coalesced = 0;
   #channel: RealtimeChannel | undefined;
   #trackedAtMs: number[] = [];
 
@@ -131,10 +144,16 @@ export class Presence {
     this.#scope.run(() => this.#readSessions());
   }
 
-  setStatus(status: string, task: string | undefined): void {
+  setStatus({ status, task, load }: SessionStatus): void {
     this.#status = status;
     this.#task = task;
+    this.#load = load ?? this.#load;
     this.#track();
+  }
+
+  /** How many changes the others saw late, as part of a later one. */
+  get coalesced(): number {
+    return this.#coalesced;
   }
 
   /** Shows this agent again although nothing changed, after others may have taken it for gone. */
@@ -155,33 +174,43 @@ export class Presence {
       last_heartbeat: new Date(this.#parts.clock.now()).toISOString(),
       metadata,
       capabilities,
+      load: this.#load,
     };
   }
 
-  get status(): { readonly status: string; readonly task: string | undefined } {
-    return { status: this.#status, task: this.#task };
+  get status(): SessionStatus {
+    return { status: this.#status, task: this.#task, load: this.#load };
   }
 
-  /** A `session` event of the feed. */
-  heardSession(payload: unknown): void {
-    if (!isRecord(payload)) return;
+  /** A `sessions` event of the feed: what changed, in one or many of them. */
+  heardSessions(payload: unknown): void {
+    const told = isRecord(payload) && Array.isArray(payload["sessions"]) ? payload["sessions"] : [];
     const nowMs = this.#parts.clock.now();
-    const said = parsePresence({
-      ...payload,
-      tenant_id: this.#options.tenantId,
-      started_at: new Date(nowMs).toISOString(),
+    this.#apply(told.filter(isRecord).flatMap((session) => this.#heardSession(session, nowMs)));
+  }
+
+  /** The newest change of a session that the database knows of: what is not heard soon was missed. */
+  position(seq: number): void {
+    if (seq <= this.#newestSeq) return;
+    this.#after("missed", missedAfterMs, () => {
+      if (seq > this.#newestSeq) this.#scope.run(() => this.#readSessions());
     });
-    if (said === undefined) return;
-    if (payload["ended_at"] != null) {
-      const isFinal = stringField(payload, "end_reason") === "shutdown";
-      this.#apply(this.roster.endedSession(said.agent_id, said.instance_id, isFinal, nowMs));
-      return;
+  }
+
+  #heardSession(session: Readonly<Record<string, unknown>>, nowMs: number): RosterChange[] {
+    const { tenantId, instanceId } = this.#options;
+    const said = parsePresence({ ...session, tenant_id: tenantId });
+    if (said === undefined) return [];
+    this.#newestSeq = Math.max(this.#newestSeq, numberField(session, "seq") ?? 0);
+    const isOwn = said.instance_id === instanceId;
+    if (isOwn) this.#parts.onOwnSession(stringField(session, "end_reason"));
+    if (session["ended_at"] != null) {
+      return this.roster.endedSession(said, stringField(session, "end_reason") ?? "gone", nowMs);
     }
-    // The event says who and in which status; the rest is as it was read before.
+    // Metadata that is not small is not told; it stays as it was read.
     const known = this.roster.session(said.agent_id, said.instance_id);
-    const session =
-      known === undefined ? said : { ...known, status: said.status, last_heartbeat: said.last_heartbeat };
-    this.#apply(this.roster.sawSession(session, nowMs));
+    const metadata = session["metadata"] === undefined ? known?.metadata : said.metadata;
+    return this.roster.sawSession({ ...said, metadata: metadata ?? {} }, nowMs);
   }
 
   /** Resolves when this agent is in its own list. */
@@ -253,8 +282,8 @@ export class Presence {
     for (let round = 1; !signal.aborted; round++) {
       await sleep(clock, this.#options.relistMs * (0.75 + random() / 2), signal).catch(() => {});
       // In a small room the sessions only tell when it has grown large, which the feed says as well.
-      const isDue = this.#mode === "sessions" || round % 4 === 0;
-      if (!signal.aborted && isDue) await this.#readSessions();
+      const every = this.#mode === "sessions" ? relistInLargeRooms : relistInSmallRooms;
+      if (!signal.aborted && round % every === 0) await this.#readSessions();
     }
   }
 
@@ -276,6 +305,8 @@ export class Presence {
       throw new FederationError("protocol", `list_sessions: expected an array, got ${typeof rows}`);
     // Newest first from the database; the newest goes last here.
     const sessions = rows.toReversed().flatMap((row: unknown) => parsePresence(row) ?? []);
+    for (const row of rows.filter(isRecord))
+      this.#newestSeq = Math.max(this.#newestSeq, numberField(row, "seq") ?? 0);
     this.#apply(this.roster.syncSessions(sessions, askedAtMs, clock.now()));
   }
 
@@ -283,13 +314,8 @@ export class Presence {
   #track(): void {
     const { clock, log } = this.#parts;
     const channel = this.#channel;
-    if (
-      channel === undefined ||
-      !this.#isTracking ||
-      this.#timers.has("track") ||
-      !this.#parts.isRoomJoined()
-    )
-      return;
+    if (channel === undefined || !this.#isTracking || !this.#parts.isRoomJoined()) return;
+    if (this.#timers.has("track")) return void this.#coalesced++;
     const waitMs = trackWaitMs(this.#trackedAtMs, clock.now());
     if (waitMs > 0) return this.#after("track", waitMs, () => this.#track());
     this.#trackedAtMs = withTrackCall(this.#trackedAtMs, clock.now());

@@ -69,7 +69,9 @@ test("an agent with two processes is one agent, the newest process last, and lea
 test("an agent that says good-bye leaves at once", () => {
   const roster = make();
   roster.sawPresence([see("1", "a")], 0);
-  expect(roster.endedSession("a", "a-1", true, 5)).toMatchObject([{ type: "leave", reason: "shutdown" }]);
+  expect(roster.endedSession(presence("a"), "shutdown", 5)).toMatchObject([
+    { type: "leave", reason: "shutdown" },
+  ]);
   expect(roster.lostPresence([{ agentId: "a", ref: "1" }], 6)).toEqual([]);
   expect(roster.nextDueMs).toBeUndefined();
 });
@@ -122,7 +124,7 @@ test("the answer to a question about the sessions is not newer than what was hea
   roster.sawSession(presence("ended"), 10);
   const askedAt = 20;
   roster.sawSession(presence("new"), 30);
-  roster.endedSession("ended", "ended-1", true, 30);
+  roster.endedSession(presence("ended"), "shutdown", 30);
   expect(
     roster.syncSessions([presence("ended", undefined, "online", new Date(5).toISOString())], askedAt, 40),
   ).toEqual([]);

@@ -17,7 +17,7 @@ export interface RosterChange {
   readonly agentId: string;
   /** What is known now; for a leave, what was known last. */
   readonly presences: readonly AgentPresence[];
-  /** Of a leave: `shutdown` when the agent said good-bye, else `gone`. */
+  /** Of a leave: `shutdown` when the agent said good-bye, `timeout` when its session was silent for too long, else `gone`. */
   readonly reason: string | undefined;
 }
 
@@ -29,6 +29,8 @@ interface Entry {
   /** What watchers were told last; empty before the join. */
   told: readonly AgentPresence[];
   goneAtMs: number | undefined;
+  /** Why its last session ended, where the database said. */
+  endReason: string | undefined;
 }
 
 interface SeenPresence {
@@ -37,6 +39,9 @@ interface SeenPresence {
   /** The database knows of no such process: anybody in the room can claim to be anybody. */
   isDenied: boolean;
 }
+
+// A process that is frozen and takes part again shows itself again.
+const finalReasons: ReadonlySet<string> = new Set(["shutdown", "timeout", "replaced"]);
 
 // By then the session of a dead process has timed out as well.
 const forgetLostMs = 600_000;
@@ -124,18 +129,23 @@ export class Roster {
     return this.#settleSome(new Set([session.agent_id]), nowMs);
   }
 
-  /** A session ended. With `isFinal` its process said good-bye itself, and nothing is waited for. */
-  endedSession(agentId: string, instanceId: string, isFinal: boolean, nowMs: number): RosterChange[] {
+  /** A session ended. Its process said good-bye itself, was silent for too long or was replaced: nothing more is waited for. */
+  endedSession(
+    { agent_id: agentId, instance_id: instanceId }: Pick<AgentPresence, "agent_id" | "instance_id">,
+    reason: string,
+    nowMs: number,
+  ): RosterChange[] {
     const entry = this.#entries.get(agentId);
     if (entry === undefined) return [];
     entry.bySession.delete(instanceId);
     this.#lostAtMs.set(instanceId, nowMs);
-    if (!isFinal) return this.#settleSome(new Set([agentId]), nowMs);
+    entry.endReason = reason;
+    if (!finalReasons.has(reason)) return this.#settleSome(new Set([agentId]), nowMs);
     for (const [ref, { presence }] of entry.byRef)
       if (presence.instance_id === instanceId) entry.byRef.delete(ref);
     if (this.#visible(entry).length > 0 || agentId === this.#options.selfId)
       return this.#settleSome(new Set([agentId]), nowMs);
-    return this.#leave(agentId, entry, "shutdown");
+    return this.#leave(agentId, entry, reason);
   }
 
   /** Whether sessions count as being here. In a small room only presence does, which notices a killed process at once. */
@@ -150,7 +160,7 @@ export class Roster {
     const changes: RosterChange[] = [];
     for (const [agentId, entry] of Array.from(this.#entries)) {
       if (entry.goneAtMs !== undefined && entry.goneAtMs <= nowMs)
-        changes.push(...this.#leave(agentId, entry, "gone"));
+        changes.push(...this.#leave(agentId, entry, entry.endReason ?? "gone"));
     }
     return changes;
   }
@@ -231,7 +241,7 @@ export class Roster {
   #entry(agentId: string): Entry {
     let entry = this.#entries.get(agentId);
     if (entry === undefined) {
-      entry = { byRef: new Map(), bySession: new Map(), told: [], goneAtMs: undefined };
+      entry = { byRef: new Map(), bySession: new Map(), told: [], goneAtMs: undefined, endReason: undefined };
       this.#entries.set(agentId, entry);
     }
     return entry;
@@ -273,6 +283,7 @@ export class Roster {
       return undefined;
     }
     entry.goneAtMs = undefined;
+    entry.endReason = undefined;
     const isNew = entry.told.length === 0;
     const isSame =
       !isNew &&

@@ -1,6 +1,7 @@
 /** What went wrong, for callers to switch on. docs/errors.md has a row for each: meaning, who can fix it, whether retrying helps. */
 export type FederationErrorCode =
   | "closed" // the owner shut the hub down
+  | "replaced" // another process of this agent took over, exclusively
   | "timeout" // no answer within the limit
   | "unreachable" // the network or the server behind the URL does not answer
   | "busy" // the server is there and asks to come back later

@@ -520,6 +520,14 @@ export interface Database {
         };
         Returns: Json;
       };
+      end_older_sessions: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          session_id: string | null;
+        };
+        Returns: number;
+      };
       federation_stats: {
         Args: {
           as_agent?: string | null;
@@ -687,6 +695,15 @@ export interface Database {
         };
         Returns: Json;
       };
+      set_load: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          load: number | null;
+          session_id: string | null;
+        };
+        Returns: Json;
+      };
       store_memories: {
         Args: {
           as_agent?: string | null;
@@ -702,6 +719,20 @@ export interface Database {
           memory: Json | null;
         };
         Returns: Json;
+      };
+      sweep: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+        };
+        Returns: Json;
+      };
+      tell_sessions: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+        };
+        Returns: number;
       };
       update_session: {
         Args: {

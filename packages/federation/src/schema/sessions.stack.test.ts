@@ -44,7 +44,10 @@ test("a session opens, beats, changes and closes, and each change but a heartbea
   expect(opened).not.toHaveProperty("row_id");
 
   const beat = await call(database, alice, "heartbeat", { session_id: "s" });
-  expect(beat).toMatchObject({ alive: true, positions: { inbox: 0, feed: 0, queue: 0 } });
+  expect(beat).toMatchObject({
+    alive: true,
+    positions: { inbox: 0, feed: 0, queue: 0, roster: opened["seq"] },
+  });
   const [session] = await callRows(database, alice, "list_sessions");
   expect(session).toMatchObject({ seq: opened["seq"], version: 1, task: "reading" });
   expect(new Date(String(session?.["last_seen_at"])) > new Date(String(opened["last_seen_at"]))).toBe(true);
@@ -79,7 +82,10 @@ test("a session opens, beats, changes and closes, and each change but a heartbea
 
   const told = await announcements(database, tenant);
   expect(
-    told.map(({ topic, event, payload }) => [topic, event, payload["status"], payload["end_reason"]]),
+    told.map(({ topic, event, payload }) => {
+      const [session] = payload["sessions"] as Record<string, unknown>[];
+      return [topic, event, session?.["status"], session?.["end_reason"]];
+    }),
   ).toEqual(
     [
       ["online", null],
@@ -87,7 +93,7 @@ test("a session opens, beats, changes and closes, and each change but a heartbea
       ["online", null],
       ["offline", "done"],
       ["online", null],
-    ].map((state) => [`federation:${tenant}:feed`, "session", ...state]),
+    ].map((state) => [`federation:${tenant}:feed`, "sessions", ...state]),
   );
   const events = await callRows(database, alice, "list_events");
   expect(events.map((event) => [event["kind"], event["subject"], event["agent_id"]])).toEqual(
@@ -149,8 +155,8 @@ test("the heartbeat's positions are the newest of inbox, feed and queue, each fo
     type: "t",
     payload: {},
   });
-  expect(await positions(bob)).toEqual({ inbox: direct["seq"], feed: 0, queue: 0 });
-  expect(await positions(alice)).toEqual({ inbox: 0, feed: 0, queue: 0 });
+  expect(await positions(bob)).toEqual({ inbox: direct["seq"], feed: 0, queue: 0, roster: 0 });
+  expect(await positions(alice)).toEqual({ inbox: 0, feed: 0, queue: 0, roster: 0 });
   await call(database, bob, "mark_messages", { ids: ["1"], state: "handled" });
   expect(await positions(bob)).toMatchObject({ inbox: direct["seq"] });
 

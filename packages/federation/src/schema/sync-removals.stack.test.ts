@@ -156,13 +156,22 @@ test("maintenance says so where there is no pg_cron, and is registered once wher
     for (const _ of [1, 2]) {
       expect(await call(database, service, "schedule_maintenance")).toEqual({
         scheduled: true,
-        jobs: ["agent-federation-cleanup"],
+        jobs: ["agent-federation-cleanup", "agent-federation-sweep"],
         reason: null,
       });
     }
+    await call(database, agent(tenant, "alice"), "open_session", { session_id: "s", timeout_seconds: 60 });
+    await database.query(
+      "update public.agent_sessions set last_seen_at = now() - interval '61 seconds' where tenant_id = $1",
+      [tenant],
+    );
     const { rows } = await database.query("select command from cron.job");
-    expect(rows).toHaveLength(1);
-    await sql(database, { kind: "postgres" }, rows[0]?.[0] ?? "");
+    expect(rows).toHaveLength(2);
+    for (const [command] of rows) await sql(database, { kind: "postgres" }, command ?? "");
+    const ended = await database.query("select end_reason from public.agent_sessions where tenant_id = $1", [
+      tenant,
+    ]);
+    expect(ended.rows).toEqual([["timeout"]]);
     const left = await database.query("select count(*) from public.agent_memories where tenant_id = $1", [
       tenant,
     ]);
