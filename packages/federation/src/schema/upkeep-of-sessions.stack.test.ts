@@ -145,7 +145,7 @@ test("who opens exclusively ends the agent's other sessions, and what was replac
   expect(await call(database, alice, "end_older_sessions", { session_id: "old" })).toBe(0);
   expect(await call(database, alice, "end_older_sessions", { session_id: "new" })).toBe(1);
   const living = await callRows(database, alice, "list_sessions");
-  expect(living.map((session) => session["session_id"]).toSorted()).toEqual(["bob", "new"]);
+  expect(living.map((session) => String(session["session_id"])).toSorted()).toEqual(["bob", "new"]);
   expect(await call(database, alice, "heartbeat", { session_id: "old" })).toMatchObject({
     alive: false,
     end_reason: "replaced",
