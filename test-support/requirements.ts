@@ -14,7 +14,6 @@ export interface Requirement {
 const client = "supabase-js 2.119.1";
 const newer = "newer servers";
 const rows = "Postgres changes are not there yet";
-const limits = "limits of a whole project are not there yet";
 
 export const realtimeRequirements: Readonly<Record<number, Requirement>> = {
   1: { behaviour: "an upgrade is 101, without extensions and sub-protocols", source: "handshake-headers" },
@@ -26,7 +25,7 @@ export const realtimeRequirements: Readonly<Record<number, Requirement>> = {
   7: { behaviour: "a key without exp or role is 401", source: "connect-handshake" },
   8: { behaviour: "a wrong signature and alg none are 401", source: "connect-handshake" },
   9: { behaviour: "the header x-api-key alone is enough", source: "connect-handshake" },
-  10: { behaviour: "too many sockets are 429", source: "limit-users", gap: limits },
+  10: { behaviour: "too many sockets are 429", source: "limit-users" },
   11: {
     behaviour: "unknown and suspended tenants are refused",
     source: "connect-handshake",
@@ -73,10 +72,9 @@ export const realtimeRequirements: Readonly<Record<number, Requirement>> = {
   35: {
     behaviour: "a project with private channels only refuses public joins",
     source: "tenant-private-only",
-    gap: "no such setting yet",
   },
-  36: { behaviour: "a socket has at most so many channels", source: "limit-channels", gap: limits },
-  37: { behaviour: "too many joins a second close the socket", source: "limit-joins", gap: limits },
+  36: { behaviour: "a socket has at most so many channels", source: "limit-channels" },
+  37: { behaviour: "too many joins a second close the socket", source: "limit-joins" },
   38: { behaviour: "pushes behind a join are done after it", source: "pipelining" },
   39: { behaviour: "while a join waits, the rest of the socket does not", source: newer },
   40: {
@@ -132,7 +130,7 @@ export const realtimeRequirements: Readonly<Record<number, Requirement>> = {
   66: { behaviour: "kinds 0, 1 and 2 are never sent, kind 0 is ignored", source: client },
   67: { behaviour: "bytes marked as JSON that are none are not forwarded", source: "binary-json-injection" },
   68: { behaviour: "a broadcast that is no object does not end the channel", source: "broadcast-nonmap" },
-  69: { behaviour: "too many messages close receiving channels", source: "limit-messages", gap: limits },
+  69: { behaviour: "too many messages close receiving channels", source: "limit-messages" },
   70: { behaviour: "an ArrayBuffer comes out as an ArrayBuffer", source: client },
   71: { behaviour: "a batch is 202 and delivered as text", source: "rest-broadcast" },
   72: { behaviour: "the id of a message in a batch is meta.id", source: "rest-broadcast" },
@@ -149,14 +147,14 @@ export const realtimeRequirements: Readonly<Record<number, Requirement>> = {
     source: "rest-broadcast",
   },
   76: { behaviour: "JSON that does not parse is 400", source: "rest-broadcast" },
-  77: { behaviour: "a batch above the limit is 429", source: "rest-broadcast", gap: limits },
+  77: { behaviour: "a batch above the limit is 429", source: "rest-broadcast" },
   78: {
     behaviour: "the single endpoint takes JSON, bytes, nothing, and encoded names",
     source: "rest-broadcast",
   },
   79: { behaviour: "the single endpoint says 403, 415 and 422", source: "rest-broadcast" },
   80: { behaviour: "httpSend, and sending before subscribing, work as the client does them", source: client },
-  81: { behaviour: "a preflight is answered", source: client, gap: "the HTTP server in front answers it" },
+  81: { behaviour: "a preflight is answered", source: client },
   82: { behaviour: "presence_state follows the reply to a join", source: "presence-basic" },
   83: { behaviour: "track is ok and a diff to all, with phx_ref", source: "presence-basic" },
   84: { behaviour: "who joins late gets the whole state", source: "presence-basic" },
@@ -211,7 +209,6 @@ export const realtimeRequirements: Readonly<Record<number, Requirement>> = {
   123: {
     behaviour: "replay, oldest first",
     source: "broadcast-replay",
-    gap: "replay is refused, it is not there yet",
   },
   124: {
     behaviour: "a replay on a public channel, or with bad parameters, is refused",

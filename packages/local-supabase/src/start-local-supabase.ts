@@ -83,7 +83,17 @@ async function start(
   });
   cleanups.add(() => backend.close());
   options.signal?.throwIfAborted();
-  const realtime = await createRealtime({ database: backend.database, keyring, log, clock: systemClock });
+  const realtime = await createRealtime({
+    database: backend.database,
+    keyring,
+    log,
+    clock: systemClock,
+    settings: {
+      limits: options.limits,
+      isPrivateOnly: options.privateOnly,
+      hasPresenceAlways: options.presenceEnabled,
+    },
+  });
   cleanups.add(() => realtime.close());
   http.serve({ keyring, rest: backend.rest, realtime });
   cleanups.add(() => http.stopServing());

@@ -1,4 +1,5 @@
 import type { JSONWebKeySet } from "jose";
+import { readLimits, type LimitFigures, type LimitsOption } from "./realtime/limits/plans.ts";
 import { LocalSupabaseError } from "./start-error.ts";
 
 export type LogLevel = "error" | "info" | "debug";
@@ -34,6 +35,12 @@ export interface LocalSupabaseOptions {
   readonly schemas?: readonly string[];
   /** Lets every client ask for execution plans and roll its request back: `explain()`, `rollback()`. Default false, as hosted. */
   readonly restDebug?: boolean;
+  /** Limits of Realtime: `"free"`, `"pro"`, `"team"` as hosted plans document them, or figures of your own. Default `"off"`. */
+  readonly limits?: LimitsOption;
+  /** Realtime refuses public channels. Default false. */
+  readonly privateOnly?: boolean;
+  /** Realtime gives presence to every channel, also to one that did not ask for it. Default false. */
+  readonly presenceEnabled?: boolean;
 }
 
 export interface ResolvedOptions {
@@ -51,10 +58,15 @@ export interface ResolvedOptions {
   readonly statementTimeoutMs: number;
   readonly schemas: readonly string[];
   readonly restDebug: boolean;
+  readonly limits: LimitFigures | undefined;
+  readonly privateOnly: boolean;
+  readonly presenceEnabled: boolean;
 }
 
 /** Fills defaults. Throws "option" for what cannot be meant. */
 export function resolveOptions(given: LocalSupabaseOptions): ResolvedOptions {
+  const limits = readLimits(given.limits ?? "off");
+  if ("problem" in limits) throw refused("limits", limits.problem);
   const options: ResolvedOptions = {
     port: given.port ?? 54_321,
     host: given.host ?? "127.0.0.1",
@@ -70,6 +82,9 @@ export function resolveOptions(given: LocalSupabaseOptions): ResolvedOptions {
     statementTimeoutMs: given.statementTimeoutMs ?? 8_000,
     schemas: given.schemas ?? ["public"],
     restDebug: given.restDebug ?? false,
+    limits: limits.figures,
+    privateOnly: given.privateOnly ?? false,
+    presenceEnabled: given.presenceEnabled ?? false,
   };
   expectInteger("port", options.port, 0, 65_535);
   expectInteger("maxRows", options.maxRows, 1, Number.MAX_SAFE_INTEGER);
@@ -87,7 +102,11 @@ function expectInteger(name: string, value: number, min: number, max: number): v
 }
 
 function wrong(name: string, expected: string, found: string): LocalSupabaseError {
-  return new LocalSupabaseError("option", `${name}: expected ${expected}, got ${found}`, {
+  return refused(name, `expected ${expected}, got ${found}`);
+}
+
+function refused(name: string, problem: string): LocalSupabaseError {
+  return new LocalSupabaseError("option", `${name}: ${problem}`, {
     remedy: `Correct the option ${name}.`,
   });
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { plans, type PlanName } from "../realtime/limits/plans.ts";
 import type { LocalSupabaseOptions } from "../start-options.ts";
 
 export type Command =
@@ -18,6 +19,7 @@ Prints its URL and keys as lines for .env, and stays up until Ctrl-C.
   --database-url <url>  a Postgres 15 or newer (superuser) instead of the embedded one
   --migrations <folder> applies what is new in it, as the Supabase CLI does; default supabase/migrations if that exists
   --jwt-secret <text>   at least 32 characters; default random, kept in the data folder
+  --limits <plan>       Realtime limits of free, pro or team; default off
   --verbose             a line per request on standard error
   --help, --version
 `;
@@ -36,7 +38,11 @@ export function parseCommand(words: readonly string[], defaultMigrations: string
   if (port !== undefined && (values.port?.trim() === "" || !Number.isInteger(port))) {
     return { kind: "wrong", problem: `--port: expected a number, got "${values.port}"` };
   }
+  const limits = values.limits === "off" ? undefined : values.limits;
+  if (limits !== undefined && !isPlan(limits))
+    return { kind: "wrong", problem: `--limits: expected off, free, pro or team, got "${limits}"` };
   const given = {
+    limits,
     port,
     host: values.host,
     dataDir: values["data-dir"],
@@ -45,6 +51,10 @@ export function parseCommand(words: readonly string[], defaultMigrations: string
     jwtSecret: values["jwt-secret"],
   };
   return { kind: "start", options: withoutUndefined(given), isVerbose: values.verbose === true };
+}
+
+function isPlan(name: string): name is PlanName {
+  return Object.hasOwn(plans, name);
 }
 
 function parseWords(words: readonly string[]) {
@@ -58,6 +68,7 @@ function parseWords(words: readonly string[]) {
       "database-url": { type: "string" },
       migrations: { type: "string" },
       "jwt-secret": { type: "string" },
+      limits: { type: "string" },
       verbose: { type: "boolean" },
       help: { type: "boolean", short: "h" },
       version: { type: "boolean", short: "v" },

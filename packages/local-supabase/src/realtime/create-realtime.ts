@@ -4,11 +4,13 @@ import { WebSocketServer } from "ws";
 import { databaseAuthorization } from "./authorization/database-authorization.ts";
 import { TOPIC_PREFIX } from "./channel/join.ts";
 import { startDatabaseFeed } from "./database-feed/database-feed.ts";
+import { ProjectLimits } from "./limits/project-limits.ts";
 import type { Realtime, RealtimeParts } from "./realtime.ts";
+import { readStored } from "./replay/read-stored.ts";
 import { answerRest } from "./rest/realtime-rest.ts";
 import { Rooms } from "./rooms.ts";
 import type { ServerParts } from "./server-parts.ts";
-import { defaultSettings } from "./settings.ts";
+import { defaultSettings, withLimits } from "./settings.ts";
 import { Connection } from "./socket/connection.ts";
 import {
   checkUpgrade,
@@ -20,8 +22,17 @@ import {
 
 /** Resolves when sockets can be served and messages of the database are listened to. */
 export async function createRealtime(parts: RealtimeParts): Promise<Realtime> {
+  const settings = withLimits({ ...defaultSettings, ...parts.settings });
+  const { limits: figures } = settings;
+  const limits = figures === undefined ? undefined : new ProjectLimits(figures, parts.clock);
   const server: ServerParts = {
-    settings: { ...defaultSettings, ...parts.settings },
+    settings,
+    limits,
+    readStored: (request) =>
+      readStored(parts.database, request).catch((error: unknown) => {
+        parts.log("error", "realtime: stored messages could not be read", { reason: String(error) });
+        return undefined;
+      }),
     clock: parts.clock,
     keyring: parts.keyring,
     rooms: new Rooms(),
@@ -32,8 +43,11 @@ export async function createRealtime(parts: RealtimeParts): Promise<Realtime> {
     database: parts.database,
     clock: parts.clock,
     log: parts.log,
-    deliver: ({ subTopic, isPrivate, broadcast }) =>
-      server.rooms.find(TOPIC_PREFIX + subTopic, isPrivate)?.broadcast(broadcast),
+    deliver: ({ subTopic, isPrivate, broadcast }) => {
+      if (limits?.isOverMessages === true) return; // nobody is told, as on a hosted project
+      limits?.countSent();
+      server.rooms.find(TOPIC_PREFIX + subTopic, isPrivate)?.broadcast(broadcast);
+    },
   });
   return new RealtimeServer(server, stopFeed);
 }
@@ -80,6 +94,8 @@ class RealtimeServer implements Realtime {
       return refuseUpgrade(socket, refusalOf(500, "Error connecting to Realtime"));
     const checked = await checkUpgrade(request, this.#server.keyring);
     if ("refusal" in checked) return this.#refuse(socket, checked.refusal);
+    if (this.#server.limits?.isFull === true)
+      return this.#refuse(socket, refusalOf(429, "Too many connected users"));
     if (socket.destroyed || this.#closing !== undefined) return void socket.destroy();
     const { codec, token } = checked;
     this.#sockets.handleUpgrade(request, socket, head, (ws) => {

@@ -1,6 +1,7 @@
 import type { Codec } from "./codec/codec.ts";
 import type { Broadcast } from "./codec/message.ts";
 import { textFrame, type WireFrame } from "./codec/wire-frame.ts";
+import type { FrameKind } from "./replay/replay-gate.ts";
 import {
   diffJson,
   noPresence,
@@ -15,7 +16,7 @@ export interface Member {
   readonly receivesBroadcasts: boolean;
   readonly receivesPresence: boolean;
   /** Never throws and never waits. */
-  deliver(frame: WireFrame): void;
+  deliver(frame: WireFrame, kind: FrameKind): void;
 }
 
 /** Everyone on one topic and on one side of the private/public wall. */
@@ -35,6 +36,7 @@ export class Room {
   /** To every member but `except`; encoded once per protocol version. */
   broadcast(broadcast: Broadcast, except?: Member): void {
     this.#fanOut(
+      "broadcast",
       (codec) => codec.encodeBroadcast(this.topic, broadcast),
       (member) => member.receivesBroadcasts && member !== except,
     );
@@ -51,13 +53,18 @@ export class Room {
       payloadJson: diffJson(change),
     };
     this.#fanOut(
+      "presence",
       (codec) => textFrame(codec.encode(message)),
       (member) => member.receivesPresence,
     );
   }
 
   /** There are two protocol versions, so there are at most two frames, and each is made only for who can read it. */
-  #fanOut(encode: (codec: Codec) => WireFrame | undefined, isReceiver: (member: Member) => boolean): void {
+  #fanOut(
+    kind: FrameKind,
+    encode: (codec: Codec) => WireFrame | undefined,
+    isReceiver: (member: Member) => boolean,
+  ): void {
     let first: { readonly codec: Codec; readonly frame: WireFrame | undefined } | undefined;
     let second: typeof first;
     for (const member of this.members) {
@@ -66,7 +73,7 @@ export class Room {
       first ??= { codec, frame: encode(codec) };
       if (first.codec !== codec) second ??= { codec, frame: encode(codec) };
       const frame = first.codec === codec ? first.frame : second?.frame;
-      if (frame !== undefined) member.deliver(frame);
+      if (frame !== undefined) member.deliver(frame, kind);
     }
   }
 }

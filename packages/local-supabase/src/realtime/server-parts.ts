@@ -1,6 +1,9 @@
 import type { Keyring } from "../keys/credential.ts";
 import type { Authorization } from "./authorization/authorization.ts";
+import type { StoredMessage } from "./database-feed/announcement.ts";
+import type { ProjectLimits } from "./limits/project-limits.ts";
 import type { RealtimeClock, RealtimeParts } from "./realtime.ts";
+import type { ReplayRequest } from "./replay/read-stored.ts";
 import type { Rooms } from "./rooms.ts";
 import type { RealtimeSettings } from "./settings.ts";
 
@@ -11,5 +14,9 @@ export interface ServerParts {
   readonly keyring: Keyring;
   readonly rooms: Rooms;
   readonly authorization: Authorization;
+  /** Undefined where nothing is limited. */
+  readonly limits: ProjectLimits | undefined;
+  /** Undefined when the database could not say. */
+  readonly readStored: (request: ReplayRequest) => Promise<readonly StoredMessage[] | undefined>;
   readonly log: RealtimeParts["log"];
 }

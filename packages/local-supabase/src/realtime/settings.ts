@@ -1,3 +1,5 @@
+import type { LimitFigures } from "./limits/plans.ts";
+
 /** Numbers of the server. Defaults are those of a hosted project where it has such a number. */
 export interface RealtimeSettings {
   /** A socket on which the client sends nothing for this long is closed. Default 60,000. */
@@ -20,6 +22,12 @@ export interface RealtimeSettings {
   readonly upgradeRefusalDelayMs: number;
   /** How long the answer to a refused join is held back; nothing else waits with it. Default 0; hosted: 5,000. */
   readonly joinRefusalDelayMs: number;
+  /** Limits of the whole project. Default none. */
+  readonly limits: LimitFigures | undefined;
+  /** Public channels are refused. Default false. */
+  readonly isPrivateOnly: boolean;
+  /** Every channel gets presence, also one that did not ask for it. Default false. */
+  readonly hasPresenceAlways: boolean;
   /** How long `close()` waits for clients to answer the close frame. Default 1,000. */
   readonly closeGraceMs: number;
 }
@@ -35,8 +43,21 @@ export const defaultSettings: RealtimeSettings = {
   tokenCheckMs: 3_600_000,
   upgradeRefusalDelayMs: 0,
   joinRefusalDelayMs: 0,
+  limits: undefined,
+  isPrivateOnly: false,
+  hasPresenceAlways: false,
   closeGraceMs: 1000,
 };
+
+/** Sizes that a project limits are the server's. */
+export function withLimits(settings: RealtimeSettings): RealtimeSettings {
+  const { limits, maxPayloadKilobytes, maxFrameBytes } = settings;
+  return {
+    ...settings,
+    maxPayloadKilobytes: limits?.payloadKilobytes ?? maxPayloadKilobytes,
+    maxFrameBytes: limits?.frameBytes ?? maxFrameBytes,
+  };
+}
 
 /** Room for the envelope, as the server this one follows counts it. */
 export function maxPayloadBytes(settings: RealtimeSettings): number {

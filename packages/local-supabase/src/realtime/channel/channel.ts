@@ -6,8 +6,11 @@ import type { Codec } from "../codec/codec.ts";
 import { isObject, type Broadcast, type Push, type Scalar, type TextPush } from "../codec/message.ts";
 import { isNestedDeeper } from "../codec/nesting.ts";
 import type { WireFrame } from "../codec/wire-frame.ts";
+import type { StoredMessage } from "../database-feed/announcement.ts";
 import { countCall, type CallWindow } from "../presence/call-limit.ts";
 import { stateJson, track, untrack } from "../presence/presence.ts";
+import { ReplayGate, type FrameKind } from "../replay/replay-gate.ts";
+import { replayedFrame } from "../replay/replayed-frame.ts";
 import type { Member, Room } from "../rooms.ts";
 import type { ServerParts } from "../server-parts.ts";
 import { maxPayloadBytes } from "../settings.ts";
@@ -16,6 +19,8 @@ import { closeTexts } from "./texts.ts";
 import { TokenWatch } from "./token-watch.ts";
 
 const maxTrackDepth = 100;
+/** A message is announced long before; whoever replayed it looks out for it so long. */
+const replayGateMs = 10_000;
 
 /** The socket a channel lives on. */
 export interface ChannelSocket {
@@ -60,6 +65,8 @@ export class Channel implements Member {
   #mayTrack: Verdict | undefined;
   #wantsPresence: boolean;
   #presenceWindow: CallWindow | undefined;
+  #gate: ReplayGate | undefined;
+  #cancelGate: () => void = () => {};
   #isClosed = false;
 
   /** Joins its room at once. */
@@ -72,7 +79,8 @@ export class Channel implements Member {
     this.#server = server;
     this.#credential = facts.credential;
     this.#rights = facts.rights;
-    this.#wantsPresence = facts.parameters.presence.enabled;
+    this.#wantsPresence = facts.parameters.presence.enabled || server.settings.hasPresenceAlways;
+    if (facts.parameters.replay !== undefined) this.#gate = new ReplayGate();
     this.#room = server.rooms.enter(facts.topic, facts.parameters.isPrivate, this);
     this.#tokenWatch = new TokenWatch(facts, server, {
       expired: (secondsAgo) => this.#closeWith(closeTexts.expired(secondsAgo)),
@@ -90,13 +98,37 @@ export class Channel implements Member {
     return this.#wantsPresence && this.#rights.presence;
   }
 
-  deliver(frame: WireFrame): void {
+  deliver(frame: WireFrame, kind: FrameKind): void {
+    if (this.#gate?.stops(frame, kind) === true) return;
     this.#socket.deliver(frame);
+    const { limits } = this.#server;
+    if (limits === undefined) return;
+    if (kind === "presence") limits.countPresence();
+    else if (!limits.countDelivered()) this.#closeWith(closeTexts.messageRate);
+  }
+
+  /** What was stored before this channel was there, and then what came while that was read. */
+  replay(stored: readonly StoredMessage[]): void {
+    const gate = this.#gate;
+    if (gate === undefined) return;
+    const readable = this.#rights.broadcast ? stored : [];
+    for (const { broadcast } of readable) {
+      const frame = replayedFrame(this.codec, this, broadcast);
+      if (frame !== undefined) this.#socket.deliver(frame);
+    }
+    const live = readable.map(({ broadcast }) => this.codec.encodeBroadcast(this.topic, broadcast));
+    gate.open(
+      live.filter((frame) => frame !== undefined),
+      (frame, kind) => this.deliver(frame, kind),
+    );
+    this.#cancelGate = this.#server.clock.after(replayGateMs, () => (this.#gate = undefined));
   }
 
   /** What a joined channel is told first, after its reply. */
   greet(): void {
-    if (this.receivesPresence) this.#say("presence_state", stateJson(this.#room.presence));
+    if (!this.receivesPresence) return;
+    if (this.#server.limits?.countPresence() === false) this.#closeWith(closeTexts.projectPresenceRate);
+    else this.#say("presence_state", stateJson(this.#room.presence));
   }
 
   /** Returns a promise only where it has to wait. Events that mean nothing here are ignored. */
@@ -112,6 +144,7 @@ export class Channel implements Member {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#tokenWatch.stop();
+    this.#cancelGate();
     this.#server.rooms.leave(this.#room, this.#facts.parameters.isPrivate, this);
   }
 
@@ -161,6 +194,7 @@ export class Channel implements Member {
 
   #fanOut(push: Push, broadcast: Broadcast): void {
     const { ack, self } = this.#facts.parameters.broadcast;
+    this.#server.limits?.countSent();
     this.#room.broadcast(broadcast, self ? undefined : this);
     if (ack) this.reply(push.ref, "ok");
   }
@@ -220,10 +254,13 @@ export class Channel implements Member {
     if (Buffer.byteLength(JSON.stringify(payload)) > maxPayloadBytes(this.#server.settings)) {
       return this.#closeWith(closeTexts.presenceSize);
     }
+    if (this.#server.limits?.countPresence() === false)
+      return this.#closeWith(closeTexts.projectPresenceRate);
     this.reply(ref, "ok");
     if (!this.#wantsPresence) {
       this.#wantsPresence = true; // who shows itself wants to see the others
       this.greet();
+      if (this.#isClosed) return;
     }
     const said = { key: this.#facts.presenceKey, ref: randomBytes(12).toString("base64url"), payload };
     const change = track(this.#room.presence, this, said);

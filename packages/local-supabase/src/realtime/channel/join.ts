@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { ReadRights } from "../authorization/authorization.ts";
 import type { Scalar } from "../codec/message.ts";
+import type { StoredMessage } from "../database-feed/announcement.ts";
 import type { ServerParts } from "../server-parts.ts";
 import { Channel, mayJoin, type ChannelSocket } from "./channel.ts";
 import { parseJoin, type JoinParameters } from "./join-parameters.ts";
@@ -13,12 +14,20 @@ export interface JoinRequest {
   readonly payload: unknown;
   /** The key of the socket, which speaks where the join brings no token. */
   readonly socketToken: string;
+  /** How many channels the socket has besides this one. */
+  readonly otherChannels: number;
 }
 
 /** `enter` makes the channel; it is the caller's to decide whether the socket still wants it. */
 export type JoinOutcome =
-  | { readonly refusal: string }
-  | { readonly responseJson: string; readonly enter: () => Channel; readonly parameters: JoinParameters };
+  | { readonly refusal: string; readonly endsSocket?: boolean }
+  | {
+      readonly responseJson: string;
+      readonly enter: () => Channel;
+      readonly parameters: JoinParameters;
+      /** Where a replay was asked for: what to replay, read once the channel is in its room. */
+      readonly readReplay: (() => Promise<readonly StoredMessage[] | undefined>) | undefined;
+    };
 
 export const TOPIC_PREFIX = "realtime:";
 
@@ -34,6 +43,9 @@ export async function checkJoin(
   const parsed = parseJoin(subTopic, request.payload);
   if ("refusal" in parsed) return parsed;
   const { parameters } = parsed;
+  if (server.settings.isPrivateOnly && !parameters.isPrivate) return { refusal: joinReasons.privateOnly };
+  const limited = server.limits?.refuseJoin(socket, request.otherChannels);
+  if (limited !== undefined) return { refusal: limited.reason, endsSocket: limited.endsSocket };
 
   const token = parameters.token ?? request.socketToken;
   const verified = await server.keyring.verify(token);
@@ -44,16 +56,19 @@ export async function checkJoin(
   if (parameters.isPrivate) {
     rights = await server.authorization.mayRead({ subTopic, credential, headers: socket.headers });
     if (rights === undefined) return { refusal: joinReasons.policiesUnreadable };
-    if (!mayJoin(rights, parameters.presence.enabled)) return { refusal: joinReasons.unauthorized(subTopic) };
+    const wantsPresence = parameters.presence.enabled || server.settings.hasPresenceAlways;
+    if (!mayJoin(rights, wantsPresence)) return { refusal: joinReasons.unauthorized(subTopic) };
   }
   const replayRefusal = refuseReplay(parameters);
   if (replayRefusal !== undefined) return { refusal: replayRefusal };
 
+  const { replay } = parameters;
   const presenceKey = parameters.presence.key ?? randomUUID();
   const facts = { topic, subTopic, joinRef, parameters, presenceKey, token, credential, rights };
   return {
     responseJson: joinResponse(parameters),
     parameters,
+    readReplay: replay?.kind === "valid" ? () => server.readStored({ subTopic, ...replay }) : undefined,
     enter: () => new Channel(facts, socket, server),
   };
 }
@@ -72,9 +87,9 @@ function joinResponse({ postgresChanges }: JoinParameters): string {
   return JSON.stringify({ postgres_changes: entries });
 }
 
-/** Replay is for private channels, and not there yet: refused, so that nobody waits for messages that never come. */
+/** Replay is for private channels: who may read what was stored is decided there. */
 function refuseReplay({ replay, isPrivate }: JoinParameters): string | undefined {
   if (replay === undefined) return undefined;
   if (!isPrivate) return joinReasons.replayOnPublic;
-  return replay.kind === "invalid" ? joinReasons.replayParameters : joinReasons.replayUnavailable;
+  return replay.kind === "invalid" ? joinReasons.replayParameters : undefined;
 }

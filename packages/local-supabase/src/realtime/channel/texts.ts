@@ -16,7 +16,11 @@ export const joinReasons = {
   policiesUnreadable: "Realtime was unable to connect to the project database",
   replayOnPublic: "UnableToReplayMessages: Replay is not allowed for public channels",
   replayParameters: "UnableToReplayMessages: Replay params are not valid",
-  replayUnavailable: "UnableToReplayMessages: Replay is not available in this version",
+  replayFailed: "UnableToReplayMessages: Realtime was unable to replay messages",
+  privateOnly: "PrivateOnly: This project only allows private channels",
+  tooManyUsers: "ConnectionRateLimitReached: Too many connected users",
+  tooManyChannels: "ChannelRateLimitReached: Too many channels",
+  joinRate: "ClientJoinRateLimitReached: Too many joins per second",
   privateNotBoolean: "InvalidJoinPayload: private must be a boolean",
   presenceKey: (key: string): string => `InvalidJoinPayload: presence key "${key}" is reserved`,
   unknown: (what: string): string => `UnknownErrorOnChannel: ${what}`,
@@ -24,6 +28,8 @@ export const joinReasons = {
 
 /** `message` of the `system` message that goes before a `phx_close`. */
 export const closeTexts = {
+  messageRate: "Too many messages per second",
+  projectPresenceRate: "Too many presence messages per second",
   presenceRate: "Client presence rate limit exceeded",
   presenceSize: "Track message size exceeded",
   noReadRight: (subTopic: string): string => noReadRight(subTopic),

@@ -56,6 +56,8 @@ async function findAnswer(request: IncomingMessage, path: string, server: Server
 async function sendBatch(body: string, caller: Caller, server: ServerParts): Promise<Answer> {
   const parsed = parseBatch(body, maxPayloadBytes(server.settings));
   if ("refusal" in parsed) return parsed.refusal;
+  const refusal = server.limits?.refuseSend(parsed.messages.length);
+  if (refusal !== undefined) return answerWith(429, { message: refusal });
   for (const { subTopic, isPrivate, payloadJson } of parsed.messages) {
     if (isPrivate && (await caller.mayBroadcast(subTopic)) !== "allowed") continue;
     send(server, subTopic, isPrivate, { form: "text", payloadJson });
@@ -76,6 +78,8 @@ async function sendSingle(
   }
   const parsed = parseSingle(event, contentTypeOf(request), body, maxPayloadBytes(server.settings));
   if ("refusal" in parsed) return parsed.refusal;
+  const refusal = server.limits?.refuseSend(1);
+  if (refusal !== undefined) return answerWith(429, { message: refusal });
   const isPrivate = query.get("private") === "true";
   const verdict = isPrivate ? await caller.mayBroadcast(subTopic) : "allowed";
   if (verdict === "denied") return forbidden;
@@ -85,6 +89,7 @@ async function sendSingle(
 }
 
 function send(server: ServerParts, subTopic: string, isPrivate: boolean, broadcast: Broadcast): void {
+  server.limits?.countSent();
   server.rooms.find(TOPIC_PREFIX + subTopic, isPrivate)?.broadcast(broadcast);
 }
 

@@ -127,6 +127,7 @@ export class Connection implements ChannelSocket {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#idle.stop();
+    this.#server.limits?.free(this);
     for (const { channel } of this.#topics.values()) channel?.close();
     this.#topics.clear();
   }
@@ -192,25 +193,46 @@ export class Connection implements ChannelSocket {
   async #join(name: string, topic: Topic, joinRef: Scalar, push: Push): Promise<void> {
     const payload = push.kind === "text" ? push.payload : undefined;
     const outcome = await checkJoin(
-      { topic: name, joinRef, payload, socketToken: this.#token },
+      { topic: name, joinRef, payload, socketToken: this.#token, otherChannels: this.#otherChannels(topic) },
       this,
       this.#server,
     );
     if (this.#isClosed) return;
     const previous = topic.channel;
     previous?.close();
-    if ("refusal" in outcome) {
-      topic.channel = undefined;
+    topic.channel = undefined;
+    const refuse = async (reason: string): Promise<void> => {
       await this.#wait(this.#server.settings.joinRefusalDelayMs);
-      this.#reply(joinRef, push, "error", { reason: outcome.refusal });
+      this.#reply(joinRef, push, "error", { reason });
       previous?.sayClosed();
+    };
+    if ("refusal" in outcome) {
+      await refuse(outcome.refusal);
+      if (outcome.endsSocket === true) this.close(1001);
       return;
     }
+    // Joins of several topics are checked at the same time.
+    if (this.#server.limits?.hasTooManyChannels(this.#otherChannels(topic)) === true)
+      return await refuse(joinReasons.tooManyChannels);
     const channel = outcome.enter();
     topic.channel = channel;
+    const stored = outcome.readReplay === undefined ? [] : await outcome.readReplay();
+    if (this.#isClosed) return;
+    if (stored === undefined) {
+      channel.close();
+      topic.channel = undefined;
+      return await refuse(joinReasons.replayFailed);
+    }
     channel.reply(push.ref, "ok", outcome.responseJson);
     previous?.sayClosed();
+    channel.replay(stored);
     greetJoined(channel, outcome.parameters);
+  }
+
+  #otherChannels(topic: Topic): number {
+    let count = 0;
+    for (const other of this.#topics.values()) if (other !== topic && other.channel !== undefined) count++;
+    return count;
   }
 
   #leave(name: string, topic: Topic, channel: Channel, push: Push): void {

@@ -14,6 +14,8 @@ export interface Deviation {
   readonly recorded?: CanonicalFrame;
   readonly ours?: "nothing" | CanonicalFrame;
   readonly then?: CanonicalFrame;
+  /** Who gets it; default whom the line concerns. */
+  readonly thenConn?: string;
   readonly skip?: true;
   readonly mayAlso?: CanonicalFrame;
 }
@@ -70,14 +72,14 @@ function applyTo(
   deviation: Deviation,
   use: (id: string) => void,
 ): readonly TranscriptLine[] {
-  const { id, recorded = {}, ours, then, skip } = deviation;
+  const { id, recorded = {}, ours, then, thenConn = line.conn ?? "", skip } = deviation;
   if (!isSubset(recorded, contentOf(line))) return [line];
   use(id);
   if (skip === true || ours === "nothing") return [];
   const replaced = ours === undefined ? line : replace(line, ours);
   return then === undefined
     ? [replaced]
-    : [replaced, { ms: line.ms, dir: "recv", conn: line.conn ?? "", canonical: then }];
+    : [replaced, { ms: line.ms, dir: "recv", conn: thenConn, canonical: then }];
 }
 
 /** The frame that a line stands for; lines without a frame stand for themselves. */

@@ -1,0 +1,89 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { Database } from "../database/database.ts";
+import { startLocalSupabase } from "../start-local-supabase.ts";
+import { closeClients, Heard, openClient, subscribe } from "./testing/official-client.ts";
+import { RawSocket } from "./testing/raw-socket.ts";
+import { openRealtimeDatabase, startTestServer, type TestServer } from "./testing/test-server.ts";
+
+let database: Database;
+let server: TestServer;
+beforeAll(async () => {
+  database = await openRealtimeDatabase();
+  server = await startTestServer({ database, settings: { limits: { channelsPerConnection: 1 } } });
+});
+afterEach(closeClients);
+afterAll(async () => {
+  await server.close();
+  await database.close();
+});
+
+describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) => {
+  const open = async (): ReturnType<typeof openClient> =>
+    await openClient(server, vsn, await server.keyring.mint({ role: "authenticated", sub: "1" }));
+
+  test("[123] a private channel hears what was stored before it was there, once and in order", async () => {
+    const topic = `room:replay-${vsn}`;
+    const since = Date.now() - 60_000;
+    await database.query(
+      "select realtime.send(jsonb_build_object('n', n), 'e', $1) from generate_series(1, 3) n",
+      [topic],
+    );
+    await database.query("select realtime.send('{\"n\": 0}', 'e', $1 || '-other')", [topic]);
+    const { supabase } = await open();
+    const broadcast = { replay: { since, limit: 2 } };
+    const channel = supabase.channel(topic, { config: { private: true, broadcast } });
+    const heard = new Heard<{ payload?: { n?: number }; meta?: { replayed?: boolean } }>();
+    channel.on("broadcast", { event: "*" }, (message) => heard.add(message as never)); // the shape that the library documents
+    await subscribe(channel);
+    await database.query("select realtime.send('{\"n\": 4}', 'e', $1)", [topic]);
+    const all = [await heard.next(), await heard.next(), await heard.next()];
+    expect(all.map(({ payload, meta }) => [payload?.n, meta?.replayed])).toEqual([
+      [2, true],
+      [3, true],
+      [4, undefined],
+    ]);
+  });
+
+  test("who may not read a topic is replayed nothing of it", async () => {
+    const { supabase } = await open();
+    const channel = supabase.channel("user:somebody-else", {
+      config: { private: true, broadcast: { replay: { since: 0 } } },
+    });
+    expect((await subscribe(channel)).reason).toContain("You do not have permissions to read");
+  });
+
+  test("[36] one channel too many is refused, and the socket goes on", async () => {
+    const { supabase } = await open();
+    expect((await subscribe(supabase.channel("first"))).status).toBe("SUBSCRIBED");
+    expect((await subscribe(supabase.channel("second"))).reason).toContain("ChannelRateLimitReached");
+  });
+});
+
+test("[10][81] a stack takes limits as an option, and answers a preflight of its Realtime endpoints", async () => {
+  const supabase = await startLocalSupabase({ port: 0, limits: { connections: 1 }, privateOnly: true });
+  try {
+    const url = `${supabase.url}/realtime/v1/websocket?apikey=${supabase.anonKey}&vsn=2.0.0`;
+    const first = new RawSocket(url);
+    await first.opened;
+    first.send('["1","1","realtime:a","phx_join",{"config":{"private":true}}]');
+    const reply = await first.take(({ event }) => event === "phx_reply");
+    expect(JSON.stringify(reply)).toContain("Unauthorized");
+    expect(await new RawSocket(url).opened).toMatchObject({
+      status: 429,
+      body: '{"error":"Too many connected users"}',
+    });
+    await first.close();
+    const preflight = await fetch(`${supabase.url}/realtime/v1/api/broadcast`, {
+      method: "OPTIONS",
+      headers: { origin: "http://a.test", "access-control-request-headers": "apikey,authorization" },
+    });
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers.get("access-control-allow-headers")).toBe("apikey,authorization");
+    expect(preflight.headers.get("access-control-allow-origin")).toBe("*");
+  } finally {
+    await supabase.close();
+  }
+  await expect(startLocalSupabase({ port: 0, limits: { connections: 0 } })).rejects.toMatchObject({
+    code: "option",
+  });
+});
