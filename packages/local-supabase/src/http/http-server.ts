@@ -6,6 +6,7 @@ import type { Realtime } from "../realtime/realtime.ts";
 import type { Rest } from "../rest/rest.ts";
 import { LocalSupabaseError } from "../start-error.ts";
 import { answerPreflight, allowEveryOrigin } from "./cors.ts";
+import { answerHealth, answerMetrics } from "./operations.ts";
 import { answerRest } from "./rest-door.ts";
 import { sendJson } from "./send-json.ts";
 
@@ -108,6 +109,11 @@ export class HttpServer {
       await answerRest(request, response, { ...services, path: path.slice("/rest/v1".length), query });
     } else if (isBelow(path, "/realtime/v1/api")) {
       await services.realtime.answer(request, response, path.slice("/realtime/v1/api".length));
+    } else if (path === "/health") {
+      await answerHealth(response, services);
+    } else if (path === "/metrics") {
+      const isLoopback = ["127.0.0.1", "::1", "localhost"].includes(this.#options.host);
+      await answerMetrics(request, response, { ...services, isLoopback });
     } else {
       answerOther(response, path);
     }
@@ -147,7 +153,7 @@ function answerOther(response: ServerResponse, path: string): void {
       code: "not_part_of_local_stack",
       message: `The local stack has no ${service}`,
     });
-  } else if (path === "/" || path === "/health") {
+  } else if (path === "/") {
     sendJson(response, 200, { message: "A local Supabase", rest: "/rest/v1", realtime: "/realtime/v1" });
   } else {
     sendJson(response, 404, { message: "no Route matched with those values" });

@@ -5,6 +5,7 @@ import { databaseAuthorization } from "./authorization/database-authorization.ts
 import { TOPIC_PREFIX } from "./channel/join.ts";
 import { startDatabaseFeed } from "./database-feed/database-feed.ts";
 import { ProjectLimits } from "./limits/project-limits.ts";
+import { Metrics, renderMetrics } from "./metrics/metrics.ts";
 import type { Realtime, RealtimeParts } from "./realtime.ts";
 import { readStored } from "./replay/read-stored.ts";
 import { answerRest } from "./rest/realtime-rest.ts";
@@ -28,6 +29,7 @@ export async function createRealtime(parts: RealtimeParts): Promise<Realtime> {
   const server: ServerParts = {
     settings,
     limits,
+    metrics: new Metrics(),
     readStored: (request) =>
       readStored(parts.database, request).catch((error: unknown) => {
         parts.log("error", "realtime: stored messages could not be read", { reason: String(error) });
@@ -44,12 +46,16 @@ export async function createRealtime(parts: RealtimeParts): Promise<Realtime> {
     clock: parts.clock,
     log: parts.log,
     deliver: ({ subTopic, isPrivate, broadcast }) => {
-      if (limits?.isOverMessages === true) return; // nobody is told, as on a hosted project
+      if (limits?.isOverMessages === true) {
+        server.metrics.droppedDatabaseBroadcasts++; // nobody is told, as on a hosted project
+        return;
+      }
+      server.metrics.broadcastsFromDatabase++;
       limits?.countSent();
       server.rooms.find(TOPIC_PREFIX + subTopic, isPrivate)?.broadcast(broadcast);
     },
   });
-  return new RealtimeServer(server, stopFeed);
+  return new RealtimeServer(server, stopFeed, parts.database);
 }
 
 class RealtimeServer implements Realtime {
@@ -57,9 +63,11 @@ class RealtimeServer implements Realtime {
   readonly #sockets: WebSocketServer;
   readonly #connections = new Set<Connection>();
   readonly #stopFeed: () => Promise<void>;
+  readonly #database: RealtimeParts["database"];
   #closing: Promise<void> | undefined;
 
-  constructor(server: ServerParts, stopFeed: () => Promise<void>) {
+  constructor(server: ServerParts, stopFeed: () => Promise<void>, database: RealtimeParts["database"]) {
+    this.#database = database;
     this.#server = server;
     this.#stopFeed = stopFeed;
     this.#sockets = new WebSocketServer({
@@ -82,6 +90,19 @@ class RealtimeServer implements Realtime {
 
   async answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
     await answerRest(request, response, path, this.#server);
+  }
+
+  get isServing(): boolean {
+    return this.#closing === undefined;
+  }
+
+  metrics(): string {
+    return renderMetrics(this.#server.metrics);
+  }
+
+  async askDatabase(): Promise<boolean> {
+    const { rows } = await this.#database.query("select 1");
+    return rows.length === 1;
   }
 
   close(): Promise<void> {

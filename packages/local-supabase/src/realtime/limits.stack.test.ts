@@ -59,6 +59,20 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
   });
 });
 
+test("beyond this machine, metrics are for the service role alone", async () => {
+  const supabase = await startLocalSupabase({ port: 0, host: "0.0.0.0" });
+  try {
+    const ask = async (headers: Record<string, string>): Promise<number> =>
+      (await fetch(`${supabase.url}/metrics`, { headers })).status;
+    expect(await ask({})).toBe(401);
+    expect(await ask({ apikey: supabase.anonKey })).toBe(401);
+    expect(await ask({ authorization: `Bearer ${supabase.serviceRoleKey}` })).toBe(200);
+    expect(await ask({ apikey: supabase.secretKey })).toBe(200);
+  } finally {
+    await supabase.close();
+  }
+});
+
 test("[10][81] a stack takes limits as an option, and answers a preflight of its Realtime endpoints", async () => {
   const supabase = await startLocalSupabase({ port: 0, limits: { connections: 1 }, privateOnly: true });
   try {
@@ -71,6 +85,16 @@ test("[10][81] a stack takes limits as an option, and answers a preflight of its
     expect(await new RawSocket(url).opened).toMatchObject({
       status: 429,
       body: '{"error":"Too many connected users"}',
+    });
+    const metrics = await (await fetch(`${supabase.url}/metrics`)).text();
+    expect(metrics).toContain("realtime_sockets 1\n");
+    expect(metrics).toContain('realtime_joins_total{answer="error"} 1\n');
+    expect(metrics).not.toContain("realtime:a");
+    expect(await (await fetch(`${supabase.url}/health`)).json()).toEqual({
+      status: "ok",
+      database: "ok",
+      rest: "ok",
+      realtime: "ok",
     });
     await first.close();
     const preflight = await fetch(`${supabase.url}/realtime/v1/api/broadcast`, {

@@ -30,6 +30,12 @@ export interface Realtime {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** A request below `/realtime/v1/api`, `path` being what follows (`/broadcast`, `/ping`), without the query. CORS headers and OPTIONS are done by the caller. */
   answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<void>;
+  /** Prometheus text. */
+  metrics(): string;
+  /** True when the database answers. Rejects when it cannot be asked. */
+  askDatabase(): Promise<boolean>;
+  /** False once it is closing. */
+  readonly isServing: boolean;
   /** Tells every channel, closes every socket (1012), stops listening to the database. */
   close(): Promise<void>;
 }

@@ -2,6 +2,7 @@ import type { Keyring } from "../keys/credential.ts";
 import type { Authorization } from "./authorization/authorization.ts";
 import type { StoredMessage } from "./database-feed/announcement.ts";
 import type { ProjectLimits } from "./limits/project-limits.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 import type { RealtimeClock, RealtimeParts } from "./realtime.ts";
 import type { ReplayRequest } from "./replay/read-stored.ts";
 import type { Rooms } from "./rooms.ts";
@@ -14,6 +15,7 @@ export interface ServerParts {
   readonly keyring: Keyring;
   readonly rooms: Rooms;
   readonly authorization: Authorization;
+  readonly metrics: Metrics;
   /** Undefined where nothing is limited. */
   readonly limits: ProjectLimits | undefined;
   /** Undefined when the database could not say. */

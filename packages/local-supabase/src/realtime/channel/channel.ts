@@ -81,6 +81,7 @@ export class Channel implements Member {
     this.#rights = facts.rights;
     this.#wantsPresence = facts.parameters.presence.enabled || server.settings.hasPresenceAlways;
     if (facts.parameters.replay !== undefined) this.#gate = new ReplayGate();
+    server.metrics.channels++;
     this.#room = server.rooms.enter(facts.topic, facts.parameters.isPrivate, this);
     this.#tokenWatch = new TokenWatch(facts, server, {
       expired: (secondsAgo) => this.#closeWith(closeTexts.expired(secondsAgo)),
@@ -145,6 +146,7 @@ export class Channel implements Member {
     this.#isClosed = true;
     this.#tokenWatch.stop();
     this.#cancelGate();
+    this.#server.metrics.channels--;
     this.#server.rooms.leave(this.#room, this.#facts.parameters.isPrivate, this);
   }
 
@@ -194,6 +196,7 @@ export class Channel implements Member {
 
   #fanOut(push: Push, broadcast: Broadcast): void {
     const { ack, self } = this.#facts.parameters.broadcast;
+    this.#server.metrics.broadcastsFromSockets++;
     this.#server.limits?.countSent();
     this.#room.broadcast(broadcast, self ? undefined : this);
     if (ack) this.reply(push.ref, "ok");

@@ -89,6 +89,7 @@ async function sendSingle(
 }
 
 function send(server: ServerParts, subTopic: string, isPrivate: boolean, broadcast: Broadcast): void {
+  server.metrics.broadcastsFromRest++;
   server.limits?.countSent();
   server.rooms.find(TOPIC_PREFIX + subTopic, isPrivate)?.broadcast(broadcast);
 }

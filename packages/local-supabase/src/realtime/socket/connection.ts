@@ -52,6 +52,7 @@ export class Connection implements ChannelSocket {
     this.#server = server;
     this.#outbox = new Outbox(socket, server.settings.maxBufferedBytes, () => this.#cutOff());
     this.#idle = new IdleTimer(server.clock, server.settings.idleTimeoutMs, () => this.close(1000));
+    server.metrics.sockets++;
     this.closed = new Promise((resolve) => {
       ws.on("close", () => {
         this.#release();
@@ -64,6 +65,7 @@ export class Connection implements ChannelSocket {
     ws.on("pong", () => this.#idle.touch());
     ws.on("message", (data, isBinary) => {
       this.#idle.touch();
+      this.#server.metrics.framesIn++;
       // `nodebuffer` is the binary type of this server, so there is never a list of fragments.
       const push = this.codec.decode(data as Buffer, isBinary);
       if (push !== undefined && !this.#isClosed) this.#receive(push);
@@ -71,11 +73,12 @@ export class Connection implements ChannelSocket {
   }
 
   deliver(frame: WireFrame): void {
+    this.#server.metrics.framesOut++;
     this.#outbox.send(frame);
   }
 
   send(message: Message): void {
-    this.#outbox.send(textFrame(this.codec.encode(message)));
+    this.deliver(textFrame(this.codec.encode(message)));
   }
 
   enqueue(channel: Channel, task: Task): void {
@@ -116,6 +119,7 @@ export class Connection implements ChannelSocket {
   }
 
   #cutOff(): void {
+    this.#server.metrics.droppedSlowReaders++;
     this.#server.log("info", "realtime: a client that does not read was cut off", {
       maxBufferedBytes: this.#server.settings.maxBufferedBytes,
     });
@@ -128,6 +132,7 @@ export class Connection implements ChannelSocket {
     this.#isClosed = true;
     this.#idle.stop();
     this.#server.limits?.free(this);
+    this.#server.metrics.sockets--;
     for (const { channel } of this.#topics.values()) channel?.close();
     this.#topics.clear();
   }
@@ -192,6 +197,8 @@ export class Connection implements ChannelSocket {
   /** A topic that is joined already stays so until its successor is: nothing is missed in between. */
   async #join(name: string, topic: Topic, joinRef: Scalar, push: Push): Promise<void> {
     const payload = push.kind === "text" ? push.payload : undefined;
+    const { metrics, clock } = this.#server;
+    const askedAtMs = clock.now();
     const outcome = await checkJoin(
       { topic: name, joinRef, payload, socketToken: this.#token, otherChannels: this.#otherChannels(topic) },
       this,
@@ -202,6 +209,7 @@ export class Connection implements ChannelSocket {
     previous?.close();
     topic.channel = undefined;
     const refuse = async (reason: string): Promise<void> => {
+      metrics.joinsRefused++;
       await this.#wait(this.#server.settings.joinRefusalDelayMs);
       this.#reply(joinRef, push, "error", { reason });
       previous?.sayClosed();
@@ -224,6 +232,8 @@ export class Connection implements ChannelSocket {
       return await refuse(joinReasons.replayFailed);
     }
     channel.reply(push.ref, "ok", outcome.responseJson);
+    metrics.joinsAccepted++;
+    metrics.joinLatency.observe(clock.now() - askedAtMs);
     previous?.sayClosed();
     channel.replay(stored);
     greetJoined(channel, outcome.parameters);
