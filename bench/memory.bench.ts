@@ -9,6 +9,7 @@ import { askOwnProcess } from "./harness/own-process.ts";
 import { provenance } from "./harness/machine.ts";
 import { writeResults } from "./harness/results.ts";
 import { summarize } from "./harness/statistics.ts";
+import { aimsTable } from "./memory/aims.ts";
 import { engineNames, mostRowsOf, nameOf, type EngineName, type MemoryCase } from "./memory/cases.ts";
 import { hybridTable, measureHybrid, type HybridResult } from "./memory/hybrid.ts";
 import { installPeer } from "./memory/peers.ts";
@@ -173,6 +174,8 @@ async function write(results: readonly Result[]): Promise<void> {
     engineTables(engines),
     "## Acknowledged, in the local store",
     acknowledgementTable(engines.filter((each) => each.engine === "federation")),
+    "## Aims",
+    aimsTable(engines, hybrid),
     ...(hybrid.length === 0 ? [] : ["## From agent to agent", hybridTable(hybrid)]),
   ].join("\n\n");
   await writeResults(values.out, "memory", { origin, results, table });
