@@ -204,6 +204,36 @@ describe("hostile frames harm nobody but their sender", () => {
         expect(await reader.take(() => true)).toMatchObject({ payload: { n: sent } });
       }
       expect(isCutOff()).toBe(true);
+      stalled.ws.resume(); // before its time is over: what lay in the socket comes, and then why it ends
+      const { code, reason } = await stalled.closed;
+      expect([code, reason]).toEqual([1008, "too slow: more than 200000 bytes waited to be read"]);
+      expect(small.log.filter(({ fields }) => fields?.["slowReaders"] === 1)).toHaveLength(1);
+    } finally {
+      await small.close();
+    }
+  });
+
+  test("a client that never reads again is gone after its time, and what waited for it with it", async () => {
+    const clock = new TestClock(Date.now());
+    const small = await startTestServer({ database, clock, settings: { maxBufferedBytes: 200_000 } });
+    try {
+      const [sender, stalled] = [await connect(small), await connect(small)];
+      await join(sender, "realtime:stalled", { broadcast: { ack: true }, presence: { enabled: true } });
+      await join(stalled, "realtime:stalled", { presence: { key: "stalled" } });
+      push(stalled, "realtime:stalled", "presence", { event: "track", payload: {} });
+      await sender.take(
+        ({ event, payload }) => event === "presence_diff" && JSON.stringify(payload).includes("stalled"),
+      );
+      stalled.ws.pause();
+      const payload = "x".repeat(100_000);
+      let hasLeft = false;
+      for (let n = 0; n < 500 && !hasLeft; n++) {
+        push(sender, "realtime:stalled", "broadcast", { event: "e", payload }, `s${n}`);
+        await sender.take(isReply(`s${n}`));
+        hasLeft = sender.received.some((frame) => String(frame).includes(`"leaves":{"stalled"`));
+      }
+      expect(hasLeft).toBe(true); // it left its rooms at once, though its socket still hangs
+      clock.advance(1000);
       stalled.ws.resume();
       expect((await stalled.closed).code).toBe(1006);
     } finally {

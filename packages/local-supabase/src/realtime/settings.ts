@@ -8,7 +8,7 @@ export interface RealtimeSettings {
   readonly maxFrameBytes: number;
   /** Largest broadcast or presence payload, in units of 1,000 bytes. Default 3,000. */
   readonly maxPayloadKilobytes: number;
-  /** What may wait for a client that does not read, before it is cut off. Default 16 MiB. */
+  /** What may wait for a client that does not read; then it is let go, and its socket closed (1008, "too slow: …"). Default 16 MiB. */
   readonly maxBufferedBytes: number;
   /** Pushes that may wait behind a join or a policy check on one socket, before reading from it pauses. Default 1,000. */
   readonly maxWaitingPushes: number;
@@ -28,7 +28,7 @@ export interface RealtimeSettings {
   readonly isPrivateOnly: boolean;
   /** Every channel gets presence, also one that did not ask for it. Default false. */
   readonly hasPresenceAlways: boolean;
-  /** How long `close()` waits for clients to answer the close frame. Default 1,000. */
+  /** How long clients have to answer a close frame, when the server ends or they read too slowly. Default 1,000. */
   readonly closeGraceMs: number;
 }
 

@@ -25,6 +25,9 @@ export interface ConnectionParts {
 
 type Task = () => Promise<void>;
 
+/** RFC 6455, section 7.4.1: a message broke the policy of the server, which is that clients read. */
+const SLOW_READER = 1008;
+
 /** One topic of the socket: what was said about it and is not done yet, and the channel, once joined. */
 interface Topic {
   readonly lane: Lane<Push | Task>;
@@ -94,10 +97,10 @@ export class Connection implements ChannelSocket {
   }
 
   /** Leaves every channel at once, then closes. */
-  close(code: number): void {
+  close(code: number, reason = ""): void {
     this.#release();
     this.#outbox.shut();
-    this.#ws.close(code);
+    this.#ws.close(code, reason);
   }
 
   /** Announces the orderly end of the server and says nothing more: not even who left. Then comes `close(1012)`. */
@@ -119,12 +122,18 @@ export class Connection implements ChannelSocket {
   }
 
   #cutOff(): void {
-    this.#server.metrics.droppedSlowReaders++;
-    this.#server.log("info", "realtime: a client that does not read was cut off", {
-      maxBufferedBytes: this.#server.settings.maxBufferedBytes,
+    const { metrics, log, clock, settings } = this.#server;
+    metrics.droppedSlowReaders++;
+    log("info", "realtime: a client that does not read was cut off", {
+      maxBufferedBytes: settings.maxBufferedBytes,
+      slowReaders: metrics.droppedSlowReaders,
     });
     // Later, since this is called while a room is walked through.
-    queueMicrotask(() => this.terminate());
+    queueMicrotask(() => {
+      this.close(SLOW_READER, `too slow: more than ${settings.maxBufferedBytes} bytes waited to be read`);
+      const cancel = clock.after(settings.closeGraceMs, () => this.terminate());
+      void this.closed.then(cancel);
+    });
   }
 
   #release(): void {
