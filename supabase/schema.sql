@@ -2746,6 +2746,7 @@ declare
   since xid8;
   is_reset boolean := false;
   is_more boolean;
+  is_held_back boolean;
   page record;
   answer json;
 begin
@@ -2789,6 +2790,12 @@ begin
       'server_time', clock_timestamp());
   else
     is_more := coalesce(page.is_cut, false);
+    is_held_back := not is_more and (
+      exists (
+        select from public.agent_memories k
+        where k.tenant_id = who.tenant and (k.tx, k.seq) > (horizon, 0::bigint)
+          and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent))
+      or exists (select from federation.hidden_since(horizon, 0, pg_snapshot_xmax(pg_current_snapshot()), 1)));
     after_tx := coalesce(page.tx, after_tx);
     after_seq := coalesce(page.seq, after_seq);
     if not is_more and horizon > after_tx then
@@ -2797,7 +2804,7 @@ begin
     end if;
     answer := concat(
       '{"rows": [', page.memories, '], "cursor": ', to_json(concat_ws(':', epoch, after_tx, after_seq, case when is_more then since end)),
-      ', "done": ', (not is_more)::text, ', "reset": false, "server_time": ', to_json(clock_timestamp()), '}')::json;
+      ', "done": ', (not is_more)::text, ', "held_back": ', is_held_back::text, ', "reset": false, "server_time": ', to_json(clock_timestamp()), '}')::json;
   end if;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return answer;

@@ -24,6 +24,8 @@ class Server {
   seq = 0;
   asked: (string | null)[] = [];
   failures = 0;
+  /** Whether a transaction is open that all is behind. */
+  isHeldBack = false;
   pageRows = 2;
 
   write(id: string, content: string | null): Row {
@@ -52,6 +54,7 @@ class Server {
     if (epoch !== this.epoch)
       return { rows: [], cursor: `${this.epoch}:0:0:${this.seq}`, done: false, reset: true, server_time };
     const later = [...this.rows.values()].filter((row) => row.seq > Number(after));
+    if (this.isHeldBack) return { rows: [], cursor, done: true, held_back: true, reset: false, server_time };
     const rows = later.slice(0, this.pageRows);
     const done = rows.length === later.length;
     const last = done ? this.seq : rows.at(-1)?.seq;
@@ -151,6 +154,20 @@ test("a reading that fails is tried again, without anything being told twice", a
   expect(errors).toEqual([]);
 });
 
+test("what an open transaction holds back is read soon after that has ended", async () => {
+  const { server, clock, feed, told, quiet } = open();
+  feed.pull();
+  await quiet();
+  server.write("a", "missed");
+  server.isHeldBack = true;
+  feed.pull();
+  await quiet();
+  expect(told).toEqual([]);
+  server.isHeldBack = false;
+  await clock.advance(2_000);
+  expect(told).toEqual(["added a missed"]);
+});
+
 test("a position beyond what was heard is a reason to read, once", async () => {
   const { server, feed, told, announce, quiet } = open();
   feed.pull();
@@ -193,7 +210,7 @@ test("what comes from another tenant is not told, and what is no announcement or
   expect(errors).toEqual([]);
   for (const wrong of [undefined, {}, { rows: [], cursor: 7, server_time: "x" }])
     expect(() => parseMemoryPage(wrong)).toThrow(/expected rows, cursor and server_time/);
-  const page = { rows: [], done: false, serverTimeMs: 0 };
+  const page = { rows: [], done: false, isHeldBack: false, serverTimeMs: 0 };
   expect(cursorOfNow({ ...page, isReset: false, cursor: "e:5:0" })).toBe("e:5:0");
   expect(() => cursorOfNow({ ...page, isReset: true, cursor: "e:0:0" })).toThrow(/when the reading began/);
 });

@@ -77,9 +77,14 @@ export class MemoryFeed {
       } catch (error) {
         if (!isRetryable(error)) throw error;
         this.#parts.log("debug", "missed memories could not be read and are read again", { error });
-        this.#cancelRetry = this.#parts.clock.after(againAfterMs, () => this.pull());
+        this.#pullAgain();
       }
     });
+  }
+
+  #pullAgain(): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = this.#parts.clock.after(againAfterMs, () => this.pull());
   }
 
   /** Where the server says the feed is: beyond what was heard, something was missed. */
@@ -128,6 +133,7 @@ export class MemoryFeed {
       if (!page.done && page.rows.length > 0) continue;
       this.#cursor = cursor;
       this.#readAtMs = page.serverTimeMs;
+      if (page.isHeldBack) this.#pullAgain();
       return this.#forgetOldest();
     }
   }

@@ -6,6 +6,8 @@ export interface MemoryPage {
   readonly rows: readonly unknown[];
   readonly cursor: string;
   readonly done: boolean;
+  /** More has been committed, behind a transaction that is still open. */
+  readonly isHeldBack: boolean;
   /** The cursor that was given means nothing any more. */
   readonly isReset: boolean;
   readonly serverTimeMs: number;
@@ -14,11 +16,18 @@ export interface MemoryPage {
 /** Throws FederationError "protocol" on anything else. */
 export function parseMemoryPage(answer: unknown): MemoryPage {
   if (isRecord(answer)) {
-    const { rows, done, reset } = answer;
+    const { rows, done, held_back, reset } = answer;
     const cursor = stringField(answer, "cursor");
     const serverTimeMs = Date.parse(stringField(answer, "server_time") ?? "");
     if (Array.isArray(rows) && cursor !== undefined && !Number.isNaN(serverTimeMs))
-      return { rows, cursor, done: done === true, isReset: reset === true, serverTimeMs };
+      return {
+        rows,
+        cursor,
+        done: done === true,
+        isHeldBack: held_back === true,
+        isReset: reset === true,
+        serverTimeMs,
+      };
   }
   throw new FederationError("protocol", "pull_memories: expected rows, cursor and server_time in the answer");
 }

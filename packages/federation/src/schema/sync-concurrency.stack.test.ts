@@ -24,6 +24,7 @@ interface Page {
   readonly rows: readonly { readonly id: string; readonly content: string | null }[];
   readonly cursor: string;
   readonly done: boolean;
+  readonly held_back: boolean;
 }
 interface Answer {
   readonly outcome: string;
@@ -54,7 +55,7 @@ onNative("a transaction held open across pulls loses nothing", async () => {
   await written.opened;
   await callRows(database, alice, "push_memories", { memories: [memory("fast", 1)] });
   const during = await pull(null);
-  expect(during).toMatchObject({ rows: [], done: true });
+  expect(during).toMatchObject({ rows: [], done: true, held_back: true });
   const still = await pull(during.cursor);
   released.open();
   await slow;

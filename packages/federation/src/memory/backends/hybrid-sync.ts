@@ -77,6 +77,7 @@ export class HybridSync implements SyncControl {
       pushed: sum("pushed"),
       refused: sum("refused"),
       pulled: sum("pulled"),
+      isHeldBack: summaries.some((each) => each.isHeldBack),
       pending: sum("pending"),
       coverage: summaries.map((each) => each.coverage).find((each) => each !== "all") ?? "all",
     };

@@ -36,6 +36,12 @@ const pages: BatchLimits = {
 };
 const sweptAtOnce = 100;
 
+export interface PullSummary {
+  readonly pulled: number;
+  /** Something has been committed that cannot be read yet (PullAnswer). */
+  readonly isHeldBack: boolean;
+}
+
 /** A later write, or the same one with a mark that the server made. */
 function isLater(row: MemoryRow, held: MemoryRow): boolean {
   const order = compareHlc(row.hlc, held.hlc);
@@ -74,8 +80,8 @@ export class Puller {
     for (const id of ids) this.#owed.add(id);
   }
 
-  /** Until the server has nothing more. Resolves to how many rows came. */
-  async round(signal: AbortSignal): Promise<number> {
+  /** Until the server has nothing more to read. */
+  async round(signal: AbortSignal): Promise<PullSummary> {
     const { time, admission } = this.#parts;
     let pulled = 0;
     await this.#readAgain.tellGone();
@@ -91,7 +97,7 @@ export class Puller {
       pulled += answer.rows.length;
       this.#parts.onPulled(answer.rows.length);
       await admission.makeRoom(time.now());
-      if (answer.done) return pulled;
+      if (answer.done) return { pulled, isHeldBack: answer.isHeldBack };
     }
   }
 

@@ -51,6 +51,7 @@ export class RestSyncServer implements SyncServer {
       rows: rows.map(parseRow),
       cursor: next ?? "",
       done: done === true,
+      isHeldBack: data["held_back"] === true,
       isReset: reset === true,
       serverTimeMs,
     };

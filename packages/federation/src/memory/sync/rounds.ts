@@ -11,6 +11,8 @@ export interface RoundsParts<T> {
   readonly intervalMs: number;
   /** One round. It is never run twice at once. */
   readonly round: (signal: AbortSignal) => Promise<T>;
+  /** Whether there is more that this round could not have yet: the next begins after a short wait, which grows while that stays so. */
+  readonly isUnfinished?: (result: T) => boolean;
   readonly onFailure: (error: Error) => void;
 }
 
@@ -18,6 +20,9 @@ export interface RoundsParts<T> {
  *  open ──failure, Retry-After──▶ shut ──time over──▶ retrying or open */
 /** Who may begin a round: whoever asks; only one that is forced; nobody. */
 type Gate = "open" | "retrying" | "shut";
+
+/** While something cannot be had yet; a hint would not come again. */
+const unfinished: Backoff = { minMs: 50, maxMs: 5_000 };
 
 interface Waiting<T> {
   readonly resolve: (result: T) => void;
@@ -34,6 +39,7 @@ export class Rounds<T> {
   #gate: Gate = "open";
   #isWanted = true;
   #failures = 0;
+  #unfinished = 0;
   #endedBy: Error | undefined;
   #cancelTimer: () => void = () => undefined;
   #nudge: () => void = () => undefined;
@@ -87,13 +93,21 @@ export class Rounds<T> {
     try {
       const result = await this.#parts.round(signal);
       this.#failures = 0;
-      this.#after(this.#parts.intervalMs, () => this.wake());
+      this.#after(this.#nextInMs(result), () => this.wake());
       for (const { resolve } of waiting) resolve(result);
     } catch (thrown) {
       const error = toError(signal.aborted ? signal.reason : thrown);
       if (!signal.aborted) this.#failed(error);
       for (const { reject } of waiting) reject(error);
     }
+  }
+
+  #nextInMs(result: T): number {
+    const { intervalMs, isUnfinished, random } = this.#parts;
+    this.#unfinished = isUnfinished?.(result) === true ? this.#unfinished + 1 : 0;
+    return this.#unfinished === 0
+      ? intervalMs
+      : Math.min(intervalMs, backoffMs(this.#unfinished, unfinished, random));
   }
 
   #failed(error: Error): void {

@@ -250,6 +250,21 @@ describe("down", () => {
     await clock.run(70_000);
     expect(livingIn(b.store)).toEqual(["early early", "late late"]);
   });
+
+  test("what waits behind an open transaction comes soon after that has ended, without a hint", async () => {
+    const { clock, model, open } = bench();
+    const [a, b] = [open("a", { syncIntervalMs: 3_600_000 }), open("b", { syncIntervalMs: 3_600_000 })];
+    await clock.run(10);
+    const transaction = model.beginTransaction();
+    await a.write("m");
+    await clock.run(1_000);
+    expect(livingIn(b.store)).toEqual([]);
+    const [synced] = await Promise.all([b.engine.sync(), clock.run(100)]);
+    expect(synced).toMatchObject({ pulled: 0, isHeldBack: true });
+    model.endTransaction(transaction);
+    await clock.run(5_000);
+    expect(livingIn(b.store)).toEqual(["m m"]);
+  });
 });
 
 test("pages that the server does not give in time get smaller", async () => {

@@ -9,7 +9,7 @@ import type { Hlc, MemoryFilter } from "../memory-row.ts";
 import { Admission } from "./admission.ts";
 import { coverageOf, filterKeyOf, type Coverage, type SyncFilter } from "./coverage.ts";
 import { Doubts } from "./doubts.ts";
-import { Puller } from "./puller.ts";
+import { Puller, type PullSummary } from "./puller.ts";
 import { Pusher, type Ask, type PushSummary } from "./pusher.ts";
 import { Rounds } from "./rounds.ts";
 import { ServerTime } from "./server-time.ts";
@@ -56,7 +56,7 @@ export class SyncEngine {
   readonly #admission: Admission;
   readonly #puller: Puller;
   readonly #pushes: Rounds<PushSummary>;
-  readonly #pulls: Rounds<number>;
+  readonly #pulls: Rounds<PullSummary>;
   readonly #filter: SyncFilter;
   #pushed = 0;
   #pulled = 0;
@@ -116,7 +116,11 @@ export class SyncEngine {
     const onFailure = (error: Error): void => this.#failed(error);
     const rounds = { clock, random, backoff, intervalMs, onFailure };
     this.#pushes = new Rounds({ ...rounds, round: (signal) => pusher.round(signal) });
-    this.#pulls = new Rounds({ ...rounds, round: (signal) => this.#pull(signal) });
+    this.#pulls = new Rounds({
+      ...rounds,
+      round: (signal) => this.#pull(signal),
+      isUnfinished: ({ isHeldBack }) => isHeldBack,
+    });
     this.#scope.defer(() => this.#cancelLook?.());
     if (!options.isEnabled) return;
     // Not at once: whoever made this has yet to listen, and what a process before could not tell is told first of all.
@@ -191,10 +195,10 @@ export class SyncEngine {
     this.#requireEnabled("sync");
     const both = async (): Promise<SyncSummary> => {
       const [up] = await Promise.allSettled([this.#pushes.force()]);
-      const pulled = await this.#pulls.force();
+      const { pulled, isHeldBack } = await this.#pulls.force();
       if (up.status === "rejected") throw toError(up.reason);
       const { pending } = this.#options.store.counts(this.#time.now());
-      return { ...up.value, pulled, pending, coverage: this.coverage() };
+      return { ...up.value, pulled, isHeldBack, pending, coverage: this.coverage() };
     };
     return await abortable(both(), signal);
   }
@@ -222,15 +226,17 @@ export class SyncEngine {
     return this.#scope.close(new FederationError("closed", "the sync was closed"));
   }
 
-  async #pull(signal: AbortSignal): Promise<number> {
+  async #pull(signal: AbortSignal): Promise<PullSummary> {
     const { clock } = this.#options;
     const beganMs = clock.now();
     this.#behindSinceMs ??= beganMs;
-    const pulled = await this.#puller.round(signal);
-    this.#pulledAtMs = clock.now();
-    this.#behindSinceMs = undefined;
+    const summary = await this.#puller.round(signal);
+    if (!summary.isHeldBack) {
+      this.#pulledAtMs = clock.now();
+      this.#behindSinceMs = undefined;
+    }
     this.#look();
-    return pulled;
+    return summary;
   }
 
   readonly #ask: Ask = async (attempt, task, signal) => {

@@ -19,6 +19,8 @@ export interface PullAnswer {
   /** Where to go on. Opaque: epoch, transaction id and sequence. */
   readonly cursor: string;
   readonly done: boolean;
+  /** More has been committed, behind a transaction that is still open: it can be read when that has ended. */
+  readonly isHeldBack: boolean;
   /** The given cursor means nothing here any more (another epoch, or older than the tombstones): begin anew and compare everything. */
   readonly isReset: boolean;
   readonly serverTimeMs: number;

@@ -8,7 +8,7 @@ const [dataDir = "", name = "", seed = "0", durability = "process", versions = "
 const random = generator(Number(seed));
 const known = new Map(Object.entries(JSON.parse(versions) as Record<string, number>)); // the trial made it
 const say = (word: string, rows: readonly { readonly id: string; readonly version: number }[]): void => {
-  writeSync(1, `${word}${rows.map(({ id, version }) => ` ${id} ${version}`).join("")}\n`);
+  writeAll(`${word}${rows.map(({ id, version }) => ` ${id} ${version}`).join("")}\n`);
 };
 
 const store = await openLocalStore({
@@ -47,4 +47,16 @@ for (;;) {
   if (draw < 0.03) await store.flush();
   else if (draw < 0.1) await pushSome();
   else await Promise.all(Array.from({ length: draw < 0.5 ? 1 : 8 }, writeOne));
+}
+
+/** At once, so that a kill cannot come between the deed and the word; the pipe may be full while its reader is busy. */
+function writeAll(text: string): void {
+  for (let rest = Buffer.from(text); rest.length > 0;) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
 }

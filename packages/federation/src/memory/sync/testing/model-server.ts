@@ -77,11 +77,19 @@ export class ModelServer {
     const serverTimeMs = this.#now();
     const isPast = cursor !== undefined && (from.epoch !== this.#epoch || isAfter(this.#purgedTo, from));
     if (isPast) {
-      return { rows: [], cursor: `${this.#epoch}:0:0`, done: false, isReset: true, serverTimeMs };
+      return {
+        rows: [],
+        cursor: `${this.#epoch}:0:0`,
+        done: false,
+        isHeldBack: false,
+        isReset: true,
+        serverTimeMs,
+      };
     }
     const horizon = Math.min(this.#nextTx, ...this.#open);
-    const visible = [...this.#rows.values()]
-      .filter((placed) => placed.tx < horizon && isAfter(placed, from))
+    const behind = [...this.#rows.values()].filter((placed) => isAfter(placed, from));
+    const visible = behind
+      .filter((placed) => placed.tx < horizon)
       .toSorted((a, b) => a.tx - b.tx || a.seq - b.seq);
     const page = visible.slice(0, maxRows);
     const last = page.at(-1) ?? from;
@@ -90,6 +98,7 @@ export class ModelServer {
       rows,
       cursor: `${this.#epoch}:${last.tx}:${last.seq}`,
       done: page.length === visible.length,
+      isHeldBack: page.length === visible.length && behind.length > visible.length,
       isReset: false,
       serverTimeMs,
     };
