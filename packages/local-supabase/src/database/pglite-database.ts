@@ -30,6 +30,8 @@ export class PgliteDatabase implements Database {
   readonly #session: Session;
   readonly #prepared = new PreparedStatements();
   #closing: Promise<void> | undefined;
+  /** A transaction begins with its first statement: entering Postgres costs more than `begin` does. */
+  #isBeginning = false;
 
   constructor(pg: PGlite, events: PgliteEvents = {}) {
     this.#pg = pg;
@@ -63,13 +65,15 @@ export class PgliteDatabase implements Database {
 
   transaction<T>(run: (session: Session) => Promise<T>): Promise<T> {
     return this.#run(async () => {
-      await this.#simple("begin");
+      this.#isBeginning = true;
       try {
         const result = await run(this.#session);
+        if (this.#isBeginning) return result;
         // COMMIT of a transaction in which a statement failed is a rollback that reports no error.
         if ((await this.#simple("commit")) === "ROLLBACK") throw swallowedFailure();
         return result;
       } finally {
+        this.#isBeginning = false;
         await this.#endTransaction();
       }
     });
@@ -139,8 +143,10 @@ export class PgliteDatabase implements Database {
 
   async #send(...parts: Uint8Array[]): Promise<BackendMessage[]> {
     if (this.#detector.crash !== undefined) throw crashedBefore();
+    const begin = this.#isBeginning ? [serialize.query("begin")] : [];
+    this.#isBeginning = false;
     this.#events.onStep?.();
-    const outcome = await this.#pg.execProtocolStream(Buffer.concat(parts)).then(
+    const outcome = await this.#pg.execProtocolStream(Buffer.concat([...begin, ...parts])).then(
       (received) => ({ received }),
       (failure: unknown) => ({ failure }),
     );
