@@ -127,6 +127,7 @@ describe("refuses with one clear line and a remedy", () => {
   test.each([
     ["an unknown option", ["--prot", "1"], 2, "--prot"],
     ["a port that is none", ["--port", "many"], 2, '--port: expected a number, got "many"'],
+    ["a plan that is none", ["--limits", "gold"], 2, "--limits: expected off, free, pro or team"],
     ["a port out of range", ["--port", "70000"], 1, "port: expected 0 to 65535, got 70000"],
     ["a short secret", ["--jwt-secret", "short"], 1, "jwtSecret: expected at least 32 characters, got 5"],
     [

@@ -2,7 +2,15 @@ import type { RealtimeChannel } from "@supabase/supabase-js";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Database } from "../database/database.ts";
-import { closeClients, Heard, openClient, subscribe, type Status } from "./testing/official-client.ts";
+import {
+  closeClients,
+  Heard,
+  openClient,
+  referees,
+  subscribe,
+  type Referee,
+  type Status,
+} from "./testing/official-client.ts";
 import { openRealtimeDatabase, startTestServer, type TestServer } from "./testing/test-server.ts";
 
 const one = "11111111-1111-4111-8111-111111111111";
@@ -46,12 +54,14 @@ function messagesOf(channel: RealtimeChannel): Heard<Message> {
   return heard;
 }
 
-describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) => {
+describe.each(referees)("supabase-js $release on protocol $vsn", (referee) => {
+  const isOlder = referee.release === "2.99.3";
+
   test("a broadcast reaches the others and not its sender", async () => {
     const name = topic();
     const [a, b] = await Promise.all([
-      openClient(server, vsn, await tokenOf(one)),
-      openClient(server, vsn, await tokenOf(two)),
+      openClient(server, referee, await tokenOf(one)),
+      openClient(server, referee, await tokenOf(two)),
     ]);
     const [from, to] = [a.supabase.channel(name), b.supabase.channel(name)];
     const [own, others] = [messagesOf(from), messagesOf(to)];
@@ -73,7 +83,7 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
   });
 
   test("[59] with self and ack the sender gets its copy, then the acknowledgement", async () => {
-    const { supabase } = await openClient(server, vsn, await tokenOf(one));
+    const { supabase } = await openClient(server, referee, await tokenOf(one));
     const channel = supabase.channel(topic(), { config: { broadcast: { self: true, ack: true } } });
     const own = messagesOf(channel);
     await subscribe(channel);
@@ -84,8 +94,8 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
   test("[63] a thousand messages of one sender keep their order", async () => {
     const name = topic();
     const [a, b] = await Promise.all([
-      openClient(server, vsn, await tokenOf(one)),
-      openClient(server, vsn, await tokenOf(two)),
+      openClient(server, referee, await tokenOf(one)),
+      openClient(server, referee, await tokenOf(two)),
     ]);
     const [from, to] = [a.supabase.channel(name), b.supabase.channel(name)];
     const heard = messagesOf(to);
@@ -97,8 +107,8 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
   test("[80] what is sent before subscribing goes over REST, and httpSend always does", async () => {
     const name = topic();
     const [a, b] = await Promise.all([
-      openClient(server, vsn, await tokenOf(one)),
-      openClient(server, vsn, await tokenOf(two)),
+      openClient(server, referee, await tokenOf(one)),
+      openClient(server, referee, await tokenOf(two)),
     ]);
     const to = b.supabase.channel(name);
     const heard = messagesOf(to);
@@ -111,17 +121,25 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
   });
 
   test("a private httpSend is refused to whom the policies refuse it", async () => {
-    const { supabase } = await openClient(server, vsn, await tokenOf(one));
-    await expect(
-      supabase.channel(topic("ro"), { config: { private: true } }).httpSend("e", {}),
-    ).rejects.toThrow("Unauthorized");
+    const name = topic("ro");
+    const { supabase } = await openClient(server, referee, await tokenOf(one));
+    const channel = supabase.channel(name, { config: { private: true } });
+    const heard = messagesOf(channel);
+    const sent = channel.httpSend("refused", {});
+    // The older release posts a batch, whose answer does not tell.
+    if (isOlder) expect(await sent).toEqual({ success: true });
+    else await expect(sent).rejects.toThrow("Unauthorized");
+    await subscribe(channel);
+    await channel.httpSend("refused", {}).catch(() => {}); // as before; now somebody would hear it
+    await database.query("select realtime.send('{}', 'allowed', $1)", [name]);
+    expect((await heard.next()).event).toBe("allowed"); // and nothing came before it
   });
 
   test("presence: sync, join, update and leave", async () => {
     const name = topic();
     const [a, b] = await Promise.all([
-      openClient(server, vsn, await tokenOf(one)),
-      openClient(server, vsn, await tokenOf(two)),
+      openClient(server, referee, await tokenOf(one)),
+      openClient(server, referee, await tokenOf(two)),
     ]);
     const alice = a.supabase.channel(name, { config: { presence: { key: "alice" } } });
     const bob = b.supabase.channel(name, { config: { presence: { key: "bob" } } });
@@ -147,8 +165,10 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
 
   test("[96] after any calls all members know the same", async () => {
     const clients = await Promise.all(
-      [one, two, one].map(async (sub) => openClient(server, vsn, await tokenOf(sub))),
+      [one, two, one].map(async (sub) => openClient(server, referee, await tokenOf(sub))),
     );
+    // A client closes its socket with its last channel, and the older release does not open it again at once.
+    await Promise.all(clients.map(({ supabase }) => subscribe(supabase.channel(topic()))));
     const call = fc.record({ member: fc.nat(2), payload: fc.option(fc.record({ n: fc.nat(2) })) });
     await fc.assert(
       fc.asyncProperty(fc.array(call, { maxLength: 12 }), async (calls) => {
@@ -181,24 +201,25 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
   test("a private channel is joined by whom the policies let in", async () => {
     const name = `user:${one}`;
     const [a, b] = await Promise.all([
-      openClient(server, vsn, await tokenOf(one)),
-      openClient(server, vsn, await tokenOf(two)),
+      openClient(server, referee, await tokenOf(one)),
+      openClient(server, referee, await tokenOf(two)),
     ]);
     const [mine, theirs] = [a, b].map(({ supabase }) =>
       supabase.channel(name, { config: { private: true, broadcast: { ack: true, self: true } } }),
     );
     const heard = messagesOf(mine!);
     expect(await subscribe(mine!)).toEqual(SUBSCRIBED);
-    expect(await subscribe(theirs!)).toMatchObject({
-      status: "CHANNEL_ERROR",
-      reason: `Unauthorized: You do not have permissions to read from this Channel topic: ${name}`,
-    });
+    const { status, reason } = await subscribe(theirs!);
+    expect(status).toBe("CHANNEL_ERROR");
+    expect(reason).toContain(
+      `Unauthorized: You do not have permissions to read from this Channel topic: ${name}`,
+    );
     expect(await mine!.send({ type: "broadcast", event: "e", payload: { n: 1 } })).toBe("ok");
     expect(await heard.next()).toMatchObject({ event: "e", payload: { n: 1 } });
   });
 
   test("[65] a broadcast without the right to write is an error where an answer was asked for", async () => {
-    const { supabase } = await openClient(server, vsn, await tokenOf(one));
+    const { supabase } = await openClient(server, referee, await tokenOf(one));
     const channel = supabase.channel(topic("ro"), { config: { private: true, broadcast: { ack: true } } });
     expect(await subscribe(channel)).toEqual(SUBSCRIBED);
     expect(await channel.send({ type: "broadcast", event: "e", payload: {} })).toBe("error");
@@ -206,7 +227,7 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
 
   test("[118] the database broadcasts what it commits, with the id of the row", async () => {
     const name = topic();
-    const { supabase } = await openClient(server, vsn, await tokenOf(one));
+    const { supabase } = await openClient(server, referee, await tokenOf(one));
     const channel = supabase.channel(name, { config: { private: true } });
     const heard = messagesOf(channel);
     expect(await subscribe(channel)).toEqual(SUBSCRIBED);
@@ -218,7 +239,7 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
 
   test("rows too large to be announced are delivered too, and in order", async () => {
     const name = topic();
-    const { supabase } = await openClient(server, vsn, await tokenOf(one));
+    const { supabase } = await openClient(server, referee, await tokenOf(one));
     const channel = supabase.channel(name, { config: { private: true } });
     const heard = messagesOf(channel);
     await subscribe(channel);
@@ -234,7 +255,7 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
   });
 
   test("[50] a refreshed token keeps the channel; one that may not read ends it", async () => {
-    const client = await openClient(server, vsn, await tokenOf(one));
+    const client = await openClient(server, referee, await tokenOf(one));
     const channel = client.supabase.channel(`user:${one}`, {
       config: { private: true, broadcast: { ack: true } },
     });
@@ -246,7 +267,7 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
     await client.supabase.realtime.setAuth();
     expect(await channel.send({ type: "broadcast", event: "e", payload: {} })).toBe("ok");
     // Another client: the change of one whose last change is not 10 s old would wait.
-    const stranger = await openClient(server, vsn, await tokenOf(one));
+    const stranger = await openClient(server, referee, await tokenOf(one));
     const other = stranger.supabase.channel(`user:${one}`, { config: { private: true } });
     const otherStatuses = new Heard<Status>();
     const otherSystem = new Heard<{ message: string }>();
@@ -264,8 +285,8 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
   test("after the loss of its socket the client comes back and hears again", async () => {
     const name = topic();
     const [a, b] = await Promise.all([
-      openClient(server, vsn, await tokenOf(one)),
-      openClient(server, vsn, await tokenOf(two)),
+      openClient(server, referee, await tokenOf(one)),
+      openClient(server, referee, await tokenOf(two)),
     ]);
     const [lost, other] = [a, b].map(({ supabase }) => supabase.channel(name, { config: { private: true } }));
     const heard = messagesOf(lost!);
@@ -278,22 +299,27 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
     expect(await heard.next()).toMatchObject({ event: "again", payload: { n: 1 } });
   });
 
-  test("[41] a channel that was wanted before the server was there is joined once it is", async () => {
-    const gone = await startTestServer({ database });
-    await gone.close();
-    const { supabase, sockets } = await openClient(gone, vsn, await gone.keyring.mint({ sub: one }));
-    const statuses = new Heard<Status>();
-    const first = subscribe(supabase.channel(topic()), statuses);
-    await new Promise((resolve) => sockets[0]?.on("close", resolve));
-    const back = await startTestServer({ database, port: Number(new URL(gone.url).port) });
-    try {
-      expect((await first).status).toBe("CHANNEL_ERROR");
-      expect((await statuses.until(({ status }) => status === "SUBSCRIBED")).status).toBe("SUBSCRIBED");
-      await supabase.removeAllChannels();
-    } finally {
-      await back.close();
-    }
-  });
+  // The older release repeats a join that nothing answered with an empty ref, and does not hear the answer to that one.
+  const canRepeatJoins = !isOlder;
+  test.runIf(canRepeatJoins)(
+    "[41] a channel that was wanted before the server was there is joined once it is",
+    async () => {
+      const gone = await startTestServer({ database });
+      await gone.close();
+      const { supabase, sockets } = await openClient(gone, referee, await gone.keyring.mint({ sub: one }));
+      const statuses = new Heard<Status>();
+      const first = subscribe(supabase.channel(topic()), statuses);
+      await new Promise((resolve) => sockets[0]?.on("close", resolve));
+      const back = await startTestServer({ database, port: Number(new URL(gone.url).port) });
+      try {
+        expect((await first).status).toBe("CHANNEL_ERROR");
+        expect((await statuses.until(({ status }) => status === "SUBSCRIBED")).status).toBe("SUBSCRIBED");
+        await supabase.removeAllChannels();
+      } finally {
+        await back.close();
+      }
+    },
+  );
 
   test("[45] a mistake of the server ends one channel, which the client joins again", async () => {
     const failing = await startTestServer({
@@ -305,13 +331,13 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
       }),
     });
     try {
-      const client = await openClient(failing, vsn, await failing.keyring.mint({ sub: one }));
+      const client = await openClient(failing, referee, await failing.keyring.mint({ sub: one }));
       const [channel, other] = [client.supabase.channel(topic()), client.supabase.channel(topic())];
       const [statuses, others] = [new Heard<Status>(), new Heard<Status>()];
       await Promise.all([subscribe(channel, statuses), subscribe(other, others)]);
       const topicOnWire = channel.topic;
       client.sockets.at(-1)?.send(
-        vsn === "1.0.0"
+        referee.vsn === "1.0.0"
           ? JSON.stringify({
               topic: topicOnWire,
               event: "access_token",
@@ -334,7 +360,7 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
 
   test("[21] a server that closes tells every channel and leaves with 1012", async () => {
     const first = await startTestServer({ database });
-    const { supabase, sockets } = await openClient(first, vsn, await first.keyring.mint({ sub: one }));
+    const { supabase, sockets } = await openClient(first, referee, await first.keyring.mint({ sub: one }));
     const channel = supabase.channel(topic());
     const system = new Heard<{ message: string }>();
     const statuses = new Heard<Status>();
@@ -348,52 +374,70 @@ describe.each(["1.0.0", "2.0.0"] as const)("supabase-js on protocol %s", (vsn) =
       extension: "system",
     });
     expect(await code).toBe(1012);
-    expect(await statuses.next()).toEqual({ status: "CHANNEL_ERROR", reason: "socket closed: 1012" });
+    const reason = isOlder ? undefined : "socket closed: 1012";
+    expect(await statuses.next()).toEqual({ status: "CHANNEL_ERROR", reason });
   });
 });
 
-test("[70] bytes come out as the same bytes on 2.0.0, and an ArrayBuffer at the callback", async () => {
+const [older, newest] = [
+  { release: "2.99.3", vsn: "2.0.0" },
+  { release: "2.119.1", vsn: "2.0.0" },
+] as const satisfies readonly Referee[];
+
+test.each([
+  [newest, older],
+  [older, newest],
+])(
+  "[70] bytes go from one release to another as the same bytes on 2.0.0, and an ArrayBuffer at the callback",
+  async (sends, hears) => {
+    const name = topic();
+    const [a, b] = await Promise.all([
+      openClient(server, sends, await tokenOf(one)),
+      openClient(server, hears, await tokenOf(two)),
+    ]);
+    const [from, to] = [a.supabase.channel(name), b.supabase.channel(name)];
+    const heard = messagesOf(to);
+    await Promise.all([subscribe(from), subscribe(to)]);
+    await from.send({ type: "broadcast", event: "raw", payload: Uint8Array.from([0, 1, 254, 255]).buffer });
+    const { payload } = await heard.next();
+    expect(payload).toBeInstanceOf(ArrayBuffer);
+    expect([...new Uint8Array(payload as ArrayBuffer)]).toEqual([0, 1, 254, 255]); // as the line before says
+  },
+);
+
+test.each([
+  [newest, older],
+  [older, newest],
+])("releases and protocols meet on one topic, and only 2.0.0 hears bytes", async (second, first) => {
   const name = topic();
   const [a, b] = await Promise.all([
-    openClient(server, "2.0.0", await tokenOf(one)),
-    openClient(server, "2.0.0", await tokenOf(two)),
+    openClient(server, second, await tokenOf(one)),
+    openClient(server, { ...first, vsn: "1.0.0" }, await tokenOf(two)),
   ]);
-  const [from, to] = [a.supabase.channel(name), b.supabase.channel(name)];
-  const heard = messagesOf(to);
-  await Promise.all([subscribe(from), subscribe(to)]);
-  await from.send({ type: "broadcast", event: "raw", payload: Uint8Array.from([0, 1, 254, 255]).buffer });
-  const { payload } = await heard.next();
-  expect(payload).toBeInstanceOf(ArrayBuffer);
-  expect([...new Uint8Array(payload as ArrayBuffer)]).toEqual([0, 1, 254, 255]); // as the line before says
+  const [onTwo, onOne] = [a.supabase.channel(name), b.supabase.channel(name)];
+  const [toTwo, toOne] = [messagesOf(onTwo), messagesOf(onOne)];
+  await Promise.all([subscribe(onTwo), subscribe(onOne)]);
+  await onTwo.send({ type: "broadcast", event: "raw", payload: new ArrayBuffer(2) });
+  await onTwo.send({ type: "broadcast", event: "json", payload: { n: 1 } });
+  expect(await toOne.next()).toMatchObject({ event: "json", payload: { n: 1 } });
+  await onOne.send({ type: "broadcast", event: "back", payload: { n: 2 } });
+  expect(await toTwo.next()).toMatchObject({ event: "back", payload: { n: 2 } });
 });
 
-test("both protocol versions meet on one topic, and only 2.0.0 hears bytes", async () => {
-  const name = topic();
-  const [a, b] = await Promise.all([
-    openClient(server, "2.0.0", await tokenOf(one)),
-    openClient(server, "1.0.0", await tokenOf(two)),
-  ]);
-  const [newer, older] = [a.supabase.channel(name), b.supabase.channel(name)];
-  const [toNewer, toOlder] = [messagesOf(newer), messagesOf(older)];
-  await Promise.all([subscribe(newer), subscribe(older)]);
-  await newer.send({ type: "broadcast", event: "raw", payload: new ArrayBuffer(2) });
-  await newer.send({ type: "broadcast", event: "json", payload: { n: 1 } });
-  expect(await toOlder.next()).toMatchObject({ event: "json", payload: { n: 1 } });
-  await older.send({ type: "broadcast", event: "back", payload: { n: 2 } });
-  expect(await toNewer.next()).toMatchObject({ event: "back", payload: { n: 2 } });
-});
-
-test("[12] the publishable and the secret key open sockets as the roles they stand for", async () => {
-  for (const [key, mayJoin] of [
-    [server.keyring.publishableKey, false],
-    [server.keyring.secretKey, true],
-  ] as const) {
-    const { supabase } = await openClient(
-      { ...server, keyring: { ...server.keyring, anonKey: key } },
-      "2.0.0",
-      key,
-    );
-    const { status } = await subscribe(supabase.channel(topic("anything"), { config: { private: true } }));
-    expect(status).toBe(mayJoin ? "SUBSCRIBED" : "CHANNEL_ERROR");
-  }
-});
+test.each([newest, older])(
+  "[12] the publishable and the secret key open sockets as the roles they stand for: $release",
+  async (referee) => {
+    for (const [key, mayJoin] of [
+      [server.keyring.publishableKey, false],
+      [server.keyring.secretKey, true],
+    ] as const) {
+      const { supabase } = await openClient(
+        { ...server, keyring: { ...server.keyring, anonKey: key } },
+        referee,
+        key,
+      );
+      const { status } = await subscribe(supabase.channel(topic("anything"), { config: { private: true } }));
+      expect(status).toBe(mayJoin ? "SUBSCRIBED" : "CHANNEL_ERROR");
+    }
+  },
+);

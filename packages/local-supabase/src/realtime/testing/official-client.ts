@@ -1,6 +1,28 @@
 import { createClient, type RealtimeChannel, type SupabaseClient } from "@supabase/supabase-js";
+import { createClient as createOlderClient } from "supabase-js-older";
 import WebSocket from "ws";
+import type { ProtocolVersion } from "../codec/message.ts";
 import type { TestServer } from "./test-server.ts";
+
+/** A release of supabase-js that decides whether we are compatible, on one of the protocols that it speaks. */
+export interface Referee {
+  readonly release: keyof typeof releases;
+  readonly vsn: ProtocolVersion;
+}
+
+/** The newest release, and the last before its socket code was replaced by Phoenix's own. */
+const releases = {
+  "2.119.1": createClient,
+  // Its types are other types; the methods that tests call are the same, which is what the tests are for.
+  "2.99.3": createOlderClient as unknown as typeof createClient,
+} as const;
+
+export const referees: readonly Referee[] = [
+  { release: "2.119.1", vsn: "1.0.0" },
+  { release: "2.119.1", vsn: "2.0.0" },
+  { release: "2.99.3", vsn: "1.0.0" },
+  { release: "2.99.3", vsn: "2.0.0" },
+];
 
 export interface OfficialClient {
   readonly supabase: SupabaseClient;
@@ -10,12 +32,18 @@ export interface OfficialClient {
   useToken(token: string): void;
 }
 
+/** The older release joins again at this pace even while a join is under way, and then leaves what it joined. */
+const comeBackAfterMs: Readonly<Record<Referee["release"], (tries: number) => number>> = {
+  "2.119.1": () => 20,
+  "2.99.3": (tries) => (tries <= 2 ? 40 : 1000),
+};
+
 const clients: SupabaseClient[] = [];
 
 /** The unmodified supabase-js; it speaks with `token`, and reconnects and rejoins without waiting long. */
 export async function openClient(
   server: TestServer,
-  vsn: "1.0.0" | "2.0.0",
+  { release, vsn }: Referee,
   token: string,
 ): Promise<OfficialClient> {
   const sockets: WebSocket[] = [];
@@ -26,10 +54,10 @@ export async function openClient(
     }
   }
   let current = token;
-  const supabase = createClient(server.url, server.keyring.anonKey, {
+  const supabase = releases[release](server.url, server.keyring.anonKey, {
     accessToken: () => Promise.resolve(current),
     // The type of `transport` is the browser's constructor; `ws` is what the package's documentation says to hand in.
-    realtime: { transport: ObservedSocket as never, vsn, reconnectAfterMs: () => 20 },
+    realtime: { transport: ObservedSocket as never, vsn, reconnectAfterMs: comeBackAfterMs[release] },
   });
   clients.push(supabase);
   await supabase.realtime.setAuth(); // so that the first join carries the token
