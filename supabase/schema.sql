@@ -292,10 +292,12 @@ alter table public.agent_task_queue add constraint agent_task_queue_pkey PRIMARY
 alter table public.agent_task_queue add constraint agent_task_queue_task_row_fkey FOREIGN KEY (task_row) REFERENCES public.agent_tasks(row_id) ON DELETE CASCADE;
 alter table public.agent_task_queue add constraint agent_task_queue_priority_check CHECK (((priority >= 0) AND (priority <= 3)));
 alter table public.agent_task_queue add constraint agent_task_queue_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+CREATE INDEX agent_task_queue_age ON public.agent_task_queue USING btree (tenant_id, assigned_to, capability, ready_at) WHERE (lease_until IS NULL);
 CREATE INDEX agent_task_queue_agent ON public.agent_task_queue USING btree (tenant_id, assigned_to, priority, ready_at);
 CREATE INDEX agent_task_queue_capability ON public.agent_task_queue USING btree (tenant_id, capability, priority, ready_at) WHERE (assigned_to IS NULL);
 CREATE INDEX agent_task_queue_leases ON public.agent_task_queue USING btree (tenant_id, lease_until) WHERE (lease_until IS NOT NULL);
 CREATE INDEX agent_task_queue_news ON public.agent_task_queue USING btree (tenant_id, assigned_to, seq);
+CREATE INDEX agent_task_queue_ready ON public.agent_task_queue USING btree (tenant_id, assigned_to, capability, priority, ready_at) WHERE (lease_until IS NULL);
 CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.stamp();
 grant select on table public.agent_task_queue to authenticated;
 grant delete, insert, select, update on table public.agent_task_queue to federation_definer;
@@ -337,7 +339,8 @@ create table public.agent_tasks ( -- owner postgres, row level security on
   expires_at timestamp with time zone,
   version bigint not null default 1,
   tx xid8 not null default pg_current_xact_id(),
-  seq bigint not null default nextval('federation.change_seq'::regclass)
+  seq bigint not null default nextval('federation.change_seq'::regclass),
+  holders text[] not null default '{}'::text[]
 );
 comment on table public.agent_tasks is 'Tasks of a tenant, ended ones included, so that a task id stays one task.';
 alter table public.agent_tasks add constraint agent_tasks_tenant_id_task_id_key UNIQUE (tenant_id, task_id);
@@ -361,6 +364,7 @@ alter table public.agent_tasks add constraint agent_tasks_tenant_id_check CHECK 
 alter table public.agent_tasks add constraint agent_tasks_traceparent_check CHECK ((octet_length(traceparent) <= 255));
 CREATE INDEX agent_tasks_by ON public.agent_tasks USING btree (tenant_id, assigned_by, seq);
 CREATE INDEX agent_tasks_cursor ON public.agent_tasks USING btree (tenant_id, tx, seq);
+CREATE INDEX agent_tasks_due ON public.agent_tasks USING btree (tenant_id, LEAST(deadline, expires_at)) WHERE ((ended_at IS NULL) AND ((deadline IS NOT NULL) OR (expires_at IS NOT NULL)));
 CREATE INDEX agent_tasks_open ON public.agent_tasks USING btree (tenant_id, status) WHERE (ended_at IS NULL);
 CREATE INDEX agent_tasks_to ON public.agent_tasks USING btree (tenant_id, assigned_to, seq);
 CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.stamp();
@@ -727,6 +731,22 @@ grant execute on function federation.check_versions(jsonb,text,text[],boolean) t
 grant execute on function federation.check_versions(jsonb,text,text[],boolean) to service_role;
 comment on function federation.check_versions(jsonb,text,text[],boolean) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.claimable(tenant text, agent text, wanted text, by_age boolean, many integer)
+ RETURNS TABLE(task_row uuid, rank double precision)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select q.task_row, case when by_age then extract(epoch from q.ready_at) else q.priority * 1e12 + extract(epoch from q.ready_at) end
+  from public.agent_task_queue q
+  where q.tenant_id = tenant and q.lease_until is null and q.ready_at <= now()
+    and q.assigned_to is not distinct from agent and (agent is not null or q.capability is not distinct from wanted)
+  order by 2 limit many
+$function$
+-- owner postgres
+grant execute on function federation.claimable(text,text,text,boolean,integer) to federation_definer;
+comment on function federation.claimable(text,text,text,boolean,integer) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.count_version()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -759,6 +779,35 @@ $function$
 -- owner postgres
 grant execute on function federation.end_silent_sessions(text) to federation_definer;
 comment on function federation.end_silent_sessions(text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.end_task(task public.agent_tasks, final_status text, reason text)
+ RETURNS public.agent_tasks
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  message public.agent_messages;
+begin
+  update public.agent_tasks t set status = final_status, error = reason, ended_at = now(), lease_until = null, fence = t.fence + 1
+  where t.row_id = task.row_id returning t.* into task;
+  delete from public.agent_task_queue q where q.tenant_id = task.tenant_id and q.task_row = task.row_id;
+  message.tenant_id := task.tenant_id;
+  message.id := gen_random_uuid();
+  message.from_agent := coalesce(federation.agent_id(), task.lease_agent, task.assigned_by);
+  message.to_agent := task.assigned_by;
+  message.type := 'task_failed';
+  message.payload := jsonb_build_object(
+    'task_id', task.task_id, 'status', task.status, 'error', task.error, 'attempt', task.attempt, 'agent', task.lease_agent);
+  message.hop_count := task.hop_count + 1;
+  message.correlation_id := coalesce(task.correlation_id, task.task_id);
+  message.traceparent := task.traceparent;
+  perform federation.store_message(message);
+  return task;
+end
+$function$
+-- owner postgres
+grant execute on function federation.end_task(public.agent_tasks,text,text) to federation_definer;
+comment on function federation.end_task(public.agent_tasks,text,text) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.epoch()
  RETURNS text
@@ -829,6 +878,28 @@ $function$
 -- owner postgres
 grant execute on function federation.forget_broadcasts(text,text,text[]) to federation_definer;
 comment on function federation.forget_broadcasts(text,text,text[]) is 'Removes what was broadcast by, to or about an agent, or in a tenant.';
+
+CREATE OR REPLACE FUNCTION federation.give_back(task public.agent_tasks, reason text, ready_at timestamp with time zone)
+ RETURNS public.agent_tasks
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if task.attempt >= task.max_attempts then
+    return federation.end_task(task, 'dead', reason);
+  end if;
+  update public.agent_tasks t set
+    status = case when t.assigned_to is null then 'pending' else 'assigned' end, error = reason,
+    lease_until = null, lease_agent = null, instance_id = null, fence = t.fence + 1
+  where t.row_id = task.row_id returning t.* into task;
+  update public.agent_task_queue q set lease_until = null, ready_at = give_back.ready_at, fence = task.fence
+  where q.tenant_id = task.tenant_id and q.task_row = task.row_id;
+  return task;
+end
+$function$
+-- owner postgres
+grant execute on function federation.give_back(public.agent_tasks,text,timestamp with time zone) to federation_definer;
+comment on function federation.give_back(public.agent_tasks,text,timestamp with time zone) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.hand_out(name regproc, callers text[], of_definer boolean DEFAULT false)
  RETURNS void
@@ -1009,6 +1080,28 @@ grant execute on function federation.latest_clock_ms() to authenticated;
 grant execute on function federation.latest_clock_ms() to federation_definer;
 grant execute on function federation.latest_clock_ms() to service_role;
 comment on function federation.latest_clock_ms() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.lock_task(tenant text, task_id text)
+ RETURNS public.agent_tasks
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  task public.agent_tasks;
+begin
+  perform federation.check_text('task_id', lock_task.task_id, 255);
+  select * into task from public.agent_tasks t
+  where t.tenant_id = lock_task.tenant and t.task_id = lock_task.task_id for update;
+  if not found then
+    raise exception 'no task %', quote_literal(lock_task.task_id) using errcode = 'P0002';
+  end if;
+  return task;
+end
+$function$
+-- owner postgres
+grant execute on function federation.lock_task(text,text) to federation_definer;
+comment on function federation.lock_task(text,text) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.lock_writers(tenant text, owners text[], is_alone boolean)
  RETURNS void
@@ -1381,6 +1474,37 @@ grant execute on function federation.read_filter(jsonb) to authenticated;
 grant execute on function federation.read_filter(jsonb) to service_role;
 comment on function federation.read_filter(jsonb) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.release_tasks(tenant text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  task public.agent_tasks;
+  released integer := 0;
+begin
+  for task in
+    select t.* from public.agent_task_queue q join public.agent_tasks t on t.row_id = q.task_row
+    where q.tenant_id = tenant and q.lease_until < now() order by q.lease_until limit 500 for update of q, t skip locked
+  loop
+    perform federation.give_back(task, 'the lease of ' || coalesce(task.lease_agent, 'its worker') || ' ran out', now());
+    released := released + 1;
+  end loop;
+  for task in
+    select t.* from public.agent_tasks t
+    where t.tenant_id = tenant and t.ended_at is null and least(t.deadline, t.expires_at) < now()
+    order by least(t.deadline, t.expires_at) limit 500 for update skip locked
+  loop
+    perform federation.end_task(task, 'failed', case when task.deadline < now() then 'its deadline passed' else 'it expired' end);
+    released := released + 1;
+  end loop;
+  return released;
+end
+$function$
+-- owner postgres
+grant execute on function federation.release_tasks(text) to federation_definer;
+comment on function federation.release_tasks(text) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.remove(tenant text, agent text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1539,6 +1663,23 @@ $function$
 grant execute on function federation.session_news_json(public.agent_sessions) to federation_definer;
 comment on function federation.session_news_json(public.agent_sessions) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.speaks_for(task public.agent_tasks, agent text, fence bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if agent is distinct from coalesce(task.lease_agent, task.assigned_to) and agent <> all (task.holders) then
+    raise exception 'task % is not this agent''s', quote_literal(task.task_id) using errcode = '42501';
+  end if;
+  return task.ended_at is null and agent = coalesce(task.lease_agent, task.assigned_to) and coalesce(fence, task.fence) = task.fence;
+end
+$function$
+-- owner postgres
+grant execute on function federation.speaks_for(public.agent_tasks,text,bigint) to federation_definer;
+comment on function federation.speaks_for(public.agent_tasks,text,bigint) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.stamp()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1616,7 +1757,8 @@ begin
   end if;
   insert into federation.upkeep (tenant_id, swept_at) values (tenant, clock_timestamp())
   on conflict (tenant_id) do update set swept_at = excluded.swept_at;
-  done := jsonb_build_object('sessions', federation.end_silent_sessions(tenant));
+  done := jsonb_build_object(
+    'sessions', federation.end_silent_sessions(tenant), 'tasks', federation.release_tasks(tenant));
   perform federation.tell_sessions(tenant);
   return done;
 end
@@ -2045,6 +2187,85 @@ grant execute on function public.assign_task(jsonb,text,text) to authenticated;
 grant execute on function public.assign_task(jsonb,text,text) to service_role;
 comment on function public.assign_task(jsonb,text,text) is 'Stores a task and tells the agent it is for; the same content again is the same task.';
 
+CREATE OR REPLACE FUNCTION public.cancel_task(task_id text, reason text DEFAULT NULL::text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  task public.agent_tasks;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('reason', cancel_task.reason, 65536, false);
+  task := federation.lock_task(who.tenant, cancel_task.task_id);
+  if who.agent <> task.assigned_by then
+    raise exception 'task % was assigned by another agent', quote_literal(cancel_task.task_id) using errcode = '42501';
+  end if;
+  if task.ended_at is null then
+    task := federation.end_task(task, 'cancelled', coalesce(cancel_task.reason, 'cancelled by ' || who.agent));
+  elsif task.status <> 'cancelled' then
+    raise exception 'task % has ended already: %', quote_literal(cancel_task.task_id), task.status using errcode = '55000';
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.cancel_task(text,text,text,text) to authenticated;
+grant execute on function public.cancel_task(text,text,text,text) to service_role;
+comment on function public.cancel_task(text,text,text,text) is 'Ends a task that is not wanted any more; by whoever assigned it.';
+
+CREATE OR REPLACE FUNCTION public.claim_tasks(max_tasks integer DEFAULT 1, capabilities text[] DEFAULT '{}'::text[], instance_id text DEFAULT NULL::text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  by_age constant boolean := random() < 0.1;
+  chosen uuid[];
+  until constant timestamptz := now() + interval '20 seconds';
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if claim_tasks.max_tasks is null or claim_tasks.max_tasks not between 1 and 1000 then
+    raise exception 'max_tasks: expected 1 to 1000, got %', coalesce(claim_tasks.max_tasks::text, 'nothing') using errcode = '22023';
+  end if;
+  perform federation.check_text('instance_id', claim_tasks.instance_id, 255, false), federation.sweep(who.tenant);
+  -- Others claim at the same time: a few more candidates than wanted, and of those the ones that nobody else has.
+  chosen := array(
+    select c.task_row from (
+      select * from federation.claimable(who.tenant, who.agent, null, by_age, claim_tasks.max_tasks + 32)
+      union all
+      select k.* from unnest(coalesce(claim_tasks.capabilities, '{}') || null::text) wanted,
+        lateral federation.claimable(who.tenant, null, wanted, by_age, claim_tasks.max_tasks + 32) k) c
+    order by c.rank);
+  chosen := array(
+    select q.task_row from public.agent_task_queue q
+    where q.tenant_id = who.tenant and q.task_row = any (chosen) and q.lease_until is null and q.ready_at <= now()
+    order by array_position(chosen, q.task_row) limit claim_tasks.max_tasks for update skip locked);
+  update public.agent_task_queue q set lease_until = until, fence = q.fence + 1
+  where q.tenant_id = who.tenant and q.task_row = any (chosen);
+  return query
+    with claimed as (
+      update public.agent_tasks t set
+        status = 'in_progress', attempt = t.attempt + 1, fence = t.fence + 1, lease_until = until, lease_agent = who.agent,
+        instance_id = claim_tasks.instance_id, started_at = coalesce(t.started_at, now()), progress = null,
+        holders = case when who.agent = any (t.holders) then t.holders else t.holders || who.agent end
+      where t.tenant_id = who.tenant and t.row_id = any (chosen) and t.ended_at is null
+      returning t.*)
+    select federation.task_json(c::public.agent_tasks) from claimed c order by array_position(chosen, c.row_id);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.claim_tasks(integer,text[],text,text,text) to authenticated;
+grant execute on function public.claim_tasks(integer,text[],text,text,text) to service_role;
+comment on function public.claim_tasks(integer,text[],text,text,text) is 'Claims tasks of the acting agent, of its capabilities or of nobody in particular, for 20 seconds.';
+
 CREATE OR REPLACE FUNCTION public.cleanup_expired_memories(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS integer
  LANGUAGE plpgsql
@@ -2136,24 +2357,14 @@ declare
   who record;
   task public.agent_tasks;
   message public.agent_messages;
+  is_late boolean := false;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
-  perform federation.check_text('task_id', complete_task.task_id, 255), federation.check_json('result', complete_task.result);
-  select * into task from public.agent_tasks t
-  where t.tenant_id = who.tenant and t.task_id = complete_task.task_id for update;
-  if not found then
-    raise exception 'no task %', quote_literal(complete_task.task_id) using errcode = 'P0002';
-  end if;
-  if who.agent is distinct from coalesce(task.lease_agent, task.assigned_to) then
-    raise exception 'task % is not this agent''s', quote_literal(complete_task.task_id) using errcode = '42501';
-  end if;
-  if task.ended_at is null then
-    if complete_task.fence <> task.fence then
-      raise exception 'task % has moved on: expected fence %, got %', quote_literal(complete_task.task_id), task.fence, complete_task.fence
-        using errcode = '55000';
-    end if;
+  perform federation.check_json('result', complete_task.result);
+  task := federation.lock_task(who.tenant, complete_task.task_id);
+  if federation.speaks_for(task, who.agent, complete_task.fence) then
     update public.agent_tasks t set
-      status = 'completed', result = complete_task.result, progress = 1, ended_at = now(), lease_until = null,
+      status = 'completed', result = complete_task.result, progress = 1, ended_at = now(), lease_until = null, error = null,
       started_at = coalesce(t.started_at, now())
     where t.row_id = task.row_id
     returning t.* into task;
@@ -2168,17 +2379,27 @@ begin
     message.correlation_id := coalesce(task.correlation_id, task.task_id);
     message.traceparent := task.traceparent;
     perform federation.store_message(message);
+  elsif complete_task.fence < task.fence and who.agent = any (task.holders) then
+    -- Too late: somebody else has, or had, the task by now. What was brought is kept beside it, the last ten.
+    is_late := true;
+    update public.agent_tasks t set superseded_results = jsonb_path_query_array(
+      t.superseded_results || jsonb_build_object('agent', who.agent, 'fence', complete_task.fence, 'result', complete_task.result, 'at', now()),
+      '$[last - 9 to last]')
+    where t.row_id = task.row_id returning t.* into task;
+  elsif task.ended_at is null then
+    raise exception 'task % is not held any more: it is %, by fence %', quote_literal(complete_task.task_id), task.status, task.fence
+      using errcode = '55000';
   elsif task.status <> 'completed' then
     raise exception 'task % has ended already: %', quote_literal(complete_task.task_id), task.status using errcode = '55000';
   end if;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
-  return federation.task_json(task);
+  return federation.task_json(task) || case when is_late then '{"superseded": true}' else '{}'::jsonb end;
 end
 $function$
 -- owner federation_definer
 grant execute on function public.complete_task(text,jsonb,bigint,text,text) to authenticated;
 grant execute on function public.complete_task(text,jsonb,bigint,text,text) to service_role;
-comment on function public.complete_task(text,jsonb,bigint,text,text) is 'Ends a task with its result and tells whoever assigned it; a repeat answers the stored task.';
+comment on function public.complete_task(text,jsonb,bigint,text,text) is 'Ends a task with its result and tells whoever assigned it; a result that comes too late is kept as superseded.';
 
 CREATE OR REPLACE FUNCTION public.delete_agent(agent text, tenant text)
  RETURNS jsonb
@@ -2316,6 +2537,40 @@ $function$
 grant execute on function public.end_older_sessions(text,text,text) to authenticated;
 grant execute on function public.end_older_sessions(text,text,text) to service_role;
 comment on function public.end_older_sessions(text,text,text) is 'Ends the acting agent''s sessions that are older than this one, as replaced; how many.';
+
+CREATE OR REPLACE FUNCTION public.fail_task(task_id text, error text, fence bigint DEFAULT NULL::bigint, retry boolean DEFAULT true, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  task public.agent_tasks;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('error', fail_task.error, 65536);
+  task := federation.lock_task(who.tenant, fail_task.task_id);
+  if not federation.speaks_for(task, who.agent, fail_task.fence) then
+    raise exception 'task % is not held any more: it is %, by fence %', quote_literal(fail_task.task_id), task.status, task.fence
+      using errcode = '55000';
+  end if;
+  if fail_task.retry then
+    -- 1, 2, 4 … seconds, at most a minute, a quarter more or less.
+    task := federation.give_back(task, fail_task.error,
+      now() + least(60, power(2, greatest(task.attempt, 1) - 1)) * (0.75 + random() / 2) * interval '1 second');
+  else
+    task := federation.end_task(task, 'failed', fail_task.error);
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.fail_task(text,text,bigint,boolean,text,text) to authenticated;
+grant execute on function public.fail_task(text,text,bigint,boolean,text,text) to service_role;
+comment on function public.fail_task(text,text,bigint,boolean,text,text) is 'Gives a task back after a back-off, or ends it: dead without attempts left, failed where no retry is wanted.';
 
 CREATE OR REPLACE FUNCTION public.federation_stats(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
@@ -2575,6 +2830,30 @@ $function$
 grant execute on function public.list_sessions(text,text) to authenticated;
 grant execute on function public.list_sessions(text,text) to service_role;
 comment on function public.list_sessions(text,text) is 'Sessions that are alive, newest first.';
+
+CREATE OR REPLACE FUNCTION public.list_tasks(statuses text[] DEFAULT NULL::text[], agent text DEFAULT NULL::text, after_seq bigint DEFAULT 0, max_rows integer DEFAULT 100, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  return query
+    select federation.task_json(t) from public.agent_tasks t
+    where t.tenant_id = who.tenant and t.seq > coalesce(list_tasks.after_seq, 0)
+      and (list_tasks.statuses is null or t.status = any (list_tasks.statuses))
+      and (list_tasks.agent is null or list_tasks.agent in (t.assigned_by, t.assigned_to, t.lease_agent))
+    order by t.seq
+    limit federation.check_rows(list_tasks.max_rows);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner postgres
+grant execute on function public.list_tasks(text[],text,bigint,integer,text,text) to authenticated;
+grant execute on function public.list_tasks(text[],text,bigint,integer,text,text) to service_role;
+comment on function public.list_tasks(text[],text,bigint,integer,text,text) is 'Tasks by status and agent, in the order of their last change; `after_seq` is for the next page.';
 
 CREATE OR REPLACE FUNCTION public.mark_messages(ids text[], state text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS integer
@@ -2965,6 +3244,138 @@ $function$
 grant execute on function public.read_memories(text[],text,text) to authenticated;
 grant execute on function public.read_memories(text[],text,text) to service_role;
 comment on function public.read_memories(text[],text,text) is 'Memories by id as replicas get them, tombstones too.';
+
+CREATE OR REPLACE FUNCTION public.renew_tasks(leases jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  held text[];
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if leases is null or jsonb_typeof(leases) <> 'array' then
+    raise exception 'leases: expected an array of { task_id, fence }, got %', coalesce(jsonb_typeof(leases), 'nothing') using errcode = '22023';
+  end if;
+  with renewed as (
+    update public.agent_tasks t set lease_until = now() + interval '20 seconds'
+    from jsonb_array_elements(leases) l
+    where t.tenant_id = who.tenant and t.task_id = l.value ->> 'task_id' and t.fence = (l.value ->> 'fence')::bigint
+      and t.lease_agent = who.agent and t.lease_until is not null and t.ended_at is null
+    returning t.row_id, t.task_id),
+  queued as (
+    update public.agent_task_queue q set lease_until = now() + interval '20 seconds'
+    from renewed r where q.tenant_id = who.tenant and q.task_row = r.row_id)
+  select coalesce(array_agg(r.task_id), '{}') into held from renewed r;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return held;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.renew_tasks(jsonb,text,text) to authenticated;
+grant execute on function public.renew_tasks(jsonb,text,text) to service_role;
+comment on function public.renew_tasks(jsonb,text,text) is 'Extends leases by 20 seconds; the ids of those that are still held.';
+
+CREATE OR REPLACE FUNCTION public.report_agent_gone(agent text, instance text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  shortened integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_agent('agent', agent), federation.check_text('instance', instance, 255);
+  -- Long enough for a worker that is there after all to renew over REST.
+  with cut as (
+    update public.agent_tasks t set lease_until = now() + interval '1.5 seconds'
+    where t.tenant_id = who.tenant and t.ended_at is null and t.lease_until > now() + interval '1.5 seconds'
+      and t.lease_agent = report_agent_gone.agent and t.instance_id = report_agent_gone.instance
+    returning t.row_id)
+  update public.agent_task_queue q set lease_until = now() + interval '1.5 seconds'
+  from cut where q.tenant_id = who.tenant and q.task_row = cut.row_id;
+  get diagnostics shortened = row_count;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return shortened;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.report_agent_gone(text,text,text,text) to authenticated;
+grant execute on function public.report_agent_gone(text,text,text,text) to service_role;
+comment on function public.report_agent_gone(text,text,text,text) is 'A peer saw this process leave: its leases end in 1.5 seconds unless it renews them; how many.';
+
+CREATE OR REPLACE FUNCTION public.report_progress(task_id text, fence bigint, progress real DEFAULT NULL::real, checkpoint jsonb DEFAULT NULL::jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  task public.agent_tasks;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_json('checkpoint', report_progress.checkpoint);
+  if report_progress.progress is not null and not (report_progress.progress >= 0 and report_progress.progress <= 1) then
+    raise exception 'progress: expected a number from 0 to 1, got %', report_progress.progress using errcode = '22023';
+  end if;
+  task := federation.lock_task(who.tenant, report_progress.task_id);
+  if report_progress.fence is null or not federation.speaks_for(task, who.agent, report_progress.fence) then
+    raise exception 'task % is not held any more: it is %, by fence %', quote_literal(report_progress.task_id), task.status, task.fence
+      using errcode = '55000';
+  end if;
+  update public.agent_tasks t set
+    progress = coalesce(report_progress.progress, t.progress), checkpoint = coalesce(report_progress.checkpoint, t.checkpoint),
+    last_progress_at = now()
+  where t.row_id = task.row_id returning t.* into task;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.report_progress(text,bigint,real,jsonb,text,text) to authenticated;
+grant execute on function public.report_progress(text,bigint,real,jsonb,text,text) to service_role;
+comment on function public.report_progress(text,bigint,real,jsonb,text,text) is 'How far a held task is, and where the next attempt shall begin.';
+
+CREATE OR REPLACE FUNCTION public.requeue_task(task_id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  task public.agent_tasks;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  task := federation.lock_task(who.tenant, requeue_task.task_id);
+  if who.agent <> task.assigned_by then
+    raise exception 'task % was assigned by another agent', quote_literal(requeue_task.task_id) using errcode = '42501';
+  end if;
+  if task.status not in ('dead', 'failed') then
+    raise exception 'task % is %, not dead or failed', quote_literal(requeue_task.task_id), task.status using errcode = '55000';
+  end if;
+  update public.agent_tasks t set
+    status = case when t.assigned_to is null then 'pending' else 'assigned' end, attempt = 0, error = null, ended_at = null,
+    lease_agent = null, instance_id = null, fence = t.fence + 1,
+    deadline = case when t.deadline > now() then t.deadline end, expires_at = case when t.expires_at > now() then t.expires_at end
+  where t.row_id = task.row_id returning t.* into task;
+  insert into public.agent_task_queue (tenant_id, task_row, assigned_to, capability, priority, fence)
+  values (task.tenant_id, task.row_id, task.assigned_to, task.capability,
+    array_position(array['critical', 'high', 'medium', 'low'], task.priority) - 1, task.fence);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.requeue_task(text,text,text) to authenticated;
+grant execute on function public.requeue_task(text,text,text) to service_role;
+comment on function public.requeue_task(text,text,text) is 'Lets a dead or failed task be tried again, with all its attempts; a deadline that has passed is dropped.';
 
 CREATE OR REPLACE FUNCTION public.schedule_maintenance()
  RETURNS jsonb

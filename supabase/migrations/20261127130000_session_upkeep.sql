@@ -171,7 +171,8 @@ begin
   end if;
   insert into federation.upkeep (tenant_id, swept_at) values (tenant, clock_timestamp())
   on conflict (tenant_id) do update set swept_at = excluded.swept_at;
-  done := jsonb_build_object('sessions', federation.end_silent_sessions(tenant));
+  done := jsonb_build_object(
+    'sessions', federation.end_silent_sessions(tenant), 'tasks', federation.release_tasks(tenant));
   perform federation.tell_sessions(tenant);
   return done;
 end

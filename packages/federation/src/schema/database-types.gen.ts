@@ -348,6 +348,7 @@ export interface Database {
           error: string | null;
           expires_at: string | null;
           fence: number;
+          holders: string[];
           hop_count: number;
           instance_id: string | null;
           last_progress_at: string | null;
@@ -386,6 +387,7 @@ export interface Database {
           error?: string | null;
           expires_at?: string | null;
           fence?: number;
+          holders?: string[];
           hop_count?: number;
           instance_id?: string | null;
           last_progress_at?: string | null;
@@ -424,6 +426,7 @@ export interface Database {
           error?: string | null;
           expires_at?: string | null;
           fence?: number;
+          holders?: string[];
           hop_count?: number;
           instance_id?: string | null;
           last_progress_at?: string | null;
@@ -457,6 +460,25 @@ export interface Database {
           task: Json | null;
         };
         Returns: Json;
+      };
+      cancel_task: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          reason?: string | null;
+          task_id: string | null;
+        };
+        Returns: Json;
+      };
+      claim_tasks: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          capabilities?: string[] | null;
+          instance_id?: string | null;
+          max_tasks?: number | null;
+        };
+        Returns: Json[];
       };
       cleanup_expired_memories: {
         Args: {
@@ -528,6 +550,17 @@ export interface Database {
         };
         Returns: number;
       };
+      fail_task: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          error: string | null;
+          fence?: number | null;
+          retry?: boolean | null;
+          task_id: string | null;
+        };
+        Returns: Json;
+      };
       federation_stats: {
         Args: {
           as_agent?: string | null;
@@ -588,6 +621,17 @@ export interface Database {
         Args: {
           as_agent?: string | null;
           as_tenant?: string | null;
+        };
+        Returns: Json[];
+      };
+      list_tasks: {
+        Args: {
+          after_seq?: number | null;
+          agent?: string | null;
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          max_rows?: number | null;
+          statuses?: string[] | null;
         };
         Returns: Json[];
       };
@@ -665,6 +709,42 @@ export interface Database {
           ids: string[] | null;
         };
         Returns: Json[];
+      };
+      renew_tasks: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          leases: Json | null;
+        };
+        Returns: string[];
+      };
+      report_agent_gone: {
+        Args: {
+          agent: string | null;
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          instance: string | null;
+        };
+        Returns: number;
+      };
+      report_progress: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          checkpoint?: Json | null;
+          fence: number | null;
+          progress?: number | null;
+          task_id: string | null;
+        };
+        Returns: Json;
+      };
+      requeue_task: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          task_id: string | null;
+        };
+        Returns: Json;
       };
       schedule_maintenance: { Args: Record<never, never>; Returns: Json };
       schema_version: { Args: Record<never, never>; Returns: number };
