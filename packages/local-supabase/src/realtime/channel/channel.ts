@@ -8,7 +8,6 @@ import { isNestedDeeper } from "../codec/nesting.ts";
 import type { WireFrame } from "../codec/wire-frame.ts";
 import type { StoredMessage } from "../database-feed/announcement.ts";
 import { countCall, type CallWindow } from "../presence/call-limit.ts";
-import { stateJson, track, untrack } from "../presence/presence.ts";
 import { ReplayGate, type FrameKind } from "../replay/replay-gate.ts";
 import { replayedFrame } from "../replay/replayed-frame.ts";
 import type { Member, Room } from "../rooms.ts";
@@ -129,7 +128,7 @@ export class Channel implements Member {
   greet(): void {
     if (!this.receivesPresence) return;
     if (this.#server.limits?.countPresence() === false) this.#closeWith(closeTexts.projectPresenceRate);
-    else this.#say("presence_state", stateJson(this.#room.presence));
+    else this.#say("presence_state", this.#room.greet(this));
   }
 
   /** Returns a promise only where it has to wait. Events that mean nothing here are ignored. */
@@ -265,15 +264,13 @@ export class Channel implements Member {
       this.greet();
       if (this.#isClosed) return;
     }
-    const said = { key: this.#facts.presenceKey, ref: randomBytes(12).toString("base64url"), payload };
-    const change = track(this.#room.presence, this, said);
-    if (change !== undefined) this.#room.changePresence(change);
+    const { presenceKey: key } = this.#facts;
+    this.#room.track(this, { key, ref: randomBytes(12).toString("base64url"), payload });
   }
 
   #untrack(ref: Scalar): void {
     this.reply(ref, "ok");
-    const change = untrack(this.#room.presence, this);
-    if (change !== undefined) this.#room.changePresence(change);
+    this.#room.untrack(this);
   }
 
   /** Undefined, or the text to close with. Rights to write are asked for again when they are needed. */

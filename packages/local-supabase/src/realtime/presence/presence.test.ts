@@ -1,15 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { countCall, type CallWindow } from "./call-limit.ts";
-import {
-  diffJson,
-  isSafePresenceKey,
-  noPresence,
-  stateJson,
-  track,
-  untrack,
-  type PresenceState,
-} from "./presence.ts";
+import { diffJson, isSafePresenceKey, Presences, type PresenceChange } from "./presence.ts";
 
 type Metas = Record<string, { metas: { phx_ref: string }[] }>;
 
@@ -23,18 +15,20 @@ const step = fc.record({
   }),
 });
 
-test("who applies the diffs knows what a latecomer is told", () => {
+test("who applies the diffs knows what a latecomer is told, however many changes a diff tells of", () => {
+  const turn = fc.array(step, { maxLength: 8 });
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
-      let state: PresenceState = noPresence;
+    fc.property(fc.array(turn, { maxLength: 8 }), (turns) => {
+      const presences = new Presences();
       let seen: Metas = {};
-      for (const [i, { owner, payload }] of steps.entries()) {
-        const change = apply(state, owner, payload, `ref${i}`);
-        if (change === undefined) continue;
-        state = change.state;
-        seen = applyDiff(seen, JSON.parse(diffJson(change)) as { joins: Metas; leaves: Metas });
+      let refs = 0;
+      for (const steps of turns) {
+        const changes = steps.flatMap(
+          ({ owner, payload }) => apply(presences, owner, payload, `ref${refs++}`) ?? [],
+        );
+        seen = applyDiff(seen, JSON.parse(diffJson(changes)) as { joins: Metas; leaves: Metas });
+        expect(sorted(seen)).toEqual(sorted(JSON.parse(presences.stateJson) as Metas));
       }
-      expect(sorted(seen)).toEqual(sorted(JSON.parse(stateJson(state)) as Metas));
     }),
   );
 });
@@ -42,39 +36,44 @@ test("who applies the diffs knows what a latecomer is told", () => {
 test("a repeated track and a repeated untrack change nothing", () => {
   fc.assert(
     fc.property(fc.array(step), step, (before, { owner, payload }) => {
-      const state = before.reduce<PresenceState>(
-        (now, { owner: who, payload: said }, i) => apply(now, who, said, `r${i}`)?.state ?? now,
-        noPresence,
-      );
-      const once = apply(state, owner, payload, "new")?.state ?? state;
-      expect(apply(once, owner, payload, "newer")).toBeUndefined();
+      const presences = new Presences();
+      for (const [i, { owner: who, payload: said }] of before.entries()) apply(presences, who, said, `r${i}`);
+      apply(presences, owner, payload, "new");
+      const state = presences.stateJson;
+      expect(apply(presences, owner, payload, "newer")).toBeUndefined();
+      expect(presences.stateJson).toBe(state);
     }),
   );
 });
 
 test("one owner has one presence; an update names its predecessor", () => {
-  const first = track(noPresence, owners[0]!, { key: "k", ref: "1", payload: { a: 1 } })!;
-  const second = track(first.state, owners[0]!, { key: "k", ref: "2", payload: { a: 2 } })!;
-  expect(JSON.parse(diffJson(second))).toEqual({
-    joins: { k: { metas: [{ phx_ref: "2", phx_ref_prev: "1", a: 2 }] } },
-    leaves: { k: { metas: [{ phx_ref: "1", a: 1 }] } },
+  const presences = new Presences();
+  const owner = owners[0]!;
+  const first = presences.track(owner, { key: "k", ref: "1", payload: { a: 1 } })!;
+  const second = presences.track(owner, { key: "k", ref: "2", payload: { a: 2 } })!;
+  const old = { phx_ref: "1", a: 1 };
+  const updated = { phx_ref: "2", phx_ref_prev: "1", a: 2 };
+  expect(JSON.parse(diffJson([second]))).toEqual({
+    joins: { k: { metas: [updated] } },
+    leaves: { k: { metas: [old] } },
   });
-  const gone = untrack(second.state, owners[0]!)!;
-  expect(JSON.parse(diffJson(gone))).toEqual({
-    joins: {},
-    leaves: { k: { metas: [{ phx_ref: "2", phx_ref_prev: "1", a: 2 }] } },
+  const gone = presences.untrack(owner)!;
+  expect(JSON.parse(diffJson([gone]))).toEqual({ joins: {}, leaves: { k: { metas: [updated] } } });
+  expect(JSON.parse(diffJson([first, second, gone]))).toEqual({
+    joins: { k: { metas: [old, updated] } },
+    leaves: { k: { metas: [old, updated] } },
   });
-  expect(stateJson(gone.state)).toBe("{}");
+  expect(presences.stateJson).toBe("{}");
 });
 
 test("[95] a client cannot choose its phx_ref", () => {
-  const { joined, state } = track(noPresence, owners[0]!, {
+  const presences = new Presences();
+  presences.track(owners[0]!, {
     key: "k",
     ref: "ours",
     payload: { phx_ref: "mine", phx_ref_prev: "mine", presence_ref: "mine" },
-  })!;
-  expect(joined?.payload).toEqual({ presence_ref: "mine" });
-  expect(stateJson(state)).toBe('{"k":{"metas":[{"phx_ref":"ours","presence_ref":"mine"}]}}');
+  });
+  expect(presences.stateJson).toBe('{"k":{"metas":[{"phx_ref":"ours","presence_ref":"mine"}]}}');
 });
 
 test("[95] keys that break receivers are not safe", () => {
@@ -91,13 +90,15 @@ test("a window lets through its number of calls and ends by itself", () => {
 });
 
 function apply(
-  state: PresenceState,
+  presences: Presences,
   owner: number,
   payload: Record<string, number> | undefined,
   ref: string,
-): ReturnType<typeof track> {
+): PresenceChange | undefined {
   const who = owners[owner]!;
-  return payload === undefined ? untrack(state, who) : track(state, who, { key: keys[owner]!, ref, payload });
+  return payload === undefined
+    ? presences.untrack(who)
+    : presences.track(who, { key: keys[owner]!, ref, payload });
 }
 
 /** What a receiver does with a diff: joins first, then leaves, both by `phx_ref`. */

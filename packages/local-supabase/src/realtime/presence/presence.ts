@@ -1,67 +1,67 @@
 import { isDeepStrictEqual } from "node:util";
 
-/**
- * Who is in a room, as data. One presence per owner (a channel); several owners may share a key, and then the key has
- * several metas, oldest first. States are never modified.
- */
-export type PresenceState = ReadonlyMap<object, Presence>;
-
 export interface Presence {
   readonly key: string;
+  readonly payload: Readonly<Record<string, unknown>>;
   /** Unique per track; receivers match joins and leaves by it. */
   readonly ref: string;
-  readonly previousRef: string | undefined;
-  readonly payload: Readonly<Record<string, unknown>>;
+  /** Payload and refs as they go to the wire: written once, told many times. */
+  readonly metaJson: string;
 }
 
+/** An update is the old presence leaving and the new one joining. */
 export interface PresenceChange {
-  readonly state: PresenceState;
   readonly joined: Presence | undefined;
   readonly left: Presence | undefined;
 }
 
-export const noPresence: PresenceState = new Map();
-
-/** Undefined when `owner` already says exactly this. An update is the old meta leaving and the new one joining. */
-export function track(
-  state: PresenceState,
-  owner: object,
-  said: { readonly key: string; readonly ref: string; readonly payload: Readonly<Record<string, unknown>> },
-): PresenceChange | undefined {
-  const left = state.get(owner);
-  const payload = withoutRefs(said.payload);
-  if (left !== undefined && isDeepStrictEqual(left.payload, payload)) return undefined;
-  const joined = { key: said.key, ref: said.ref, previousRef: left?.ref, payload };
-  return { state: new Map(state).set(owner, joined), joined, left };
+/** What an owner says about itself; `ref` is the server's. */
+export interface Said {
+  readonly key: string;
+  readonly ref: string;
+  readonly payload: Readonly<Record<string, unknown>>;
 }
 
-/** Undefined when `owner` is not present. */
-export function untrack(state: PresenceState, owner: object): PresenceChange | undefined {
-  const left = state.get(owner);
-  if (left === undefined) return undefined;
-  const next = new Map(state);
-  next.delete(owner);
-  return { state: next, joined: undefined, left };
-}
+/**
+ * Who is in a room. One presence per owner (a channel); several owners may share a key, and then the key has several
+ * metas, oldest first.
+ */
+export class Presences {
+  readonly #byOwner = new Map<object, Presence>();
+  #stateJson: string | undefined;
 
-/** The payload of `presence_state`. */
-export function stateJson(state: PresenceState): string {
-  const metas = new Map<string, string[]>();
-  for (const presence of state.values()) {
-    const ofKey = metas.get(presence.key);
-    if (ofKey === undefined) metas.set(presence.key, [metaJson(presence)]);
-    else ofKey.push(metaJson(presence));
+  /** Undefined when `owner` already says exactly this. */
+  track(owner: object, { key, ref, payload: given }: Said): PresenceChange | undefined {
+    const left = this.#byOwner.get(owner);
+    const payload = withoutRefs(given);
+    if (left !== undefined && isDeepStrictEqual(left.payload, payload)) return undefined;
+    const joined = { key, ref, payload, metaJson: metaJson(ref, left?.ref, payload) };
+    this.#byOwner.set(owner, joined);
+    this.#stateJson = undefined;
+    return { joined, left };
   }
-  const entries = Array.from(
-    metas,
-    ([key, ofKey]) => `${JSON.stringify(key)}:{"metas":[${ofKey.join(",")}]}`,
-  );
-  return `{${entries.join(",")}}`;
+
+  /** Undefined when `owner` is not present. */
+  untrack(owner: object): PresenceChange | undefined {
+    const left = this.#byOwner.get(owner);
+    if (left === undefined) return undefined;
+    this.#byOwner.delete(owner);
+    this.#stateJson = undefined;
+    return { joined: undefined, left };
+  }
+
+  /** The payload of `presence_state`: put together once after a change, however many come to hear it. */
+  get stateJson(): string {
+    this.#stateJson ??= byKeyJson(this.#byOwner.values());
+    return this.#stateJson;
+  }
 }
 
-/** The payload of `presence_diff`. */
-export function diffJson({ joined, left }: PresenceChange): string {
-  return `{"joins":${entryJson(joined)},"leaves":${entryJson(left)}}`;
+/** The payload of `presence_diff` for changes in their order. Receivers apply all joins, then all leaves, by `phx_ref`. */
+export function diffJson(changes: readonly PresenceChange[]): string {
+  const joined = changes.flatMap((change) => change.joined ?? []);
+  const left = changes.flatMap((change) => change.left ?? []);
+  return `{"joins":${byKeyJson(joined)},"leaves":${byKeyJson(left)}}`;
 }
 
 /**
@@ -72,13 +72,19 @@ export function isSafePresenceKey(key: string): boolean {
   return key !== "ids" && !(key in Object.prototype);
 }
 
-function entryJson(presence: Presence | undefined): string {
-  return presence === undefined
-    ? "{}"
-    : `{${JSON.stringify(presence.key)}:{"metas":[${metaJson(presence)}]}}`;
+function byKeyJson(presences: Iterable<Presence>): string {
+  const metas = new Map<string, string>();
+  for (const { key, metaJson: meta } of presences) {
+    const before = metas.get(key);
+    metas.set(key, before === undefined ? meta : `${before},${meta}`);
+  }
+  let json = "";
+  for (const [key, ofKey] of metas)
+    json += `${json === "" ? "" : ","}${JSON.stringify(key)}:{"metas":[${ofKey}]}`;
+  return `{${json}}`;
 }
 
-function metaJson({ ref, previousRef, payload }: Presence): string {
+function metaJson(ref: string, previousRef: string | undefined, payload: object): string {
   const previous = previousRef === undefined ? "" : `,"phx_ref_prev":${JSON.stringify(previousRef)}`;
   const rest = JSON.stringify(payload).slice(1, -1);
   return `{"phx_ref":${JSON.stringify(ref)}${previous}${rest === "" ? "" : `,${rest}`}}`;
