@@ -6,6 +6,7 @@ import { TOPIC_PREFIX } from "./channel/join.ts";
 import { startDatabaseFeed } from "./database-feed/database-feed.ts";
 import { ProjectLimits } from "./limits/project-limits.ts";
 import { Metrics, renderMetrics } from "./metrics/metrics.ts";
+import { storeMessage } from "./persist/store-message.ts";
 import type { Realtime, RealtimeParts } from "./realtime.ts";
 import { readStored } from "./replay/read-stored.ts";
 import { answerRest } from "./rest/realtime-rest.ts";
@@ -35,6 +36,7 @@ export async function createRealtime(parts: RealtimeParts): Promise<Realtime> {
         parts.log("error", "realtime: stored messages could not be read", { reason: String(error) });
         return undefined;
       }),
+    storeMessage: (message) => storeMessage(parts.database, message, parts.log),
     clock: parts.clock,
     keyring: parts.keyring,
     rooms: new Rooms(),

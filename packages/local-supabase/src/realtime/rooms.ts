@@ -9,8 +9,8 @@ export interface Member {
   readonly codec: Codec;
   readonly receivesBroadcasts: boolean;
   readonly receivesPresence: boolean;
-  /** Never throws and never waits. */
-  deliver(frame: WireFrame, kind: FrameKind): void;
+  /** Never throws and never waits. `metaJson` is the broadcast's, which names what is stored; empty where there is none. */
+  deliver(frame: WireFrame, kind: FrameKind, metaJson: string): void;
 }
 
 /** Everyone on one topic and on one side of the private/public wall. */
@@ -29,11 +29,12 @@ export class Room {
 
   /** To every member but `except`; encoded once per protocol version. */
   broadcast(broadcast: Broadcast, except?: Member): void {
+    const metaJson = broadcast.form === "text" ? "" : broadcast.metaJson;
     const frames = new FramePerCodec((codec) => codec.encodeBroadcast(this.topic, broadcast));
     for (const member of this.members) {
       if (!member.receivesBroadcasts || member === except) continue;
       const frame = frames.of(member.codec);
-      if (frame !== undefined) member.deliver(frame, "broadcast");
+      if (frame !== undefined) member.deliver(frame, "broadcast", metaJson);
     }
   }
 
@@ -77,7 +78,7 @@ export class Room {
         framesFrom.set(from, frames);
       }
       const frame = frames.of(member.codec);
-      if (frame !== undefined) member.deliver(frame, "presence");
+      if (frame !== undefined) member.deliver(frame, "presence", "");
     }
   }
 

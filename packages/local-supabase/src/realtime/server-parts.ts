@@ -3,6 +3,7 @@ import type { Authorization } from "./authorization/authorization.ts";
 import type { StoredMessage } from "./database-feed/announcement.ts";
 import type { ProjectLimits } from "./limits/project-limits.ts";
 import type { Metrics } from "./metrics/metrics.ts";
+import type { MessageToStore, StoreProblem } from "./persist/store-message.ts";
 import type { RealtimeClock, RealtimeParts } from "./realtime.ts";
 import type { ReplayRequest } from "./replay/read-stored.ts";
 import type { Rooms } from "./rooms.ts";
@@ -20,5 +21,7 @@ export interface ServerParts {
   readonly limits: ProjectLimits | undefined;
   /** Undefined when the database could not say. */
   readonly readStored: (request: ReplayRequest) => Promise<readonly StoredMessage[] | undefined>;
+  /** Keeps a broadcast for replay; undefined when it is kept. */
+  readonly storeMessage: (message: MessageToStore) => Promise<StoreProblem | undefined>;
   readonly log: RealtimeParts["log"];
 }

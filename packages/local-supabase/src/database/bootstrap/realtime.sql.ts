@@ -33,6 +33,9 @@ begin
   end if;
 end
 $$;
+-- Of messages that a client asked to have stored: until when, and that they were sent already.
+alter table realtime.messages add column if not exists expires_at timestamp,
+  add column if not exists skip_broadcast boolean not null default false;
 
 create or replace function realtime.topic() returns text language sql stable as $$
   select nullif(current_setting('realtime.topic', true), '')
@@ -41,11 +44,15 @@ comment on function realtime.topic() is 'The channel whose rights are being aske
 
 create or replace function realtime.announce_message() returns trigger language plpgsql set search_path = '' as $$
 declare
-  announcement text := pg_catalog.json_build_object(
+  announcement text;
+begin
+  if new.skip_broadcast then
+    return null;
+  end if;
+  announcement := pg_catalog.json_build_object(
     'id', new.id, 'inserted_at', new.inserted_at, 'topic', new.topic, 'event', new.event, 'private', new.private,
     'extension', new.extension, 'payload', new.payload::text,
     'binary_payload', pg_catalog.encode(new.binary_payload, 'base64'))::text;
-begin
   if pg_catalog.octet_length(announcement) > 7900 then
     announcement := pg_catalog.json_build_object('id', new.id, 'inserted_at', new.inserted_at)::text;
   end if;

@@ -20,5 +20,8 @@ export interface Asker {
 export interface Authorization {
   /** Undefined when the database could not say. A policy that raises is "no". */
   mayRead(asker: Asker): Promise<ReadRights | undefined>;
-  mayWrite(asker: Asker, extension: "broadcast" | "presence"): Promise<Verdict>;
+  mayWrite(asker: Asker, extension: WriteRight): Promise<Verdict>;
 }
+
+/** `persistence` is the right to have a broadcast kept; who has it needs that to broadcast as well. */
+export type WriteRight = "broadcast" | "presence" | "persistence";

@@ -3,7 +3,7 @@
  * are written, looked at as the asking role, and rolled back with everything else that the check did (a subtransaction).
  *
  * Answers `read`: the kinds that may be read, separated by a space; a policy that raises is a no. Answers a kind
- * (`broadcast`, `presence`): `allowed`, `denied`, or `failed: ` and what a policy raised. Only roles that the API may take
+ * (`broadcast`, `presence`, `persistence`): `allowed`, `denied`, or `failed: ` and what a policy raised. Only roles that the API may take
  * are asked for: others (owners, superusers) would pass by the policies.
  *
  * Installed at every start, under a lock, since stacks may share a database.

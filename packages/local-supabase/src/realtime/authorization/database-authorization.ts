@@ -1,6 +1,6 @@
 import type { Database } from "../../database/database.ts";
 import type { RealtimeParts } from "../realtime.ts";
-import type { Asker, Authorization, Verdict } from "./authorization.ts";
+import type { Asker, Authorization, Verdict, WriteRight } from "./authorization.ts";
 import { checkRightsSql } from "./check-rights.sql.ts";
 
 /** Resolves when `realtime.check_rights` is there to be asked. */
@@ -10,7 +10,7 @@ export async function databaseAuthorization(
 ): Promise<Authorization> {
   await database.exec(checkRightsSql);
 
-  async function ask(asked: "read" | "broadcast" | "presence", asker: Asker): Promise<string | undefined> {
+  async function ask(asked: "read" | WriteRight, asker: Asker): Promise<string | undefined> {
     const { subTopic, credential, headers } = asker;
     // A text in Postgres has no NUL, so no policy can allow such a topic.
     if (subTopic.includes("\0") || credential.role.includes("\0")) return asked === "read" ? "" : "denied";

@@ -1,9 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { Credential } from "../../keys/credential.ts";
 import type { Asker, ReadRights, Verdict } from "../authorization/authorization.ts";
-import { isJsonBytes } from "../codec/binary.ts";
 import type { Codec } from "../codec/codec.ts";
-import { isObject, type Broadcast, type Push, type Scalar, type TextPush } from "../codec/message.ts";
+import { isObject, type Push, type Scalar, type TextPush } from "../codec/message.ts";
 import { isNestedDeeper } from "../codec/nesting.ts";
 import type { WireFrame } from "../codec/wire-frame.ts";
 import type { StoredMessage } from "../database-feed/announcement.ts";
@@ -13,6 +12,7 @@ import { replayedFrame } from "../replay/replayed-frame.ts";
 import type { Member, Room } from "../rooms.ts";
 import type { ServerParts } from "../server-parts.ts";
 import { maxPayloadBytes } from "../settings.ts";
+import { ChannelBroadcasts } from "./channel-broadcasts.ts";
 import type { JoinParameters } from "./join-parameters.ts";
 import { closeTexts } from "./texts.ts";
 import { TokenWatch } from "./token-watch.ts";
@@ -57,10 +57,10 @@ export class Channel implements Member {
   readonly #socket: ChannelSocket;
   readonly #server: ServerParts;
   readonly #room: Room;
+  readonly #broadcasts: ChannelBroadcasts;
   readonly #tokenWatch: TokenWatch;
   #credential: Credential;
   #rights: ReadRights;
-  #mayBroadcast: Verdict | undefined;
   #mayTrack: Verdict | undefined;
   #wantsPresence: boolean;
   #presenceWindow: CallWindow | undefined;
@@ -82,6 +82,14 @@ export class Channel implements Member {
     if (facts.parameters.replay !== undefined) this.#gate = new ReplayGate();
     server.metrics.channels++;
     this.#room = server.rooms.enter(facts.topic, facts.parameters.isPrivate, this);
+    this.#broadcasts = new ChannelBroadcasts(server, {
+      member: this,
+      room: this.#room,
+      parameters: facts.parameters,
+      asker: () => this.#asker(),
+      isClosed: () => this.#isClosed,
+      reply: (ref, status, responseJson) => this.reply(ref, status, responseJson),
+    });
     this.#tokenWatch = new TokenWatch(facts, server, {
       expired: (secondsAgo) => this.#closeWith(closeTexts.expired(secondsAgo)),
       apply: (run) => socket.enqueue(this, run),
@@ -98,8 +106,8 @@ export class Channel implements Member {
     return this.#wantsPresence && this.#rights.presence;
   }
 
-  deliver(frame: WireFrame, kind: FrameKind): void {
-    if (this.#gate?.stops(frame, kind) === true) return;
+  deliver(frame: WireFrame, kind: FrameKind, metaJson: string): void {
+    if (this.#gate?.stops(frame, kind, metaJson) === true) return;
     this.#socket.deliver(frame);
     const { limits } = this.#server;
     if (limits === undefined) return;
@@ -116,11 +124,10 @@ export class Channel implements Member {
       const frame = replayedFrame(this.codec, this, broadcast);
       if (frame !== undefined) this.#socket.deliver(frame);
     }
-    const live = readable.map(({ broadcast }) => this.codec.encodeBroadcast(this.topic, broadcast));
-    gate.open(
-      live.filter((frame) => frame !== undefined),
-      (frame, kind) => this.deliver(frame, kind),
+    const replayed = readable.flatMap(({ broadcast }) =>
+      broadcast.form === "text" ? [] : broadcast.metaJson,
     );
+    gate.open(replayed, (frame, kind, metaJson) => this.deliver(frame, kind, metaJson));
     this.#cancelGate = this.#server.clock.after(replayGateMs, () => (this.#gate = undefined));
   }
 
@@ -134,7 +141,7 @@ export class Channel implements Member {
   /** Returns a promise only where it has to wait. Events that mean nothing here are ignored. */
   receive(push: Push): void | Promise<void> {
     if (this.#isClosed) return;
-    if (push.kind === "binary" || push.event === "broadcast") return this.#broadcast(push);
+    if (push.kind === "binary" || push.event === "broadcast") return this.#broadcasts.receive(push);
     if (push.event === "presence") return this.#presence(push);
     if (push.event === "access_token") return this.#tokenWatch.offer(push.payload);
   }
@@ -174,49 +181,6 @@ export class Channel implements Member {
     this.saySystem("system", "error", text);
     this.sayClosed();
     this.#socket.forget(this);
-  }
-
-  #broadcast(push: Push): void | Promise<void> {
-    const broadcast = this.#readBroadcast(push);
-    if (typeof broadcast === "string") return this.#refuseBroadcast(push, broadcast);
-    if (!this.#facts.parameters.isPrivate || this.#mayBroadcast === "allowed")
-      return this.#fanOut(push, broadcast);
-    if (this.#mayBroadcast === "denied") return this.#refuseBroadcast(push, "unauthorized");
-    return this.#askAndBroadcast(push, broadcast);
-  }
-
-  async #askAndBroadcast(push: Push, broadcast: Broadcast): Promise<void> {
-    const verdict = await this.#server.authorization.mayWrite(this.#asker(), "broadcast");
-    if (this.#isClosed) return;
-    if (verdict !== "failed") this.#mayBroadcast = verdict;
-    if (verdict === "allowed") this.#fanOut(push, broadcast);
-    else this.#refuseBroadcast(push, verdict === "denied" ? "unauthorized" : "rls_policy_error");
-  }
-
-  #fanOut(push: Push, broadcast: Broadcast): void {
-    const { ack, self } = this.#facts.parameters.broadcast;
-    this.#server.metrics.broadcastsFromSockets++;
-    this.#server.limits?.countSent();
-    this.#room.broadcast(broadcast, self ? undefined : this);
-    if (ack) this.reply(push.ref, "ok");
-  }
-
-  /** The broadcast, or the `error` that an acknowledged push is answered with. */
-  #readBroadcast(push: Push): Broadcast | string {
-    const largest = maxPayloadBytes(this.#server.settings);
-    if (push.kind === "binary") {
-      if (push.payload.length > largest) return "payload_size_exceeded";
-      if (!push.isJson) return { form: "bytes", event: push.userEvent, payload: push.payload, metaJson: "" };
-      if (!isJsonBytes(push.payload)) return "invalid_payload";
-      return { form: "json", event: push.userEvent, payload: push.payload, metaJson: "" };
-    }
-    if (!isHarmless(push.payload)) return "invalid_payload";
-    const payloadJson = this.codec.payloadText(push);
-    return Buffer.byteLength(payloadJson) > largest ? "payload_size_exceeded" : { form: "text", payloadJson };
-  }
-
-  #refuseBroadcast(push: Push, error: string): void {
-    if (this.#facts.parameters.broadcast.ack) this.reply(push.ref, "error", JSON.stringify({ error }));
   }
 
   #presence(push: TextPush): void | Promise<void> {
@@ -276,7 +240,7 @@ export class Channel implements Member {
   /** Undefined, or the text to close with. Rights to write are asked for again when they are needed. */
   async #changeCredential(credential: Credential): Promise<string | undefined> {
     this.#credential = credential;
-    this.#mayBroadcast = undefined;
+    this.#broadcasts.forgetRights();
     this.#mayTrack = undefined;
     if (!this.#facts.parameters.isPrivate) return undefined;
     const rights = await this.#server.authorization.mayRead(this.#asker());
@@ -294,13 +258,4 @@ export class Channel implements Member {
 /** The right to read presence counts only where presence is wanted. */
 export function mayJoin(rights: ReadRights, wantsPresence: boolean): boolean {
   return rights.broadcast || (wantsPresence && rights.presence);
-}
-
-/**
- * The official client throws inside its message handler, and stays deaf, on a broadcast that is no object, whose
- * `event` is no text, or that has `ids` (which makes it look for row changes).
- */
-function isHarmless(payload: unknown): boolean {
-  if (!isObject(payload) || Object.hasOwn(payload, "ids")) return false;
-  return payload["event"] == null || typeof payload["event"] === "string";
 }

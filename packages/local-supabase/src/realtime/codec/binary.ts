@@ -14,7 +14,7 @@ const PUSH_HEADER = 7;
 const BROADCAST_HEADER = 5;
 const LONGEST = 255;
 
-/** Undefined for everything that is not a complete kind 3 message. Its metadata is the client's and is not read. */
+/** Undefined for everything that is not a complete kind 3 message. */
 export function decodeBinaryPush(data: Buffer): BinaryPush | undefined {
   if (data.length < PUSH_HEADER || data[0] !== USER_BROADCAST_PUSH) return undefined;
   const [, joinRefSize = 0, refSize = 0, topicSize = 0, eventSize = 0, metaSize = 0, encoding = 0] = data;
@@ -31,6 +31,7 @@ export function decodeBinaryPush(data: Buffer): BinaryPush | undefined {
     topic: data.toString("utf8", refEnd, topicEnd),
     userEvent: data.toString("utf8", topicEnd, eventEnd),
     isJson: encoding !== 0,
+    metaJson: metaSize === 0 ? "" : data.toString("utf8", eventEnd, payloadStart),
     payload: data.subarray(payloadStart),
   };
 }

@@ -116,6 +116,7 @@ describe("binary messages", () => {
             topic,
             userEvent,
             isJson,
+            metaJson: meta,
             payload,
           });
         },

@@ -20,6 +20,8 @@ export interface BinaryPush {
   readonly topic: string;
   readonly userEvent: string;
   readonly isJson: boolean;
+  /** The client's, whatever it is; empty where there is none. Never forwarded. */
+  readonly metaJson: string;
   readonly payload: Buffer;
 }
 

@@ -19,6 +19,7 @@ export async function readStored(
     from realtime.messages
     where private and extension = 'broadcast' and topic = $1 and event is not null
       and (payload is not null or binary_payload is not null)
+      and (expires_at is null or expires_at > now())
       and inserted_at >= to_timestamp($2::double precision / 1000)::timestamp
     order by inserted_at desc, tableoid desc, ctid desc limit $3::int`;
   const { rows } = await database.query(sql, [subTopic, String(clampMs(sinceMs)), String(limit)]);

@@ -19,7 +19,9 @@ export function parseSinglePath(path: string): SingleAddress | undefined {
   }
 }
 
-export type ParsedSingle = { readonly broadcast: Broadcast } | { readonly refusal: Answer };
+export type ParsedSingle =
+  | { readonly broadcast: Exclude<Broadcast, { form: "text" }> }
+  | { readonly refusal: Answer };
 
 export function isSingleContentType(contentType: string): boolean {
   return (

@@ -1,7 +1,11 @@
+import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Credential } from "../../keys/credential.ts";
+import type { Verdict, WriteRight } from "../authorization/authorization.ts";
 import { TOPIC_PREFIX } from "../channel/join.ts";
 import type { Broadcast } from "../codec/message.ts";
+import { INVALID_TTL, persistOfQuery } from "../persist/persist.ts";
+import type { StoreProblem } from "../persist/store-message.ts";
 import type { ServerParts } from "../server-parts.ts";
 import { maxPayloadBytes } from "../settings.ts";
 import { accepted, answerWith, forbidden, notFound, tooLarge, unauthorized, type Answer } from "./answer.ts";
@@ -59,7 +63,7 @@ async function sendBatch(body: string, caller: Caller, server: ServerParts): Pro
   const refusal = server.limits?.refuseSend(parsed.messages.length);
   if (refusal !== undefined) return answerWith(429, { message: refusal });
   for (const { subTopic, isPrivate, payloadJson } of parsed.messages) {
-    if (isPrivate && (await caller.mayBroadcast(subTopic)) !== "allowed") continue;
+    if (isPrivate && (await caller.may("broadcast", subTopic)) !== "allowed") continue;
     send(server, subTopic, isPrivate, { form: "text", payloadJson });
   }
   return accepted;
@@ -73,20 +77,40 @@ async function sendSingle(
   server: ServerParts,
 ): Promise<Answer> {
   const query = new URLSearchParams((request.url ?? "").split("?", 2)[1]);
-  if ([...query.keys()].some((name) => name === "persist" || name.startsWith("persist["))) {
-    return answerWith(422, { message: "Persistence is not available in this version" });
-  }
+  const persist = persistOfQuery(query);
+  if (persist === INVALID_TTL)
+    return answerWith(422, { message: "persist[ttl] must be a whole number of seconds from 1 to 259200" });
   const parsed = parseSingle(event, contentTypeOf(request), body, maxPayloadBytes(server.settings));
   if ("refusal" in parsed) return parsed.refusal;
   const refusal = server.limits?.refuseSend(1);
   if (refusal !== undefined) return answerWith(429, { message: refusal });
   const isPrivate = query.get("private") === "true";
-  const verdict = isPrivate ? await caller.mayBroadcast(subTopic) : "allowed";
-  if (verdict === "denied") return forbidden;
-  if (verdict === "failed") return answerWith(422, { message: "RLS policy error" });
-  send(server, subTopic, isPrivate, parsed.broadcast);
+  if (persist !== undefined && !isPrivate)
+    return answerWith(422, { message: "Only messages of private channels can be persisted" });
+  const rights: readonly WriteRight[] = persist === undefined ? ["broadcast"] : ["broadcast", "persistence"];
+  for (const right of isPrivate ? rights : []) {
+    const verdict = await caller.may(right, subTopic);
+    if (verdict === "denied") return forbidden;
+    if (verdict === "failed") return answerWith(422, { message: "RLS policy error" });
+  }
+  const { broadcast } = parsed;
+  if (persist === undefined) {
+    send(server, subTopic, isPrivate, broadcast);
+    return accepted;
+  }
+  const id = randomUUID();
+  const problem = await server.storeMessage({ id, subTopic, broadcast, persist });
+  if (problem !== undefined) return answerWith(422, { message: storeProblems[problem] });
+  send(server, subTopic, isPrivate, { ...broadcast, metaJson: JSON.stringify({ id }) });
   return accepted;
 }
+
+const storeProblems: Readonly<Record<StoreProblem, string>> = {
+  query_canceled: "Query canceled",
+  missing_partition: "Missing messages partition",
+  invalid_payload: "The payload cannot be stored as jsonb",
+  unable_to_connect_to_project: "Tenant database unavailable",
+};
 
 function send(server: ServerParts, subTopic: string, isPrivate: boolean, broadcast: Broadcast): void {
   server.metrics.broadcastsFromRest++;
@@ -99,7 +123,7 @@ class Caller {
   readonly #credential: Credential;
   readonly #headers: Record<string, string>;
   readonly #server: ServerParts;
-  readonly #verdicts = new Map<string, Promise<"allowed" | "denied" | "failed">>();
+  readonly #verdicts = new Map<string, Promise<Verdict>>();
 
   constructor(request: IncomingMessage, credential: Credential, server: ServerParts) {
     this.#credential = credential;
@@ -109,10 +133,11 @@ class Caller {
     this.#server = server;
   }
 
-  mayBroadcast(subTopic: string): Promise<"allowed" | "denied" | "failed"> {
+  may(right: WriteRight, subTopic: string): Promise<Verdict> {
     const asker = { subTopic, credential: this.#credential, headers: this.#headers };
-    const verdict = this.#verdicts.get(subTopic) ?? this.#server.authorization.mayWrite(asker, "broadcast");
-    this.#verdicts.set(subTopic, verdict);
+    const key = `${right} ${subTopic}`;
+    const verdict = this.#verdicts.get(key) ?? this.#server.authorization.mayWrite(asker, right);
+    this.#verdicts.set(key, verdict);
     return verdict;
   }
 }
