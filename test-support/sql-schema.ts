@@ -71,7 +71,8 @@ const sections: readonly { readonly title: string; readonly sql: string }[] = [
         || coalesce((select string_agg(E'\\n' || pg_get_indexdef(i.indexrelid) || ';', '' order by i.indexrelid::regclass::text)
            from pg_index i where i.indrelid = c.oid and not exists (select from pg_constraint k where k.conindid = i.indexrelid)), '')
         || coalesce((select string_agg(E'\\n' || pg_get_triggerdef(t.oid) || ';', '' order by t.tgname)
-           from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal), '')
+           from pg_trigger t join pg_proc f on f.oid = t.tgfoid
+           where t.tgrelid = c.oid and not t.tgisinternal and f.pronamespace <> 'realtime'::regnamespace), '')
         || coalesce((select string_agg(E'\\n' || line, '') from (${grants("c.relacl", "c.relowner", "table", "format('%I.%I', n.nspname, c.relname)")}) g (line)), '')
         || coalesce((select string_agg(E'\\nalter publication ' || p.pubname || ' add table ' || n.nspname || '.' || c.relname || ';', '' order by p.pubname)
            from pg_publication_tables p where p.schemaname = n.nspname and p.tablename = c.relname), '')

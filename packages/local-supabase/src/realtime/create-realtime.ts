@@ -7,6 +7,7 @@ import { startDatabaseFeed } from "./database-feed/database-feed.ts";
 import { ProjectLimits } from "./limits/project-limits.ts";
 import { Metrics, renderMetrics } from "./metrics/metrics.ts";
 import { storeMessage } from "./persist/store-message.ts";
+import { createRowChanges } from "./postgres-changes/create-row-changes.ts";
 import type { Realtime, RealtimeParts } from "./realtime.ts";
 import { readStored } from "./replay/read-stored.ts";
 import { answerRest } from "./rest/realtime-rest.ts";
@@ -41,6 +42,7 @@ export async function createRealtime(parts: RealtimeParts): Promise<Realtime> {
     keyring: parts.keyring,
     rooms: new Rooms(),
     authorization: await databaseAuthorization(parts.database, parts.log),
+    rowChanges: await createRowChanges(parts),
     log: parts.log,
   };
   const stopFeed = await startDatabaseFeed({
@@ -152,6 +154,7 @@ class RealtimeServer implements Realtime {
     await Promise.all(connections.map((connection) => connection.closed));
     cancel();
     await this.#stopFeed();
+    await this.#server.rowChanges.close();
     this.#sockets.close();
   }
 }

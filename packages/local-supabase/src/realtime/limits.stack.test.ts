@@ -3,6 +3,7 @@ import type { Database } from "../database/database.ts";
 import { startLocalSupabase } from "../start-local-supabase.ts";
 import { closeClients, Heard, openClient, referees, subscribe } from "./testing/official-client.ts";
 import { RawSocket } from "./testing/raw-socket.ts";
+import { TestClock } from "./testing/test-clock.ts";
 import { openRealtimeDatabase, startTestServer, type TestServer } from "./testing/test-server.ts";
 
 let database: Database;
@@ -57,6 +58,35 @@ describe.each(referees)("supabase-js $release on protocol $vsn", (referee) => {
     expect((await subscribe(supabase.channel("first"))).status).toBe("SUBSCRIBED");
     expect((await subscribe(supabase.channel("second"))).reason).toContain("ChannelRateLimitReached");
   });
+});
+
+test("rows over the rate of messages are left out, nobody is told, and the channel goes on", async () => {
+  const clock = new TestClock(Date.now());
+  const limited = await startTestServer({ database, clock, settings: { limits: { messagesPerSecond: 5 } } });
+  const insert = (): Promise<void> =>
+    database.exec("insert into public.todos (task) select g::text from generate_series(1, 100) g");
+  const socket = new RawSocket(
+    `${limited.url}/realtime/v1/websocket?apikey=${limited.keyring.anonKey}&vsn=2.0.0`,
+  );
+  try {
+    await socket.opened;
+    const config = { postgres_changes: [{ event: "INSERT", schema: "public", table: "todos" }] };
+    socket.send(JSON.stringify(["1", "1", "realtime:limited", "phx_join", { config }]));
+    await socket.take(({ event }) => event === "system");
+    await insert(); // the rate is that of whole ticks that have ended
+    for (let row = 0; row < 100; row++) await socket.take(({ event }) => event === "postgres_changes");
+    clock.advance(5_000);
+    await insert();
+    await expect
+      .poll(() => limited.realtime.metrics())
+      .toMatch(/realtime_drops_total\{kind="row_change"\} 100/);
+    await socket.settle("phoenix", "2.0.0");
+    expect(socket.received.filter((frame) => !String(frame).includes("phx_reply"))).toEqual([]);
+  } finally {
+    await socket.close();
+    await limited.close();
+    await database.exec("delete from public.todos");
+  }
 });
 
 test("[10][81] a stack takes limits as an option, and answers a preflight of its Realtime endpoints", async () => {

@@ -4,6 +4,7 @@ import type { StoredMessage } from "./database-feed/announcement.ts";
 import type { ProjectLimits } from "./limits/project-limits.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import type { MessageToStore, StoreProblem } from "./persist/store-message.ts";
+import type { RowChanges } from "./postgres-changes/row-changes.ts";
 import type { RealtimeClock, RealtimeParts } from "./realtime.ts";
 import type { ReplayRequest } from "./replay/read-stored.ts";
 import type { Rooms } from "./rooms.ts";
@@ -23,5 +24,6 @@ export interface ServerParts {
   readonly readStored: (request: ReplayRequest) => Promise<readonly StoredMessage[] | undefined>;
   /** Keeps a broadcast for replay; undefined when it is kept. */
   readonly storeMessage: (message: MessageToStore) => Promise<StoreProblem | undefined>;
+  readonly rowChanges: RowChanges;
   readonly log: RealtimeParts["log"];
 }

@@ -6,9 +6,10 @@ import { guardSql } from "./guard.sql.ts";
 import { realtimeSql } from "./realtime.sql.ts";
 import { reloadSql } from "./reload.sql.ts";
 import { rolesSql } from "./roles.sql.ts";
+import { rowChangesSql } from "./row-changes.sql.ts";
 import { schemasSql } from "./schemas.sql.ts";
 
-const steps = [rolesSql, schemasSql, extensionsSql, authSql, realtimeSql, guardSql, reloadSql];
+const steps = [rolesSql, schemasSql, extensionsSql, authSql, realtimeSql, rowChangesSql, guardSql, reloadSql];
 
 /** Names this version of everything in this folder; a database that carries it needs nothing done. */
 export const bootstrapVersion: string = createHash("sha256")

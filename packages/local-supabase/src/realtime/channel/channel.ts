@@ -7,13 +7,16 @@ import { isNestedDeeper } from "../codec/nesting.ts";
 import type { WireFrame } from "../codec/wire-frame.ts";
 import type { StoredMessage } from "../database-feed/announcement.ts";
 import { countCall, type CallWindow } from "../presence/call-limit.ts";
+import type { PreparedRows } from "../postgres-changes/row-changes.ts";
 import { ReplayGate, type FrameKind } from "../replay/replay-gate.ts";
 import { replayedFrame } from "../replay/replayed-frame.ts";
 import type { Member, Room } from "../rooms.ts";
 import type { ServerParts } from "../server-parts.ts";
 import { maxPayloadBytes } from "../settings.ts";
 import { ChannelBroadcasts } from "./channel-broadcasts.ts";
+import { ChannelRows } from "./channel-rows.ts";
 import type { JoinParameters } from "./join-parameters.ts";
+import { postgresChangesId } from "./postgres-changes-id.ts";
 import { closeTexts } from "./texts.ts";
 import { TokenWatch } from "./token-watch.ts";
 
@@ -59,6 +62,7 @@ export class Channel implements Member {
   readonly #room: Room;
   readonly #broadcasts: ChannelBroadcasts;
   readonly #tokenWatch: TokenWatch;
+  readonly #rows: ChannelRows;
   #credential: Credential;
   #rights: ReadRights;
   #mayTrack: Verdict | undefined;
@@ -96,6 +100,16 @@ export class Channel implements Member {
       refused: (text) => this.#closeWith(text),
       accepted: (credential) => this.#changeCredential(credential),
     });
+    this.#rows = new ChannelRows({
+      entries: facts.parameters.postgresChanges.map((entry) => ({ entry, id: postgresChangesId(entry) })),
+      rowChanges: server.rowChanges,
+      receiver: this,
+      say: (status, message) => this.saySystem("postgres_changes", status, message),
+    });
+  }
+
+  get namesEvents(): boolean {
+    return this.#facts.parameters.namesRowEvents;
   }
 
   get receivesBroadcasts(): boolean {
@@ -113,6 +127,15 @@ export class Channel implements Member {
     if (limits === undefined) return;
     if (kind === "presence") limits.countPresence();
     else if (!limits.countDelivered()) this.#closeWith(closeTexts.messageRate);
+  }
+
+  /** Over the rate of a project rows are left out, and nobody is told. Source: session limit-pgchanges. */
+  deliverRow(frame: WireFrame): void {
+    const { limits, metrics } = this.#server;
+    if (limits?.isOverMessages === true) return void metrics.droppedRowChanges++;
+    limits?.countSent();
+    metrics.rowChanges++;
+    this.#socket.deliver(frame);
   }
 
   /** What was stored before this channel was there, and then what came while that was read. */
@@ -138,6 +161,11 @@ export class Channel implements Member {
     else this.#say("presence_state", this.#room.greet(this));
   }
 
+  /** Row changes, once their tables are captured; nothing else of the channel waits for them. */
+  startRows(prepared?: PreparedRows): void {
+    void this.#rows.start(this.#credential, prepared);
+  }
+
   /** Returns a promise only where it has to wait. Events that mean nothing here are ignored. */
   receive(push: Push): void | Promise<void> {
     if (this.#isClosed) return;
@@ -153,6 +181,7 @@ export class Channel implements Member {
     this.#tokenWatch.stop();
     this.#cancelGate();
     this.#server.metrics.channels--;
+    this.#rows.stop();
     this.#server.rooms.leave(this.#room, this.#facts.parameters.isPrivate, this);
   }
 
@@ -242,6 +271,7 @@ export class Channel implements Member {
     this.#credential = credential;
     this.#broadcasts.forgetRights();
     this.#mayTrack = undefined;
+    void this.#rows.renew(credential);
     if (!this.#facts.parameters.isPrivate) return undefined;
     const rights = await this.#server.authorization.mayRead(this.#asker());
     if (rights === undefined) return closeTexts.policiesUnreadable;

@@ -8,6 +8,8 @@ const defaults: JoinParameters = {
   replay: undefined,
   presence: { enabled: false, key: undefined },
   postgresChanges: [],
+  waitForRowsMs: undefined,
+  namesRowEvents: false,
   isPrivate: false,
   token: undefined,
 };

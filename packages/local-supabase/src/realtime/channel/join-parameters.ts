@@ -9,6 +9,10 @@ export interface JoinParameters {
   /** `key` is undefined where the server is to make one up. */
   readonly presence: { readonly enabled: boolean; readonly key: string | undefined };
   readonly postgresChanges: readonly PostgresChangesEntry[];
+  /** How long the reply waits until rows are subscribed to; undefined is not at all. */
+  readonly waitForRowsMs: number | undefined;
+  /** Row changes come as clients before 2.0 know them: events by name, bare data. */
+  readonly namesRowEvents: boolean;
   readonly isPrivate: boolean;
   /** Undefined: the channel speaks with the key of its socket. */
   readonly token: string | undefined;
@@ -53,6 +57,8 @@ export function parseJoin(subTopic: string, payload: unknown): ParsedJoin {
       replay: parseReplay(broadcast["replay"]),
       presence: { enabled: parseBoolean(presence["enabled"]) ?? false, key },
       postgresChanges: parseEntries(config["postgres_changes"]),
+      waitForRowsMs: parseWait(config["postgres_changes_options"]),
+      namesRowEvents: false,
       isPrivate,
       token: parseToken(payload),
     },
@@ -70,6 +76,8 @@ function legacyJoin(subTopic: string, payload: Record<string, unknown>): JoinPar
     replay: undefined,
     presence: { enabled: false, key: undefined },
     postgresChanges: [entry],
+    waitForRowsMs: undefined,
+    namesRowEvents: true,
     isPrivate: false,
     token: parseToken(payload),
   };
@@ -90,6 +98,13 @@ function parsePresenceKey(value: unknown): string | undefined {
 
 function parseEntries(value: unknown): readonly PostgresChangesEntry[] {
   return Array.isArray(value) ? value.filter(isObject) : [];
+}
+
+/** Source: newer servers; 15 s unless said, 20 s at most. */
+function parseWait(value: unknown): number | undefined {
+  if (!isObject(value) || parseBoolean(value["wait"]) !== true) return undefined;
+  const timeout = value["timeout"];
+  return Math.min(20_000, typeof timeout === "number" && timeout > 0 ? timeout : 15_000);
 }
 
 function parseReplay(value: unknown): Replay | undefined {

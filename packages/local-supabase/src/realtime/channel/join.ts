@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { ReadRights } from "../authorization/authorization.ts";
+import type { Credential } from "../../keys/credential.ts";
 import type { Scalar } from "../codec/message.ts";
 import type { StoredMessage } from "../database-feed/announcement.ts";
+import type { PreparedRows } from "../postgres-changes/row-changes.ts";
 import type { ServerParts } from "../server-parts.ts";
 import { Channel, mayJoin, type ChannelSocket } from "./channel.ts";
 import { parseJoin, type JoinParameters } from "./join-parameters.ts";
@@ -27,6 +29,8 @@ export type JoinOutcome =
       readonly parameters: JoinParameters;
       /** Where a replay was asked for: what to replay, read once the channel is in its room. */
       readonly readReplay: (() => Promise<readonly StoredMessage[] | undefined>) | undefined;
+      /** Rows that the join waited for. Released by the channel, or by the caller where it does not enter. */
+      readonly rows: PreparedRows | undefined;
     };
 
 export const TOPIC_PREFIX = "realtime:";
@@ -63,23 +67,45 @@ export async function checkJoin(
   if (replayRefusal !== undefined) return { refusal: replayRefusal };
 
   const { replay } = parameters;
+  const rows = await waitForRows(parameters, credential, server);
+  if (typeof rows === "string") return { refusal: rows };
+
   const presenceKey = parameters.presence.key ?? randomUUID();
   const facts = { topic, subTopic, joinRef, parameters, presenceKey, token, credential, rights };
   return {
     responseJson: joinResponse(parameters),
     parameters,
     readReplay: replay?.kind === "valid" ? () => server.readStored({ subTopic, ...replay }) : undefined,
+    rows,
     enter: () => new Channel(facts, socket, server),
   };
 }
 
 /** What follows the reply to a join, in this order. */
-export function greetJoined(channel: Channel, parameters: JoinParameters): void {
+export function greetJoined(channel: Channel, parameters: JoinParameters, rows?: PreparedRows): void {
   channel.greet();
   if (parameters.broadcast.replicationReady) channel.saySystem("system", "ok", systemTexts.replicationReady);
-  if (parameters.postgresChanges.length > 0) {
-    channel.saySystem("postgres_changes", "error", systemTexts.noPostgresChanges);
+  channel.startRows(rows);
+}
+
+/** What a join that waits for its row changes got, or why it is refused. */
+async function waitForRows(
+  { postgresChanges, waitForRowsMs }: JoinParameters,
+  credential: Credential,
+  { rowChanges, clock }: ServerParts,
+): Promise<PreparedRows | string | undefined> {
+  if (waitForRowsMs === undefined || postgresChanges.length === 0) return undefined;
+  const entries = postgresChanges.map((entry) => ({ entry, id: postgresChangesId(entry) }));
+  const preparing = rowChanges.prepare(entries, credential);
+  let cancel = (): void => {};
+  const late = new Promise<"late">((resolve) => (cancel = clock.after(waitForRowsMs, () => resolve("late"))));
+  const outcome = await Promise.race([preparing, late]);
+  cancel();
+  if (outcome === "late") {
+    void preparing.then((tooLate) => "problem" in tooLate || tooLate.release());
+    return joinReasons.rowsTimeout(waitForRowsMs);
   }
+  return "problem" in outcome ? joinReasons.rowsRefused(outcome.problem) : outcome;
 }
 
 function joinResponse({ postgresChanges }: JoinParameters): string {

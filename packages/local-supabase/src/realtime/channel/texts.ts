@@ -21,6 +21,9 @@ export const joinReasons = {
   tooManyUsers: "ConnectionRateLimitReached: Too many connected users",
   tooManyChannels: "ChannelRateLimitReached: Too many channels",
   joinRate: "ClientJoinRateLimitReached: Too many joins per second",
+  rowsTimeout: (ms: number): string =>
+    `PostgresChangesSubscribeTimeout: Timed out after ${ms}ms waiting for the postgres_changes subscription`,
+  rowsRefused: (problem: string): string => `RealtimeDisabledForConfiguration: ${problem}`,
   privateNotBoolean: "InvalidJoinPayload: private must be a boolean",
   presenceKey: (key: string): string => `InvalidJoinPayload: presence key "${key}" is reserved`,
   unknown: (what: string): string => `UnknownErrorOnChannel: ${what}`,
@@ -41,7 +44,6 @@ export const closeTexts = {
 export const systemTexts = {
   replicationReady: "Replication connection established",
   disconnect: "Server requested disconnect",
-  noPostgresChanges: "Postgres changes are not available in this version",
 } as const;
 
 export function joinProblem(problem: CredentialProblem): string {

@@ -42,6 +42,21 @@ export function objectMemberText(text: string, name: string): string | undefined
   return found;
 }
 
+/** The texts of all members of the object that `text` holds, by name. */
+export function objectMemberTexts(text: string): Map<string, string> {
+  const members = new Map<string, string>();
+  let at = skipSpace(text, skipSpace(text, 0) + 1);
+  while (text.charCodeAt(at) === QUOTE) {
+    const keyEnd = stringEnd(text, at);
+    const start = skipSpace(text, skipSpace(text, keyEnd) + 1); // behind the colon
+    const end = valueEnd(text, start);
+    members.set(String(JSON.parse(text.slice(at, keyEnd))), text.slice(start, end));
+    at = skipSpace(text, end);
+    if (text.charCodeAt(at) === COMMA) at = skipSpace(text, at + 1);
+  }
+  return members;
+}
+
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const BACKSLASH = 0x5c;

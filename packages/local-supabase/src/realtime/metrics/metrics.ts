@@ -27,6 +27,8 @@ export class Metrics {
   joinsRefused = 0;
   droppedSlowReaders = 0;
   droppedDatabaseBroadcasts = 0;
+  rowChanges = 0;
+  droppedRowChanges = 0;
   readonly joinLatency: LatencyHistogram = new LatencyHistogram();
 }
 
@@ -48,6 +50,9 @@ export function renderMetrics(metrics: Metrics): string {
     '{source="rest"}': metrics.broadcastsFromRest,
     '{source="database"}': metrics.broadcastsFromDatabase,
   });
+  add("realtime_row_changes_total", "counter", "Row changes delivered to channels.", {
+    "": metrics.rowChanges,
+  });
   add("realtime_joins_total", "counter", "Joins by their answer.", {
     '{answer="ok"}': metrics.joinsAccepted,
     '{answer="error"}': metrics.joinsRefused,
@@ -59,6 +64,7 @@ export function renderMetrics(metrics: Metrics): string {
     {
       '{kind="slow_reader"}': metrics.droppedSlowReaders,
       '{kind="database_broadcast"}': metrics.droppedDatabaseBroadcasts,
+      '{kind="row_change"}': metrics.droppedRowChanges,
     },
   );
   addHistogram(lines, "realtime_join_seconds", "From a join to its answer.", metrics.joinLatency);

@@ -213,7 +213,8 @@ export class Connection implements ChannelSocket {
       this,
       this.#server,
     );
-    if (this.#isClosed) return;
+    const rows = "rows" in outcome ? outcome.rows : undefined;
+    if (this.#isClosed) return rows?.release();
     const previous = topic.channel;
     previous?.close();
     topic.channel = undefined;
@@ -229,13 +230,16 @@ export class Connection implements ChannelSocket {
       return;
     }
     // Joins of several topics are checked at the same time.
-    if (this.#server.limits?.hasTooManyChannels(this.#otherChannels(topic)) === true)
+    if (this.#server.limits?.hasTooManyChannels(this.#otherChannels(topic)) === true) {
+      rows?.release();
       return await refuse(joinReasons.tooManyChannels);
+    }
     const channel = outcome.enter();
     topic.channel = channel;
     const stored = outcome.readReplay === undefined ? [] : await outcome.readReplay();
-    if (this.#isClosed) return;
+    if (this.#isClosed) return rows?.release();
     if (stored === undefined) {
+      rows?.release();
       channel.close();
       topic.channel = undefined;
       return await refuse(joinReasons.replayFailed);
@@ -245,7 +249,7 @@ export class Connection implements ChannelSocket {
     metrics.joinLatency.observe(clock.now() - askedAtMs);
     previous?.sayClosed();
     channel.replay(stored);
-    greetJoined(channel, outcome.parameters);
+    greetJoined(channel, outcome.parameters, rows);
   }
 
   #otherChannels(topic: Topic): number {

@@ -185,6 +185,14 @@ class Replay {
   async #runSql(line: TranscriptLine): Promise<void> {
     const { database } = this.#parts.server;
     const as = line["as"] as { role: string; sub: string } | undefined; // as recorded
+    const args = line["args"] as readonly (string | number | null)[] | undefined; // as recorded
+    if (args !== undefined) {
+      await database.query(
+        String(line["sql"]),
+        args.map((value) => (value === null ? null : String(value))),
+      );
+      return;
+    }
     if (as === undefined) return await database.exec(String(line["sql"]));
     await database.transaction(async (session) => {
       await session.query("select set_config('request.jwt.claims', $1, true), set_config('role', $2, true)", [

@@ -7,6 +7,7 @@ import type { Keyring } from "../../keys/credential.ts";
 import { createRealtime } from "../create-realtime.ts";
 import type { Realtime, RealtimeClock } from "../realtime.ts";
 import type { RealtimeSettings } from "../settings.ts";
+import { rowTables } from "./row-tables.ts";
 import { systemClock } from "../system-clock.ts";
 
 export const jwtSecret = "super-secret-jwt-token-with-at-least-32-characters-long";
@@ -73,6 +74,7 @@ export async function startTestServer({
 export async function openRealtimeDatabase(): Promise<Database> {
   const database = await openTestDatabase();
   await database.exec(policies);
+  await database.exec(rowTables);
   return database;
 }
 

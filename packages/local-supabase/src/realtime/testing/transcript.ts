@@ -44,6 +44,8 @@ export function masked(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(masked);
   if (typeof value !== "object" || value === null) return value;
   const entries = Object.entries(value).map(([key, member]): [string, unknown] => {
+    if (key === "commit_timestamp" && typeof member === "string") return [key, "<time>"];
+    if (key === "ids" && Array.isArray(member)) return [key, `${member.length} ids`];
     if (key === "phx_ref" || key === "phx_ref_prev") return [key, "<ref>"];
     if (key === "postgres_changes" && Array.isArray(member)) return [key, member.map(withoutId)];
     return [maskText(key), masked(member)];
