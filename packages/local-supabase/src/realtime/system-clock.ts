@@ -6,6 +6,11 @@ export const systemClock: RealtimeClock = {
   after(ms, run) {
     const timer = setTimeout(run, ms);
     timer.unref();
-    return () => clearTimeout(timer);
+    return () => {
+      // Node keeps a list per length of wait, and forgets an empty one at once only if the timer keeps the process
+      // alive. The ends of tokens are an hour away and fall on any millisecond: cancelled, each would cost 150 bytes until then.
+      timer.ref();
+      clearTimeout(timer);
+    };
   },
 };
