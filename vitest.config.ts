@@ -38,6 +38,7 @@ export default defineConfig({
           include: [
             "packages/*/src/**/*.stack.test.ts",
             "examples/**/*.stack.test.ts",
+            "bench/**/*.stack.test.ts",
             "test-support/**/*.stack.test.ts",
           ],
           exclude: ["**/node_modules/**"],
