@@ -41,6 +41,20 @@ CREATE INDEX hidden_memories_age ON federation.hidden_memories USING btree (hidd
 CREATE INDEX hidden_memories_cursor ON federation.hidden_memories USING btree (tenant_id, tx, seq);
 grant delete, insert, select, update on table federation.hidden_memories to federation_definer;
 
+create table federation.inbox_turns ( -- owner postgres, row level security on
+  tenant_id text not null,
+  agent_id text not null,
+  session_id text not null,
+  asked_at timestamp with time zone
+);
+comment on table federation.inbox_turns is 'Which process of an agent handles its messages.';
+alter table federation.inbox_turns add constraint inbox_turns_pkey PRIMARY KEY (tenant_id, agent_id);
+alter table federation.inbox_turns add constraint inbox_turns_tenant_id_session_id_fkey FOREIGN KEY (tenant_id, session_id) REFERENCES public.agent_sessions(tenant_id, session_id) ON DELETE CASCADE;
+alter table federation.inbox_turns add constraint inbox_turns_agent_id_check CHECK ((agent_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table federation.inbox_turns add constraint inbox_turns_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+CREATE INDEX inbox_turns_session ON federation.inbox_turns USING btree (tenant_id, session_id);
+grant insert, select, update on table federation.inbox_turns to federation_definer;
+
 create table federation.pull_floors ( -- owner postgres, row level security on
   tenant_hash text not null,
   tx xid8 not null,
@@ -379,6 +393,9 @@ alter publication supabase_realtime add table public.agent_tasks;
 create policy functions on federation.hidden_memories as permissive for all to federation_definer
   using true
   with check true;
+create policy "functions, in the tenant they act for" on federation.inbox_turns as permissive for all to federation_definer
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
+  with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
 create policy functions on federation.pull_floors as permissive for all to federation_definer
   using true
   with check true;
@@ -3695,6 +3712,54 @@ $function$
 grant execute on function public.sweep(text,text) to authenticated;
 grant execute on function public.sweep(text,text) to service_role;
 comment on function public.sweep(text,text) is 'Ends what has timed out, in the caller''s tenant or for a service in all; counts what it did.';
+
+CREATE OR REPLACE FUNCTION public.take_inbox(session_id text, asked boolean DEFAULT false, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  holder record;
+  ask_again_ms integer;
+  is_first boolean := false;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('session_id', take_inbox.session_id, 255);
+  perform pg_advisory_xact_lock(hashtextextended('federation.take_inbox ' || who.tenant || ' ' || who.agent, 0));
+  if not exists (
+    select from public.agent_sessions s
+    where s.tenant_id = who.tenant and s.session_id = take_inbox.session_id and s.agent_id = who.agent and s.ended_at is null) then
+    raise exception 'no open session % of this agent', quote_literal(take_inbox.session_id) using errcode = 'P0002';
+  end if;
+  select t.session_id, t.asked_at into holder
+  from federation.inbox_turns t join public.agent_sessions s on s.tenant_id = t.tenant_id and s.session_id = t.session_id
+  where t.tenant_id = who.tenant and t.agent_id = who.agent and s.ended_at is null
+    and s.last_seen_at >= now() - make_interval(secs => s.timeout_seconds);
+  if holder.session_id is null or holder.session_id = take_inbox.session_id
+    or holder.asked_at < clock_timestamp() - interval '1 second' then
+    insert into federation.inbox_turns as t (tenant_id, agent_id, session_id, asked_at)
+    values (who.tenant, who.agent, take_inbox.session_id, null)
+    on conflict (tenant_id, agent_id) do update set session_id = excluded.session_id, asked_at = null;
+    is_first := true;
+  elsif not coalesce(asked, false) or holder.asked_at is not null then
+    if holder.asked_at is null then
+      update federation.inbox_turns t set asked_at = clock_timestamp() where t.tenant_id = who.tenant and t.agent_id = who.agent;
+      perform federation.announce('federation:' || who.tenant || ':agent:' || who.agent, 'inbox_asked',
+        jsonb_build_object('session_id', holder.session_id));
+    end if;
+    ask_again_ms := greatest(1, ceil(1001 - coalesce(extract(epoch from clock_timestamp() - holder.asked_at), 0) * 1000));
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return jsonb_build_object('first', is_first, 'ask_again_ms', ask_again_ms);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.take_inbox(text,boolean,text,text) to authenticated;
+grant execute on function public.take_inbox(text,boolean,text,text) to service_role;
+comment on function public.take_inbox(text,boolean,text,text) is 'Whether this session is the one that handles the agent''s messages; asks the one that does, and takes over when it does not answer.';
 
 CREATE OR REPLACE FUNCTION public.tell_sessions(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS integer

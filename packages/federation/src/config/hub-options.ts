@@ -33,6 +33,8 @@ export interface HubOptions extends AccessOptions {
   readonly socketHeartbeatMs?: number | undefined;
   /** This process alone is the agent: its other processes are ended with "replaced", now and by the next one that is exclusive. Default false. */
   readonly exclusive?: boolean | undefined;
+  /** Of several processes of this agent, `one` handles each message to it, or, where they ask for it, `all` do. Default `one`. */
+  readonly deliverTo?: "one" | "all" | undefined;
   /** What this agent can do, for others to see. */
   readonly capabilities?: readonly string[] | undefined;
   /** Anything JSON about this agent, for others to see. */
@@ -72,6 +74,7 @@ export interface ResolvedHubOptions {
   readonly maxBroadcastBytes: number;
   readonly socketHeartbeatMs: number;
   readonly exclusive: boolean;
+  readonly deliverTo: "one" | "all";
   readonly capabilities: readonly string[];
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal | undefined;
@@ -110,7 +113,9 @@ export function resolveHubOptions(
     // Three missed heartbeats end a session, never sooner than the schema's own default.
     sessionTimeoutSeconds: Math.max(90, Math.ceil((heartbeatMs * 3) / 1000)),
     memorySync: options.memorySync ?? booleanFrom(environment, "FEDERATION_MEMORY_SYNC") ?? true,
-    broadcastLatency: latency(
+    broadcastLatency: oneOf(
+      "broadcastLatency",
+      ["low", "high"],
       options.broadcastLatency ?? environment["FEDERATION_BROADCAST_LATENCY"] ?? "low",
     ),
     initializeTimeoutMs: milliseconds(options.initializeTimeoutMs ?? 15_000, "initializeTimeoutMs"),
@@ -120,6 +125,7 @@ export function resolveHubOptions(
     maxBroadcastBytes: positive(options.maxBroadcastBytes ?? 256_000, "maxBroadcastBytes"),
     socketHeartbeatMs: milliseconds(options.socketHeartbeatMs ?? 25_000, "socketHeartbeatMs"),
     exclusive: options.exclusive ?? false,
+    deliverTo: oneOf("deliverTo", ["one", "all"], options.deliverTo ?? "one"),
     capabilities: [...(options.capabilities ?? [])],
     metadata: { ...options.metadata },
     signal: options.signal,
@@ -146,11 +152,12 @@ function positive(value: number, name: string): number {
   throw new FederationError("invalid_argument", `${name}: expected a whole number above 0, got ${value}`);
 }
 
-function latency(value: string): "low" | "high" {
-  if (value === "low" || value === "high") return value;
+function oneOf<Word extends string>(name: string, words: readonly Word[], value: string): Word {
+  const word = words.find((known) => known === value);
+  if (word !== undefined) return word;
   throw new FederationError(
     "invalid_argument",
-    `broadcastLatency: expected low or high, got ${JSON.stringify(value)}`,
+    `${name}: expected ${words.join(" or ")}, got ${JSON.stringify(value)}`,
   );
 }
 

@@ -1,10 +1,12 @@
 import type { RealtimeChannel } from "@supabase/supabase-js";
 import type { ChannelPlan } from "../connection/dependable-channel.ts";
 import type { Inbox } from "../messaging/inbox.ts";
+import type { InboxTurn } from "../messaging/inbox-turn.ts";
 import type { MemoryFeed } from "../messaging/memory-feed.ts";
 import { broadcastEvent, parseBroadcastFrame, type CoordinationMessage } from "../messaging/message.ts";
 import { SeenIds } from "../messaging/seen-ids.ts";
 import type { Presence } from "../presence/presence.ts";
+import { isRecord } from "../runtime/json.ts";
 
 /** What a channel listens to, and what it does when it is joined and when the database announces on it. */
 export type ChannelBehaviour = Pick<ChannelPlan, "bind" | "onJoined" | "onReplicating">;
@@ -12,8 +14,10 @@ export type ChannelBehaviour = Pick<ChannelPlan, "bind" | "onJoined" | "onReplic
 /** Who hears what the three channels carry. */
 export interface ChannelHearers {
   readonly agentId: string;
+  readonly sessionId: string;
   readonly presence: Presence;
   readonly inbox: Inbox;
+  readonly turn: InboxTurn;
   /** Undefined where memory events are switched off. */
   readonly memories: MemoryFeed | undefined;
   /** A broadcast of the room, new and not one's own. */
@@ -62,18 +66,24 @@ export function feedPlan({ presence, inbox, memories }: ChannelHearers): Channel
 }
 
 /** The inbox: what the database tells this agent alone. */
-export function inboxPlan({ inbox, memories }: ChannelHearers): ChannelBehaviour {
-  const readMissed = (): void => {
-    inbox.pull();
-    memories?.pull();
-  };
+export function inboxPlan({ sessionId, inbox, turn, memories }: ChannelHearers): ChannelBehaviour {
   return {
     bind: (channel) => {
       onBroadcast(channel, "message", (payload) => inbox.heardDirect(payload));
+      onBroadcast(channel, "inbox_asked", (payload) => {
+        if (isRecord(payload) && payload["session_id"] === sessionId) turn.doubt();
+      });
       if (memories !== undefined) onBroadcast(channel, "memory", (payload) => memories.heard(payload));
     },
-    onJoined: readMissed,
-    onReplicating: readMissed,
+    // While the channel was away another process may have taken over; whoever has the turn reads what was missed.
+    onJoined: () => {
+      turn.doubt();
+      memories?.pull();
+    },
+    onReplicating: () => {
+      inbox.pull();
+      memories?.pull();
+    },
   };
 }
 

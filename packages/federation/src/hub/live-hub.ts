@@ -4,10 +4,11 @@ import { openConnection, type Connection } from "../connection/connection.ts";
 import { DependableChannel, type ChannelPlan } from "../connection/dependable-channel.ts";
 import { checkSchema } from "../connection/schema-check.ts";
 import { Inbox } from "../messaging/inbox.ts";
+import { InboxTurn } from "../messaging/inbox-turn.ts";
 import { MemoryFeed } from "../messaging/memory-feed.ts";
 import type { CoordinationMessage } from "../messaging/message.ts";
 import { Outbox } from "../messaging/outbox.ts";
-import { readBroadcasts } from "../messaging/read-broadcasts.ts";
+import { readBroadcasts, readOwnMessages } from "../messaging/read-broadcasts.ts";
 import { RoomBroadcasts } from "../messaging/room-broadcasts.ts";
 import { presenceKey } from "../presence/agent-presence.ts";
 import { Presence } from "../presence/presence.ts";
@@ -53,6 +54,8 @@ export class LiveHub {
   readonly #room: DependableChannel;
   readonly #feed: DependableChannel;
   readonly #memories: MemoryFeed;
+  readonly #turn: InboxTurn;
+  #ownProcesses = 0;
   #closing: Promise<void> | undefined;
   #positions = { inbox: 0, feed: 0 };
   #received = 0;
@@ -96,6 +99,7 @@ export class LiveHub {
     this.connection = connection;
     this.presence = this.#makePresence(options);
     this.session = this.#makeSession(options);
+    this.#turn = this.#makeTurn(options);
     this.inbox = this.#makeInbox(options);
     this.#memories = this.#makeMemories(options);
     this.outbox = new Outbox({
@@ -105,8 +109,10 @@ export class LiveHub {
     });
     const hearers: ChannelHearers = {
       agentId: options.agentId,
+      sessionId: options.sessionId,
       presence: this.presence,
       inbox: this.inbox,
+      turn: this.#turn,
       memories: options.memorySync ? this.#memories : undefined,
       heardInRoom: (message) => void this.#deliver(message),
     };
@@ -165,6 +171,7 @@ export class LiveHub {
     };
     await quietly("broadcasts", this.broadcasts.close());
     await quietly("outbox", this.outbox.settled());
+    await quietly("turn", this.#turn.close());
     await quietly("inbox", this.inbox.close());
     await quietly("memories", this.#memories.close());
     await quietly("session", this.session.close(closeStepMs));
@@ -199,6 +206,11 @@ export class LiveHub {
   }
 
   #tellChanges(changes: readonly RosterChange[]): void {
+    const own = changes.find(({ agentId }) => agentId === this.#parts.options.agentId);
+    if (own !== undefined) {
+      if (own.presences.length < this.#ownProcesses) this.#turn.ask(); // the one that had it may be gone
+      this.#ownProcesses = own.presences.length;
+    }
     if (!this.#isUsable) return;
     const { emitter } = this.#parts;
     for (const { type, agentId, presences, reason } of changes) {
@@ -261,10 +273,14 @@ export class LiveHub {
         log: options.log,
         call: (name, args, callOptions) => this.connection.call(name, args, callOptions),
         status: () => this.presence.status,
-        onReopened: () => this.presence.showAgain(),
+        onReopened: () => {
+          this.presence.showAgain();
+          this.#turn.doubt();
+        },
         onReplaced: (error) => this.#parts.onReplaced(error),
         onPositions: ({ inbox, feed, roster }) => {
           this.presence.position(roster);
+          this.#turn.beat();
           // An announcement can be lost on a channel that looks joined: the heartbeat's answer says whether anything was.
           if (inbox > this.#positions.inbox) this.inbox.pull();
           if (feed > this.#positions.feed) this.inbox.pullFeed();
@@ -276,14 +292,28 @@ export class LiveHub {
     );
   }
 
+  #makeTurn({ clock, log, deliverTo, sessionId, sessionTimeoutSeconds }: ResolvedHubOptions): InboxTurn {
+    return new InboxTurn({
+      isShared: deliverTo === "all",
+      clock,
+      log,
+      validMs: sessionTimeoutSeconds * 1000,
+      take: (asked) => this.connection.call("take_inbox", { session_id: sessionId, asked }),
+      onMine: () => this.inbox.pull(),
+    });
+  }
+
   #makeInbox(options: ResolvedHubOptions): Inbox {
     const { emitter } = this.#parts;
     return new Inbox({
       agentId: options.agentId,
       clock: options.clock,
       log: options.log,
-      pull: (maxMessages, afterSeq) =>
-        this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
+      isMyTurn: () => this.#turn.isMine,
+      pull: (maxMessages, afterSeq, newestSeq) =>
+        options.deliverTo === "all"
+          ? readOwnMessages(this.connection, options, { afterSeq, newestSeq })
+          : this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
       mark: (ids, state) => this.connection.call("mark_messages", { ids, state }),
       pullFeed: (afterSeq) => readBroadcasts(this.connection, options.tenantId, afterSeq),
       hasListener: (type) =>

@@ -13,8 +13,10 @@ export interface InboxParts {
   readonly agentId: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Messages to this agent that are not handled, after a position, oldest first. */
-  readonly pull: (maxMessages: number, afterSeq: number) => Promise<unknown>;
+  /** Whether it is this process that handles the messages to its agent; `pull()` when that begins. */
+  readonly isMyTurn: () => boolean;
+  /** Messages to this agent that are not handled, after a position, oldest first. `newestSeq`: what came before it was heard. */
+  readonly pull: (maxMessages: number, afterSeq: number, newestSeq: number) => Promise<unknown>;
   readonly mark: (ids: readonly string[], state: Mark) => Promise<unknown>;
   /** A page of durable broadcasts after a position, oldest first. */
   readonly pullFeed: (afterSeq: number) => Promise<unknown>;
@@ -44,6 +46,7 @@ export class Inbox {
   readonly #feed: CatchUp;
   #feedStartSeq = 0;
   #feedSeq = 0;
+  #directSeq = 0;
 
   constructor(parts: InboxParts) {
     this.#parts = parts;
@@ -56,7 +59,7 @@ export class Inbox {
       log,
       scope: this.#scope,
       startSeq: () => 0,
-      readAfter: (seq) => parts.pull(pageSize, seq),
+      readAfter: (seq) => parts.pull(pageSize, seq, Math.max(0, this.#directSeq - feedOverlap)),
       admit: (messages) => this.#admitDirect(messages),
     });
     this.#feed = new CatchUp({
@@ -74,10 +77,12 @@ export class Inbox {
   startFeedAt(seq: number): void {
     this.#feedStartSeq = seq;
     this.#feedSeq = Math.max(this.#feedSeq, seq);
+    this.#directSeq = this.#feedSeq + feedOverlap;
   }
 
   /** A `message` event of the inbox: `{ message }`, or `{ id }` where the row is too large to be carried. */
   heardDirect(payload: unknown): void {
+    if (!this.#parts.isMyTurn()) return;
     const message = isRecord(payload) ? parseStoredMessage(payload["message"]) : undefined;
     if (message === undefined) this.pull();
     else if (message.to_agent === this.#parts.agentId) this.#direct.receive(message);
@@ -92,7 +97,7 @@ export class Inbox {
 
   /** Reads the messages to this agent that are not handled. */
   pull(): void {
-    this.#direct.pull();
+    if (this.#parts.isMyTurn()) this.#direct.pull();
   }
 
   /** Reads the durable broadcasts that were missed. */
@@ -111,7 +116,11 @@ export class Inbox {
     if (!this.#isReleased || this.#held.length === 0) return;
     const held = this.#held;
     this.#held = [];
-    for (const message of held) this.#deliver(message);
+    for (const message of held) {
+      // Another process of this agent took over; should that end, it is read again.
+      if (message.to_agent !== undefined && !this.#parts.isMyTurn()) this.#seen.forget(message.id);
+      else this.#deliver(message);
+    }
   }
 
   get waiting(): number {
@@ -126,7 +135,9 @@ export class Inbox {
   }
 
   #admitDirect(messages: readonly CoordinationMessage[]): void {
+    if (!this.#parts.isMyTurn()) return; // it went by while they were read
     for (const message of messages) {
+      this.#directSeq = Math.max(this.#directSeq, message.seq ?? 0);
       if (!this.#seen.add(message.id)) continue;
       this.#marks.add(message.id, "delivered");
       this.#deliver(message);

@@ -44,6 +44,7 @@ function open(parts: Partial<InboxParts> = {}): Bench {
   const marks: string[] = [];
   const listening = new Set(["note"]);
   const inbox = new Inbox({
+    isMyTurn: () => true,
     agentId: "me",
     clock,
     log: silentLog,

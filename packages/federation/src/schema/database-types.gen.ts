@@ -807,6 +807,15 @@ export interface Database {
         };
         Returns: Json;
       };
+      take_inbox: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          asked?: boolean | null;
+          session_id: string | null;
+        };
+        Returns: Json;
+      };
       tell_sessions: {
         Args: {
           as_agent?: string | null;

@@ -266,6 +266,7 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
   ["list_sessions", {}],
   ["end_older_sessions", { session_id: "s" }],
   ["set_load", { session_id: "s", load: 0.5 }],
+  ["take_inbox", { session_id: "s" }],
   ["tell_sessions", {}],
   ["sweep", {}],
   ["send_message", { id: "m", to_agent: "bob", type: "t", payload: {} }],
