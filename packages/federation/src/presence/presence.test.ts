@@ -36,6 +36,7 @@ function open(
   sessions: readonly object[] = [],
   options: Partial<PresenceOptions> = {},
   isRoomJoined: () => boolean = () => true,
+  listSessions: () => Promise<unknown> = async () => sessions,
 ): { presence: Presence; clock: TestClock; told: string[] } {
   const clock = new TestClock();
   const told: string[] = [];
@@ -56,7 +57,7 @@ function open(
       random: () => 0.5,
       log: silentLog,
       isRoomJoined,
-      listSessions: async () => sessions,
+      listSessions,
       onChanges: (changes) => told.push(...changes.map(({ type, agentId }) => `${type} ${agentId}`)),
       onOwnSession: () => {},
       onSync: () => told.push("sync"),
@@ -89,6 +90,22 @@ test("many changes of status make few presence calls, the first at once, and the
   expect(room.tracked.filter(({ at }) => at - began < 30_000).length).toBeLessThanOrEqual(4);
   await presence.close();
   expect(clock.pending).toBe(0);
+});
+
+test("a list of sessions that comes late costs no second presence call", async () => {
+  let answer = (_sessions: readonly object[]): void => {};
+  const late = new Promise<readonly object[]>((resolve) => (answer = resolve));
+  const { presence, clock } = open([], {}, undefined, () => late);
+  const room = wire(clock);
+  const started = presence.start();
+  presence.joined(room.channel);
+  presence.heardSessions({ sessions: [session("other")] });
+  await clock.advance(500);
+  answer([session("other")]);
+  await started;
+  await clock.advance(10_000);
+  expect(room.tracked).toHaveLength(1);
+  await presence.close();
 });
 
 test("after each join of the room this agent is shown again, with what it said last", async () => {

@@ -94,6 +94,7 @@ export class Presence {
     this.#mode = nextRosterMode("sessions", this.roster.instances, rosterThreshold);
     if (this.#mode === "sessions") this.#apply(this.roster.countSessions(true, this.#parts.clock.now()));
     this.#isTracking = this.roster.instances <= rosterThreshold;
+    this.#cancel("begin"); // a slow answer may have left time to consider it
     this.#track();
     this.#scope.run((signal) => this.#relist(signal));
   }

@@ -123,10 +123,14 @@ export class Channel implements Member {
   deliver(frame: WireFrame, kind: FrameKind, metaJson: string): void {
     if (this.#gate?.stops(frame, kind, metaJson) === true) return;
     this.#socket.deliver(frame);
-    const { limits } = this.#server;
-    if (limits === undefined) return;
-    if (kind === "presence") limits.countPresence();
-    else if (!limits.countDelivered()) this.#closeWith(closeTexts.messageRate);
+    const { limits, metrics } = this.#server;
+    if (kind === "presence") {
+      metrics.presenceEvents++;
+      limits?.countPresence();
+    } else {
+      metrics.messagesDelivered++;
+      if (limits?.countDelivered() === false) this.#closeWith(closeTexts.messageRate);
+    }
   }
 
   /** Over the rate of a project rows are left out, and nobody is told. Source: session limit-pgchanges. */
@@ -157,6 +161,7 @@ export class Channel implements Member {
   /** What a joined channel is told first, after its reply. */
   greet(): void {
     if (!this.receivesPresence) return;
+    this.#server.metrics.presenceEvents++;
     if (this.#server.limits?.countPresence() === false) this.#closeWith(closeTexts.projectPresenceRate);
     else this.#say("presence_state", this.#room.greet(this));
   }
@@ -249,6 +254,7 @@ export class Channel implements Member {
     if (Buffer.byteLength(JSON.stringify(payload)) > maxPayloadBytes(this.#server.settings)) {
       return this.#closeWith(closeTexts.presenceSize);
     }
+    this.#server.metrics.presenceEvents++;
     if (this.#server.limits?.countPresence() === false)
       return this.#closeWith(closeTexts.projectPresenceRate);
     this.reply(ref, "ok");

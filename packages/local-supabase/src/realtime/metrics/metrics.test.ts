@@ -17,6 +17,8 @@ test("every number comes out under its name, described and typed, and the text e
     ["channels", "realtime_channels"],
     ["framesIn", 'realtime_frames_total{direction="in"}'],
     ["framesOut", 'realtime_frames_total{direction="out"}'],
+    ["messagesDelivered", "realtime_deliveries_total"],
+    ["presenceEvents", "realtime_presence_events_total"],
     ["broadcastsFromSockets", 'realtime_broadcasts_total{source="socket"}'],
     ["broadcastsFromRest", 'realtime_broadcasts_total{source="rest"}'],
     ["broadcastsFromDatabase", 'realtime_broadcasts_total{source="database"}'],

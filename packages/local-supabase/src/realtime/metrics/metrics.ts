@@ -20,6 +20,10 @@ export class Metrics {
   channels = 0;
   framesIn = 0;
   framesOut = 0;
+  /** Deliveries of broadcasts. Plans count them, and the broadcasts, as messages. */
+  messagesDelivered = 0;
+  /** What plans count as presence events: states, tracks and deliveries of diffs. */
+  presenceEvents = 0;
   broadcastsFromSockets = 0;
   broadcastsFromRest = 0;
   broadcastsFromDatabase = 0;
@@ -45,6 +49,22 @@ export function renderMetrics(metrics: Metrics): string {
     '{direction="in"}': metrics.framesIn,
     '{direction="out"}': metrics.framesOut,
   });
+  add(
+    "realtime_deliveries_total",
+    "counter",
+    "Deliveries of broadcasts; plans count them and the broadcasts.",
+    {
+      "": metrics.messagesDelivered,
+    },
+  );
+  add(
+    "realtime_presence_events_total",
+    "counter",
+    "States, tracks and deliveries of diffs, as plans count them.",
+    {
+      "": metrics.presenceEvents,
+    },
+  );
   add("realtime_broadcasts_total", "counter", "Broadcasts by where they came from.", {
     '{source="socket"}': metrics.broadcastsFromSockets,
     '{source="rest"}': metrics.broadcastsFromRest,

@@ -1,0 +1,158 @@
+// docs/presence.md says what presence costs; here its tables are read and held against the counters of the local server.
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { plans } from "../../local-supabase/src/realtime/limits/plans.ts";
+import { createClient } from "@supabase/supabase-js";
+import { resolveTransport } from "./connection/transport.ts";
+import type { RealtimeFederationHub } from "./realtime-hub.ts";
+import { next, until, useHubBench } from "./testing/hub-bench.node.ts";
+
+const bench = useHubBench();
+const page = readFileSync(new URL("../../../docs/presence.md", import.meta.url), "utf8");
+const rows = page
+  .split("\n")
+  .filter((line) => line.startsWith("|"))
+  .map((line) =>
+    line
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+
+interface Cost {
+  readonly messages: number;
+  readonly presence: number;
+}
+
+/** What a row of the cost model comes to for `n` processes. */
+function costOf(what: string, n: number): Cost {
+  const row = rows.find(([first]) => first?.includes(what));
+  return { messages: valueOf(row?.[1], n), presence: valueOf(row?.[2], n) };
+}
+
+/** Of `2n + 1` and the like. */
+function valueOf(formula: string | undefined, n: number): number {
+  const parts = /^(?:(\d*)n)?(?:(?:^| ([+-]) )(\d+))?$/.exec(formula ?? "");
+  if (formula === undefined || parts === null) throw new Error(`no formula: ${formula}`);
+  const [, factor, sign, rest = "0"] = parts;
+  const perProcess = factor === undefined ? 0 : factor === "" ? 1 : Number(factor);
+  return perProcess * n + (sign === "-" ? -1 : 1) * Number(rest);
+}
+
+async function counted(): Promise<Cost> {
+  const text = await (await fetch(`${bench.stack.url}/metrics`)).text();
+  const sum = (name: string): number =>
+    text
+      .split("\n")
+      .filter((line) => line.startsWith(name))
+      .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0);
+  return {
+    messages: sum("realtime_broadcasts_total") + sum("realtime_deliveries_total"),
+    presence: sum("realtime_presence_events_total"),
+  };
+}
+
+/** What `act` costs. `seen` resolves when everybody has it; a last durable broadcast, taken off again, comes behind all that the feed carries. */
+async function costing(hubs: readonly RealtimeFederationHub[], act: () => Promise<unknown>): Promise<Cost> {
+  const before = await counted();
+  await act();
+  const [last, ...others] = hubs;
+  const heard = others.map((hub) => next(hub, "message:fence"));
+  await last?.broadcast("fence", {}, { durable: true });
+  await Promise.all(heard);
+  const after = await counted();
+  return {
+    messages: after.messages - before.messages - 1 - hubs.length,
+    presence: after.presence - before.presence,
+  };
+}
+
+const shows = (hub: RealtimeFederationHub, test: () => boolean): Promise<void> =>
+  until(hub, ["agent:join", "agent:update", "agent:leave"], test);
+const statusOf = (hub: RealtimeFederationHub, agentId: string): string | undefined =>
+  hub.getActiveAgents().find(({ agent_id }) => agent_id === agentId)?.status;
+
+test.each([2, 5])("in a small room of %i the model says what the server counts", async (n) => {
+  const hubs: RealtimeFederationHub[] = [];
+  for (let i = 1; i < n; i++) hubs.push(await bench.open(`agent-${i}`));
+  await Promise.all(hubs.map((hub) => shows(hub, () => hub.getActiveAgents().length === n - 1)));
+  const late = bench.make("late");
+  const joining = await costing([...hubs], async () => {
+    await late.initialize();
+    await Promise.all(hubs.map((hub) => shows(hub, () => hub.getActiveAgents().length === n)));
+  });
+  // The newcomer hears the fence as well.
+  expect({ ...joining, messages: joining.messages - 1 }).toEqual(costOf("joins a small room", n));
+
+  const all = [...hubs, late];
+  const changing = await costing(all, async () => {
+    const told = hubs.map((hub) => next(hub, "message:status_update"));
+    await late.updateStatus("busy");
+    await Promise.all([...told, ...all.map((hub) => shows(hub, () => statusOf(hub, "late") === "busy"))]);
+  });
+  expect(changing).toEqual(costOf("`updateStatus` in a small room", n));
+
+  const leaving = await costing(hubs, async () => {
+    const gone = hubs.map((hub) => next(hub, "agent:leave"));
+    await late.shutdown();
+    await Promise.all(gone);
+  });
+  expect(leaving).toEqual(costOf("leaves a small room", n));
+});
+
+test("heartbeats cost no messages", async () => {
+  const beats: (() => void)[] = [];
+  let count = 0;
+  const counting: typeof fetch = async (input, init) => {
+    const answer = await fetch(input, init);
+    if (String(input instanceof Request ? input.url : input).endsWith("/rpc/heartbeat") && ++count >= 6)
+      for (const told of beats.splice(0)) told();
+    return answer;
+  };
+  const hubs = [
+    await bench.open("a", { presenceHeartbeat: 20, fetch: counting }),
+    await bench.open("b", { presenceHeartbeat: 20, fetch: counting }),
+  ];
+  await Promise.all(hubs.map((hub) => shows(hub, () => hub.getActiveAgents().length === 2)));
+  count = 0;
+  const cost = await costing(hubs, () => new Promise<void>((resolve) => void beats.push(resolve)));
+  expect(cost).toEqual(costOf("a minute in which nothing changes", hubs.length));
+});
+
+test("in a large room there is no presence, and a digest for all that changed within a second", async () => {
+  const { url, serviceRoleKey } = bench.stack;
+  const realtime = { transport: await resolveTransport() };
+  const service = createClient(url, serviceRoleKey, { auth: { persistSession: false }, realtime });
+  const open = (agentId: string): PromiseLike<unknown> =>
+    service.rpc("open_session", { session_id: agentId, as_agent: agentId, as_tenant: bench.tenant });
+  for (let i = 0; i < 101; i++) await open(`silent-${i}`);
+  const hubs = [await bench.open("a"), await bench.open("b"), await bench.open("c")];
+  const [a] = hubs;
+  if (a === undefined) throw new Error("no hubs");
+  await Promise.all(hubs.map((hub) => shows(hub, () => hub.getActiveAgents().length === 104)));
+  const cost = await costing(hubs, async () => {
+    await a.updateStatus("busy");
+    await Promise.all(hubs.map((hub) => shows(hub, () => statusOf(hub, "a") === "busy")));
+  });
+  // Only the hubs are at the feed and in the room.
+  expect(cost).toEqual(costOf("`updateStatus` in a large room", hubs.length));
+});
+
+test("what the page says of the plans follows from the model and from the plans' figures", () => {
+  const byPlan = rows.filter(([plan]) => plan !== undefined && Object.hasOwn(plans, plan.toLowerCase()));
+  const number = (cell: string | undefined): number => Number(cell?.replaceAll(",", ""));
+  for (const [plan = "", messages, presence, n, changes, joins] of byPlan) {
+    const { messagesPerSecond = 0, presenceEventsPerSecond = 0 } =
+      plans[plan.toLowerCase() as keyof typeof plans]; // filtered above
+    expect([number(messages), number(presence)]).toEqual([messagesPerSecond, presenceEventsPerSecond]);
+    const aMinute = (cost: Cost): number =>
+      Math.floor(60 * Math.min(messagesPerSecond / cost.messages, presenceEventsPerSecond / cost.presence));
+    expect([plan, n, number(changes), number(joins)]).toEqual([
+      plan,
+      n,
+      aMinute(costOf("`updateStatus` in a small room", number(n))),
+      aMinute(costOf("joins a small room", number(n))),
+    ]);
+  }
+  expect(byPlan.length).toBe(6);
+});
