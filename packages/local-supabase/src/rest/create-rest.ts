@@ -7,7 +7,7 @@ import { RestError } from "./errors/rest-error.ts";
 import { isCacheMiss } from "./errors/schema-errors.ts";
 import { planRequest, type Plan } from "./plan/plan.ts";
 import { parseRequest, type ParsedRequest } from "./request/request.ts";
-import type { Rest, RestOptions, RestRequest, RestResponse } from "./rest.ts";
+import type { Rest, RestOptions, RestRequest, RestRequestText, RestResponse } from "./rest.ts";
 import { CachedSchema } from "./schema/cached-schema.ts";
 import type { RequestSettings } from "./sql/settings.sql.ts";
 
@@ -17,7 +17,7 @@ export async function createRest(database: Database, options: RestOptions): Prom
   return {
     async answer(request) {
       try {
-        return await answer(database, schema, options, request);
+        return await answer(database, schema, options, { ...request, body: textOf(request.body) });
       } catch (error) {
         return failure(error, request).toResponse();
       }
@@ -25,12 +25,16 @@ export async function createRest(database: Database, options: RestOptions): Prom
   };
 }
 
+function textOf(body: RestRequest["body"]): string {
+  return typeof body === "string" ? body : Buffer.from(body).toString("utf8");
+}
+
 /** Parse, plan, run, respond: what each step finds wrong is thrown as RestError or DatabaseError. */
 async function answer(
   database: Database,
   schema: CachedSchema,
   options: RestOptions,
-  request: RestRequest,
+  request: RestRequestText,
 ): Promise<RestResponse> {
   const parsed = parseRequest(request, options);
   await checkRole(database, schema, request.credential.role);

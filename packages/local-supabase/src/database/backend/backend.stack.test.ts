@@ -42,6 +42,21 @@ async function openBackend(): Promise<OpenedBackend> {
   };
 }
 
+test("a REST request is answered the same, whether its body is text or bytes that threads share", async () => {
+  const { database, rest } = opened.backend;
+  await database.exec("create table public.t (s text); grant all on public.t to service_role");
+  const body = JSON.stringify([{ s: "é😀" }]);
+  const bytes = Buffer.from(body);
+  const shared = new SharedArrayBuffer(bytes.length);
+  new Uint8Array(shared).set(bytes);
+  const credential = { role: "service_role", claims: { role: "service_role" }, expiresAtSeconds: undefined };
+  const headers = { "content-type": "application/json", prefer: "return=representation" };
+  for (const each of [body, shared]) {
+    const request = { method: "POST", path: "/t", query: "", headers, body: each, credential };
+    expect(await rest.answer(request)).toMatchObject({ status: 201, body });
+  }
+});
+
 test("queries, transactions and errors cross the thread", async () => {
   const { database } = opened.backend;
   await database.exec("create table public.t (n bigint unique)");

@@ -6,7 +6,7 @@ import {
   rpcMethodError,
   unknownSchemaError,
 } from "../errors/request-errors.ts";
-import type { RestOptions, RestRequest } from "../rest.ts";
+import type { RestOptions, RestRequestText } from "../rest.ts";
 import { negotiate, type Representation } from "./media-type.ts";
 import { parseCallPayload, parseRowPayload, type JsonPayload, type RawPayload } from "./payload.ts";
 import { parsePreferences, type Preferences } from "./preferences.ts";
@@ -44,7 +44,7 @@ export type Action =
 
 /** Pure. Throws RestError for what can be seen to be wrong without asking the database. */
 export function parseRequest(
-  request: RestRequest,
+  request: RestRequestText,
   { schemas, debug }: Pick<RestOptions, "schemas" | "debug">,
 ): ParsedRequest {
   const resource = parsePath(request.path);
@@ -92,7 +92,7 @@ function decode(segment: string): string {
 }
 
 function chooseSchema(
-  { method, headers }: RestRequest,
+  { method, headers }: RestRequestText,
   schemas: readonly string[],
 ): { readonly schema: string; readonly schemaNamed: boolean } {
   const writes = method === "POST" || method === "PATCH" || method === "PUT" || method === "DELETE";
@@ -102,7 +102,7 @@ function chooseSchema(
   return { schema: named, schemaNamed: true };
 }
 
-function parseAction(request: RestRequest, resource: Resource, query: QueryString): Action {
+function parseAction(request: RestRequestText, resource: Resource, query: QueryString): Action {
   const { method, body, headers } = request;
   if (resource.kind === "root") {
     if (method === "GET" || method === "HEAD") return { kind: "describe", headersOnly: method === "HEAD" };

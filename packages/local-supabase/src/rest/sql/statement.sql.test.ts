@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { RestError } from "../errors/rest-error.ts";
 import { planRequest } from "../plan/plan.ts";
 import { parseRequest } from "../request/request.ts";
-import type { RestRequest } from "../rest.ts";
+import type { RestRequestText } from "../rest.ts";
 import { buildSchemaCache, type IntrospectedSchema } from "../schema/load.ts";
 import { render } from "./sql.ts";
 import { statementSql } from "./statement.sql.ts";
@@ -39,7 +39,7 @@ const schema: IntrospectedSchema = {
   roles: [],
 };
 
-function statement(request: Partial<RestRequest>): {
+function statement(request: Partial<RestRequestText>): {
   readonly text: string;
   readonly params: readonly unknown[];
 } {
@@ -79,7 +79,7 @@ describe("what a client sends is a parameter or a quoted identifier", () => {
   const outside = (text: string): string =>
     text.replaceAll(/"(?:[^"]|"")*"/g, "").replaceAll(/ as [\p{L}_][\p{L}0-9_ ]*\)/gu, "");
 
-  function check(request: Partial<RestRequest>): void {
+  function check(request: Partial<RestRequestText>): void {
     let made: ReturnType<typeof statement>;
     try {
       made = statement(request);
