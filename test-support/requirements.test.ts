@@ -23,6 +23,11 @@ const entries = Object.entries(realtimeRequirements).map(([id, requirement]) => 
   ...requirement,
 }));
 
+test("the list is whole, and nothing is cited that is not on it", () => {
+  expect(entries.map(({ id }) => id)).toEqual(Array.from({ length: 128 }, (_, i) => i + 1));
+  expect([...cited].filter((id) => realtimeRequirements[id] === undefined)).toEqual([]);
+});
+
 test("every requirement is cited by a test or is a known gap", () => {
   expect(entries.filter(({ id, gap }) => gap === undefined && !cited.has(id))).toEqual([]);
 });
