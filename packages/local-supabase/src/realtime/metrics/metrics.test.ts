@@ -25,12 +25,19 @@ test("every number comes out under its name, described and typed, and the text e
     ["joinsAccepted", 'realtime_joins_total{answer="ok"}'],
     ["joinsRefused", 'realtime_joins_total{answer="error"}'],
     ["droppedSlowReaders", 'realtime_drops_total{kind="slow_reader"}'],
+    ["messagesDelivered", "realtime_deliveries_total"],
+    ["presenceEvents", "realtime_presence_events_total"],
+    ["rowChanges", "realtime_row_changes_total"],
     ["droppedDatabaseBroadcasts", 'realtime_drops_total{kind="database_broadcast"}'],
   ] as const;
-  for (const [i, [field]] of counted.entries()) metrics[field] = i + 1;
+  const numbers = Object.entries(metrics).flatMap(([field, value]) =>
+    typeof value === "number" ? [field] : [],
+  );
+  for (const [i, field] of numbers.entries()) Object.assign(metrics, { [field]: i + 1 });
   const text = renderMetrics(metrics);
   const samples = parse(text);
-  expect(counted.map(([, name]) => samples.get(name))).toEqual(counted.map((_, i) => i + 1));
+  expect(numbers.filter((_, i) => ![...samples.values()].includes(i + 1))).toEqual([]);
+  expect(counted.map(([, name]) => samples.get(name))).toEqual(counted.map(([field]) => metrics[field]));
   expect(text.endsWith("\n")).toBe(true);
   const familyOf = (key: string): string => key.replace(/\{.*/, "").replace(/_(bucket|sum|count)$/, "");
   for (const name of new Set(Array.from(samples.keys(), familyOf))) {
