@@ -20,6 +20,7 @@ export type FrameKind =
   | "right join"
   | "join"
   | "private join"
+  | "join for rows"
   | "leave"
   | "presence"
   | "broadcast"
@@ -44,8 +45,9 @@ const shares: readonly (readonly [FrameKind, number])[] = [
   ["JSON of no message", 130],
   ["mutated message", 180],
   ["binary", 150],
-  ["join", 70],
+  ["join", 66],
   ["private join", 4],
+  ["join for rows", 4],
   ["leave", 20],
   ["presence", 30],
   ["broadcast", 156],
@@ -81,6 +83,7 @@ export function hostileFrame(random: Random, speaker: Speaker): HostileFrame {
       return rightJoin(random.pick(speaker.topics), speaker.vsn);
     case "join":
     case "private join":
+    case "join for rows":
     case "leave":
     case "presence":
     case "broadcast":
@@ -94,6 +97,7 @@ export function hostileFrame(random: Random, speaker: Speaker): HostileFrame {
 type MessageKind =
   | "join"
   | "private join"
+  | "join for rows"
   | "leave"
   | "presence"
   | "broadcast"
@@ -124,8 +128,12 @@ function message(random: Random, { vsn, tokens, topics }: Speaker, kind: Message
 type Saying = (random: Random, tokens: readonly [string, ...string[]]) => readonly [unknown, unknown];
 
 const sayings: Readonly<Record<MessageKind, Saying>> = {
-  join: (random, tokens) => ["phx_join", joinPayload(random, tokens, false)],
-  "private join": (random, tokens) => ["phx_join", joinPayload(random, tokens, true)],
+  join: (random, tokens) => ["phx_join", joinPayload(random, tokens, {})],
+  "private join": (random, tokens) => ["phx_join", joinPayload(random, tokens, { isPrivate: true })],
+  "join for rows": (random, tokens) => {
+    const entries = Array.from({ length: 1 + random.below(3) }, () => rowEntry(random));
+    return ["phx_join", joinPayload(random, tokens, { entries })];
+  },
   leave: () => ["phx_leave", {}],
   presence: (random) => {
     const event = random.pick<unknown>([
@@ -164,23 +172,50 @@ const sayings: Readonly<Record<MessageKind, Saying>> = {
   heartbeat: () => ["heartbeat", {}],
 };
 
-function joinPayload(random: Random, tokens: readonly [string, ...string[]], isPrivate: boolean): unknown {
+function joinPayload(
+  random: Random,
+  tokens: readonly [string, ...string[]],
+  {
+    isPrivate = false,
+    entries = [],
+  }: { readonly isPrivate?: boolean; readonly entries?: readonly unknown[] },
+): unknown {
   if (random.chance(0.1)) return anyValue(random);
   const maybe = (value: unknown): unknown => (random.chance(0.9) ? value : anyValue(random));
   const replay = random.chance(0.3)
     ? { since: random.pick([0, -1, 1.5, 1e15]), limit: random.below(200) }
     : undefined;
-  const changes = isPrivate
-    ? [{ event: "*", schema: "public", table: oddText(random), filter: oddText(random) }]
-    : [];
   return {
     config: maybe({
       broadcast: maybe({ ack: maybe(random.chance(0.5)), self: maybe(random.chance(0.3)), replay }),
       presence: maybe({ key: maybe(oddText(random)), enabled: maybe(random.chance(0.5)) }),
-      postgres_changes: isPrivate ? maybe(changes) : [],
+      postgres_changes: maybe(entries),
+      postgres_changes_options: { wait: maybe(random.chance(0.3)), timeout: maybe(random.below(1_000)) },
       private: isPrivate ? true : random.pick<unknown>([false, false, null, "FALSE"]),
     }),
     ...(random.chance(0.7) ? { access_token: maybe(random.pick(tokens)) } : {}),
+  };
+}
+
+/** Rows of a table that is there, or not, with a filter that can be meant, or not. */
+function rowEntry(random: Random): unknown {
+  const filters = [
+    "id=gt.0",
+    "body=like.a*",
+    "body=in.(a,b)",
+    "not=a.filter",
+    "id=eq.x",
+    "body=match.(",
+    "a=eq.1,b=is.null",
+  ] as const;
+  return {
+    event: random.pick<unknown>(["*", "INSERT", "update", oddText(random)]),
+    schema: random.pick(["public", "public", "*", oddText(random)]),
+    table: random.pick<unknown>(["changes", "changes", "*", oddText(random), null]),
+    ...(random.chance(0.5) ? { filter: random.chance(0.8) ? random.pick(filters) : anyValue(random) } : {}),
+    ...(random.chance(0.2)
+      ? { select: random.pick<unknown>([["id"], ["id", "nope"], anyValue(random)]) }
+      : {}),
   };
 }
 

@@ -60,7 +60,7 @@ export class GoodClients {
     return performance.now() - begun;
   }
 
-  /** One comes to a channel of their own, is seen, goes, and is seen no more. */
+  /** One comes to a channel of their own, is seen, writes a row that the other hears of, goes, and is seen no more. */
   async meet(): Promise<void> {
     const topic = `private:meeting-${this.#sent++}`;
     const config = { private: true, presence: { enabled: true } };
@@ -77,9 +77,25 @@ export class GoodClients {
         else host.on("presence", { event: "leave" }, noted);
       });
     const [came, went] = [seen("join"), seen("leave")];
+    const body = `row of ${topic}`;
+    const captured = new Promise<string>((resolve) => {
+      host.on("system", {}, ({ extension, message }: { extension: string; message: string }) => {
+        if (extension === "postgres_changes") resolve(message);
+      });
+    });
+    const heard = new Promise<void>((resolve) => {
+      host.on("postgres_changes", { event: "INSERT", schema: "public", table: "changes" }, ({ new: row }) => {
+        if (row["body"] === body) resolve();
+      });
+    });
     await this.#within("the join of a meeting", Promise.all([subscribed(host), subscribed(guest)]));
     await guest.track({ here: true });
     await this.#within("the guest of a meeting", came);
+    const message = await this.#within("row changes", captured);
+    if (message !== "Subscribed to PostgreSQL") throw new Error(`row changes: ${message}`);
+    const { error } = await this.#clients[1].from("changes").insert({ body });
+    if (error !== null) throw new Error(`the row of a meeting: ${error.message}`);
+    await this.#within("the row of a meeting", heard);
     await guest.untrack();
     await this.#within("the end of a meeting", went);
     await Promise.all([this.#clients[0].removeChannel(host), this.#clients[1].removeChannel(guest)]);

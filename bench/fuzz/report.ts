@@ -63,7 +63,7 @@ export function table(answer: FuzzAnswer): string {
     ),
     "",
     `Each exchange is a broadcast there and one back, acknowledged, in order and with nothing missing; ${number(meetings)} times one of them came to a`,
-    `private channel, was seen in its presence, and left. Errors in the server's log: ${errors.length === 0 ? "none" : errors.join(", ")}.`,
+    `private channel, was seen in its presence, wrote a row that the other heard of, and left. Errors in the server's log: ${errors.length === 0 ? "none" : errors.join(", ")}.`,
     "",
     "| frames | number |",
     "| --- | --: |",
