@@ -3114,6 +3114,7 @@ comment on function public.schema_version() is 'Which schema of the agent federa
 --        └──requeue── dead, failed     └──cancel, deadline──▶ cancelled, failed (from every state that is not an end)
 
 alter table public.agent_tasks add column if not exists holders text[] not null default '{}';
+alter table public.agent_tasks add column if not exists progress_note text;
 create index if not exists agent_tasks_due on public.agent_tasks (tenant_id, (least(deadline, expires_at)))
   where ended_at is null and (deadline is not null or expires_at is not null);
 
@@ -3249,7 +3250,7 @@ begin
     with claimed as (
       update public.agent_tasks t set
         status = 'in_progress', attempt = t.attempt + 1, fence = t.fence + 1, lease_until = until, lease_agent = who.agent,
-        instance_id = claim_tasks.instance_id, started_at = coalesce(t.started_at, now()), progress = null,
+        instance_id = claim_tasks.instance_id, started_at = coalesce(t.started_at, now()), progress = null, progress_note = null,
         holders = case when who.agent = any (t.holders) then t.holders else t.holders || who.agent end
       where t.tenant_id = who.tenant and t.row_id = any (chosen) and t.ended_at is null
       returning t.*)
@@ -3466,7 +3467,7 @@ $$;
 comment on function public.requeue_task is 'Lets a dead or failed task be tried again, with all its attempts; a deadline that has passed is dropped.';
 
 create or replace function public.report_progress(
-  task_id text, fence bigint, progress real default null, checkpoint jsonb default null,
+  task_id text, fence bigint, progress real default null, checkpoint jsonb default null, note text default null,
   as_agent text default null, as_tenant text default null)
 returns jsonb
 language plpgsql security definer
@@ -3478,7 +3479,8 @@ declare
   task public.agent_tasks;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
-  perform federation.check_json('checkpoint', report_progress.checkpoint);
+  perform federation.check_json('checkpoint', report_progress.checkpoint),
+    federation.check_text('note', report_progress.note, 65536, false);
   if report_progress.progress is not null and not (report_progress.progress >= 0 and report_progress.progress <= 1) then
     raise exception 'progress: expected a number from 0 to 1, got %', report_progress.progress using errcode = '22023';
   end if;
@@ -3489,6 +3491,7 @@ begin
   end if;
   update public.agent_tasks t set
     progress = coalesce(report_progress.progress, t.progress), checkpoint = coalesce(report_progress.checkpoint, t.checkpoint),
+    progress_note = coalesce(report_progress.note, t.progress_note),
     last_progress_at = now()
   where t.row_id = task.row_id returning t.* into task;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
@@ -3518,6 +3521,8 @@ begin
   update public.agent_task_queue q set lease_until = now() + interval '1.5 seconds'
   from cut where q.tenant_id = who.tenant and q.task_row = cut.row_id;
   get diagnostics shortened = row_count;
+  -- So that the others need not say it too.
+  perform federation.announce('federation:' || who.tenant || ':feed', 'agent_gone', jsonb_build_object('agent', agent, 'instance', instance));
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return shortened;
 end
@@ -3746,6 +3751,7 @@ begin
   on conflict (tenant_id) do update set swept_at = excluded.swept_at;
   done := jsonb_build_object(
     'sessions', federation.end_silent_sessions(tenant), 'tasks', federation.release_tasks(tenant));
+  delete from public.agent_locks l where l.tenant_id = tenant and l.expires_at < now() - interval '1 day';
   perform federation.tell_sessions(tenant);
   return done;
 end
@@ -4028,6 +4034,7 @@ declare
       %2$L is null
       or m.topic = %1$L || ':agent:' || %2$L
       or %2$L in (m.payload ->> 'from_agent', m.payload ->> 'agent_id', m.payload ->> 'assigned_to', m.payload ->> 'assigned_by',
+        m.payload ->> 'agent', m.payload ->> 'holder',
         m.payload #>> '{message,from_agent}', m.payload #>> '{message,to_agent}')
       or m.payload ->> 'id' = any (%3$L::text[])
       or (jsonb_typeof(m.payload -> 'ids') = 'array' and m.payload -> 'ids' ?| %3$L::text[])
@@ -4071,6 +4078,9 @@ begin
   where t.tenant_id = tenant and (agent is null or agent in (t.assigned_by, t.assigned_to, t.lease_agent));
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_tasks', removed);
+  delete from public.agent_locks l where l.tenant_id = tenant and (agent is null or l.holder = agent);
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_locks', removed);
   delete from public.agent_messages m where m.tenant_id = tenant and (agent is null or agent in (m.from_agent, m.to_agent));
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_messages', removed);
@@ -4116,6 +4126,434 @@ begin
   perform federation.hand_out('public.tell_sessions', members, true);
   perform federation.hand_out('public.sweep', members);
   perform federation.hand_out('public.schedule_maintenance', array['service_role']);
+end
+$$;
+
+-- 20261127150000_task_flow.sql
+-- What moves tasks: who is woken, what waits for what, questions to people, several tasks in one call.
+
+alter table public.agent_tasks add column if not exists question text;
+alter table public.agent_tasks add column if not exists answer jsonb;
+create index if not exists agent_tasks_dependencies on public.agent_tasks using gin (dependencies) where ended_at is null;
+
+-- Everybody hears how a task goes; results and checkpoints are read by whoever wants them.
+create or replace function federation.tell_task()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  is_news boolean := tg_op = 'INSERT';
+begin
+  if tg_op = 'UPDATE' then
+    is_news := (old.status, old.assigned_to, old.attempt) is distinct from (new.status, new.assigned_to, new.attempt);
+    if not is_news and (old.progress, old.progress_note) is not distinct from (new.progress, new.progress_note) then
+      return null;
+    end if;
+  end if;
+  if federation.is_quiet() then
+    return null;
+  end if;
+  perform federation.announce('federation:' || new.tenant_id || ':feed', 'task', jsonb_strip_nulls(jsonb_build_object(
+    'change', case when is_news then new.status else 'progress' end, 'task_id', new.task_id, 'status', new.status,
+    'assigned_to', new.assigned_to, 'assigned_by', new.assigned_by, 'capability', new.capability, 'agent', new.lease_agent,
+    'attempt', new.attempt, 'progress', new.progress, 'note', left(new.progress_note, 2000), 'question', left(new.question, 2000),
+    'error', left(new.error, 2000))));
+  if tg_op = 'INSERT' then
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
+    values (new.tenant_id, new.assigned_by, 'task_assigned', new.task_id, new.assigned_to);
+  elsif old.status is distinct from new.status and new.status in ('completed', 'failed', 'dead', 'cancelled') then
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
+    values (new.tenant_id, coalesce(new.lease_agent, new.assigned_to, new.assigned_by), 'task_' || new.status, new.task_id, new.assigned_by);
+  end if;
+  return null;
+end
+$$;
+
+-- A task that can be claimed, now or in a while, wakes those who may: its agent in its inbox, otherwise everybody.
+create or replace function federation.wake_workers()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  task public.agent_tasks;
+begin
+  if new.lease_until is not null or new.ready_at = 'infinity' or federation.is_quiet()
+    or (tg_op = 'UPDATE' and old.lease_until is null and old.ready_at is not distinct from new.ready_at) then
+    return null;
+  end if;
+  select t.* into task from public.agent_tasks t where t.row_id = new.task_row;
+  perform federation.announce(
+    'federation:' || new.tenant_id || coalesce(':agent:' || new.assigned_to, ':feed'), 'task_ready', jsonb_build_object(
+      'task_id', task.task_id, 'assigned_by', task.assigned_by, 'assigned_to', new.assigned_to, 'capability', new.capability,
+      'ready_in_ms', greatest(0, ceil(extract(epoch from new.ready_at - now()) * 1000))));
+  return null;
+end
+$$;
+create or replace trigger wake after insert or update on public.agent_task_queue
+  for each row execute function federation.wake_workers();
+
+-- What `task` still waits for: not there yet, or not ended well where that is asked for.
+create or replace function federation.is_waiting(task public.agent_tasks)
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from unnest(task.dependencies) needed
+    left join public.agent_tasks d on d.tenant_id = task.tenant_id and d.task_id = needed
+    where d.status is null or d.ended_at is null
+      or (d.status <> 'completed' and coalesce(task.details ->> 'on_dependency_failure', 'fail') <> 'release'))
+$$;
+
+-- A task with dependencies is queued and cannot be claimed before they are completed. Circles are refused.
+create or replace function federation.hold_dependent()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  task public.agent_tasks;
+  circle text;
+begin
+  select t.* into task from public.agent_tasks t where t.row_id = new.task_row;
+  if cardinality(task.dependencies) = 0 then
+    return new;
+  end if;
+  if coalesce(task.details ->> 'on_dependency_failure', 'fail') not in ('fail', 'release') then
+    raise exception 'on_dependency_failure: expected fail or release, got %', quote_literal(task.details ->> 'on_dependency_failure') using errcode = '22023';
+  end if;
+  with recursive reached (id) as (
+    select unnest(task.dependencies)
+    union
+    select unnest(d.dependencies) from reached r
+    join public.agent_tasks d on d.tenant_id = task.tenant_id and d.task_id = r.id where d.ended_at is null)
+  select r.id into circle from reached r where r.id = task.task_id;
+  if found then
+    raise exception 'task % waits for itself, by way of its dependencies', quote_literal(circle) using errcode = '22023';
+  end if;
+  if federation.is_waiting(task) then
+    new.ready_at := 'infinity';
+  end if;
+  return new;
+end
+$$;
+create or replace trigger hold before insert on public.agent_task_queue
+  for each row execute function federation.hold_dependent();
+
+-- The end of a task lets those go that waited for it, or fails them.
+create or replace function federation.release_dependents()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  task public.agent_tasks;
+begin
+  if federation.is_quiet() then
+    return null;
+  end if;
+  -- In the order of their ids, so that two that end at once wait for each other in one order.
+  for task in
+    select t.* from public.agent_tasks t
+    where t.tenant_id = new.tenant_id and t.ended_at is null and t.dependencies @> array[new.task_id]
+    order by t.task_id for update
+  loop
+    if new.status <> 'completed' and coalesce(task.details ->> 'on_dependency_failure', 'fail') = 'fail' then
+      perform federation.end_task(task, 'failed', 'task ' || quote_literal(new.task_id) || ', which it depends on, is ' || new.status);
+    elsif not federation.is_waiting(task) then
+      update public.agent_task_queue q set ready_at = now()
+      where q.tenant_id = task.tenant_id and q.task_row = task.row_id and q.ready_at = 'infinity';
+    end if;
+  end loop;
+  return null;
+end
+$$;
+create or replace trigger release_dependents after update of ended_at on public.agent_tasks
+  for each row when (old.ended_at is null and new.ended_at is not null) execute function federation.release_dependents();
+
+create or replace function public.assign_tasks(tasks jsonb, as_agent text default null, as_tenant text default null)
+returns setof jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tasks is null or jsonb_typeof(tasks) <> 'array' or jsonb_array_length(tasks) > 1000 then
+    raise exception 'tasks: expected an array of at most 1,000 tasks, got %', coalesce(jsonb_typeof(tasks), 'nothing') using errcode = '22023';
+  end if;
+  return query
+    select public.assign_task(t.task, assign_tasks.as_agent, assign_tasks.as_tenant)
+    from jsonb_array_elements(tasks) with ordinality t(task, place) order by t.place;
+end
+$$;
+comment on function public.assign_tasks is 'Assigns all of these tasks or none, in their order.';
+
+create or replace function public.release_task(task_id text, fence bigint, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  task public.agent_tasks;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  task := federation.lock_task(who.tenant, release_task.task_id);
+  if not federation.speaks_for(task, who.agent, release_task.fence) or task.lease_until is null then
+    raise exception 'task % is not held any more: it is %, by fence %', quote_literal(release_task.task_id), task.status, task.fence
+      using errcode = '55000';
+  end if;
+  -- Nobody failed, so this attempt does not count.
+  update public.agent_tasks t set attempt = t.attempt - 1 where t.row_id = task.row_id returning t.* into task;
+  task := federation.give_back(task, task.error, now());
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$$;
+comment on function public.release_task is 'Gives a held task back unfinished: another worker may claim it at once.';
+
+create or replace function public.request_input(
+  task_id text, fence bigint, question text, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  task public.agent_tasks;
+  message public.agent_messages;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('question', request_input.question, 65536);
+  task := federation.lock_task(who.tenant, request_input.task_id);
+  if not federation.speaks_for(task, who.agent, request_input.fence) then
+    raise exception 'task % is not held any more: it is %, by fence %', quote_literal(request_input.task_id), task.status, task.fence
+      using errcode = '55000';
+  end if;
+  -- Asked already, by an attempt that did not live to hear the answer.
+  if task.question is distinct from request_input.question or task.answer is null then
+    update public.agent_tasks t set status = 'input_required', question = request_input.question, answer = null
+    where t.row_id = task.row_id returning t.* into task;
+    message.tenant_id := who.tenant;
+    message.id := gen_random_uuid();
+    message.from_agent := who.agent;
+    message.to_agent := task.assigned_by;
+    message.type := 'task_input_required';
+    message.payload := jsonb_build_object('task_id', task.task_id, 'question', task.question, 'agent', who.agent);
+    message.hop_count := task.hop_count + 1;
+    message.correlation_id := coalesce(task.correlation_id, task.task_id);
+    message.traceparent := task.traceparent;
+    perform federation.store_message(message);
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$$;
+comment on function public.request_input is 'A held task needs an answer before it can go on; tells whoever assigned it.';
+
+create or replace function public.answer_task(task_id text, answer jsonb, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  task public.agent_tasks;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_json('answer', answer_task.answer);
+  if answer_task.answer is null then
+    raise exception 'answer: expected a value, got nothing' using errcode = '22023';
+  end if;
+  task := federation.lock_task(who.tenant, answer_task.task_id);
+  if task.status <> 'input_required' then
+    raise exception 'task % is %: it has asked nothing', quote_literal(answer_task.task_id), task.status using errcode = '55000';
+  end if;
+  update public.agent_tasks t set status = 'in_progress', answer = answer_task.answer
+  where t.row_id = task.row_id returning t.* into task;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$$;
+comment on function public.answer_task is 'Answers the question of a task, by any member of the tenant.';
+
+do $$
+declare
+  definer text[] := array['federation_definer'];
+  members text[] := array['authenticated', 'service_role'];
+begin
+  perform federation.hand_out('federation.is_waiting', definer);
+  perform federation.hand_out('federation.wake_workers', '{}', true);
+  perform federation.hand_out('federation.hold_dependent', '{}');
+  perform federation.hand_out('federation.release_dependents', '{}', true);
+  perform federation.hand_out('public.assign_tasks', members);
+  perform federation.hand_out('public.release_task', members, true);
+  perform federation.hand_out('public.request_input', members, true);
+  perform federation.hand_out('public.answer_task', members, true);
+end
+$$;
+
+-- 20261127151000_locks.sql
+-- Named locks: a lease on any name in the tenant, so that two agents do not edit one file at once. Whoever holds one is told when it is
+-- renewed too late; a fence that grows with every holder lets what the lock protects refuse who came too late as well.
+
+create table if not exists public.agent_locks (
+  row_id uuid primary key default gen_random_uuid(),
+  tenant_id text not null check (tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  name text not null check (octet_length(name) between 1 and 1024),
+  holder text not null check (holder ~ '^[A-Za-z0-9._@-]{1,128}$'),
+  instance_id text not null check (octet_length(instance_id) between 1 and 255),
+  -- Grows with every holder: whatever the lock protects can refuse what comes with an older one.
+  fence bigint not null,
+  taken_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  unique (tenant_id, name)
+);
+comment on table public.agent_locks is 'Locks that are held, or have run out and were not taken since.';
+create index if not exists agent_locks_age on public.agent_locks (expires_at);
+create sequence if not exists federation.lock_fence as bigint;
+revoke all on sequence federation.lock_fence from public, anon, authenticated, service_role;
+grant usage on sequence federation.lock_fence to federation_definer;
+
+alter table public.agent_locks enable row level security;
+revoke all on public.agent_locks from public, anon, authenticated, service_role;
+grant select on public.agent_locks to authenticated;
+grant select, insert, update, delete on public.agent_locks to service_role, federation_definer;
+drop policy if exists "members read" on public.agent_locks;
+create policy "members read" on public.agent_locks for select to authenticated
+  using (tenant_id = (select federation.tenant_id()));
+drop policy if exists "functions, in the tenant they act for" on public.agent_locks;
+create policy "functions, in the tenant they act for" on public.agent_locks for all to federation_definer
+  using (tenant_id = (select federation.tenant_id())) with check (tenant_id = (select federation.tenant_id()));
+
+create or replace function federation.lock_json(lock public.agent_locks)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'name', lock.name, 'holder', lock.holder, 'instance_id', lock.instance_id, 'fence', lock.fence, 'taken_at', lock.taken_at,
+    'expires_at', lock.expires_at, 'left_ms', greatest(0, ceil(extract(epoch from lock.expires_at - clock_timestamp()) * 1000)))
+$$;
+
+create or replace function public.take_lock(
+  name text, instance_id text, ttl_ms integer default 30000, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  lock public.agent_locks;
+  until timestamptz;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('name', take_lock.name, 1024), federation.check_text('instance_id', take_lock.instance_id, 255);
+  if take_lock.ttl_ms is null or take_lock.ttl_ms not between 100 and 86400000 then
+    raise exception 'ttl_ms: expected 100 to 86400000, got %', coalesce(take_lock.ttl_ms::text, 'nothing') using errcode = '22023';
+  end if;
+  until := clock_timestamp() + take_lock.ttl_ms * interval '1 millisecond';
+  insert into public.agent_locks as l (tenant_id, name, holder, instance_id, fence, expires_at)
+  values (who.tenant, take_lock.name, who.agent, take_lock.instance_id, nextval('federation.lock_fence'), until)
+  on conflict (tenant_id, name) do update set
+    holder = excluded.holder, instance_id = excluded.instance_id, fence = excluded.fence, taken_at = now(), expires_at = excluded.expires_at
+  where l.expires_at < clock_timestamp() or (l.holder, l.instance_id) = (excluded.holder, excluded.instance_id)
+  returning l.* into lock;
+  if lock.row_id is null then
+    select l.* into lock from public.agent_locks l where l.tenant_id = who.tenant and l.name = take_lock.name;
+    perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+    return coalesce(federation.lock_json(lock), '{}') || '{"held": false}';
+  end if;
+  perform federation.announce('federation:' || who.tenant || ':feed', 'lock', jsonb_build_object(
+    'name', lock.name, 'state', 'taken', 'holder', lock.holder, 'fence', lock.fence));
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.lock_json(lock) || '{"held": true}';
+end
+$$;
+comment on function public.take_lock is 'Takes a lock that nobody holds, for so long; `held` says whether, the rest who holds it.';
+
+create or replace function public.renew_lock(
+  name text, fence bigint, ttl_ms integer default 30000, as_agent text default null, as_tenant text default null)
+returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  is_held boolean;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if renew_lock.ttl_ms is null or renew_lock.ttl_ms not between 100 and 86400000 then
+    raise exception 'ttl_ms: expected 100 to 86400000, got %', coalesce(renew_lock.ttl_ms::text, 'nothing') using errcode = '22023';
+  end if;
+  -- Also one that has run out, as long as nobody took it.
+  update public.agent_locks l set expires_at = clock_timestamp() + renew_lock.ttl_ms * interval '1 millisecond'
+  where l.tenant_id = who.tenant and l.name = renew_lock.name and l.fence = renew_lock.fence and l.holder = who.agent;
+  is_held := found;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return is_held;
+end
+$$;
+comment on function public.renew_lock is 'Holds a lock for so long from now; false when somebody else has taken it.';
+
+create or replace function public.release_lock(name text, fence bigint, as_agent text default null, as_tenant text default null)
+returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  is_held boolean;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  delete from public.agent_locks l
+  where l.tenant_id = who.tenant and l.name = release_lock.name and l.fence = release_lock.fence and l.holder = who.agent;
+  is_held := found;
+  if is_held then
+    perform federation.announce('federation:' || who.tenant || ':feed', 'lock', jsonb_build_object(
+      'name', release_lock.name, 'state', 'freed', 'holder', who.agent, 'fence', release_lock.fence));
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return is_held;
+end
+$$;
+comment on function public.release_lock is 'Lets a lock go and tells everybody; false when it was not held any more.';
+
+create or replace function public.get_lock(name text, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  lock public.agent_locks;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select l.* into lock from public.agent_locks l
+  where l.tenant_id = who.tenant and l.name = get_lock.name and l.expires_at > clock_timestamp();
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return case when lock.row_id is not null then federation.lock_json(lock) end;
+end
+$$;
+comment on function public.get_lock is 'Who holds a lock, or null.';
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role'];
+begin
+  perform federation.hand_out('federation.lock_json', members || array['federation_definer']);
+  perform federation.hand_out('public.take_lock', members, true);
+  perform federation.hand_out('public.renew_lock', members, true);
+  perform federation.hand_out('public.release_lock', members, true);
+  perform federation.hand_out('public.get_lock', members);
 end
 $$;
 

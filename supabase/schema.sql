@@ -18,6 +18,8 @@ create sequence federation.change_seq as bigint owner postgres;
 grant usage on sequence federation.change_seq to authenticated;
 grant usage on sequence federation.change_seq to federation_definer;
 grant usage on sequence federation.change_seq to service_role;
+create sequence federation.lock_fence as bigint owner postgres;
+grant usage on sequence federation.lock_fence to federation_definer;
 create sequence federation.session_news_news_id_seq as bigint owner postgres;
 
 -- tables
@@ -117,6 +119,28 @@ grant select on table public.agent_events to authenticated;
 grant delete, insert, select, update on table public.agent_events to federation_definer;
 grant delete, insert, select, update on table public.agent_events to service_role;
 alter publication supabase_realtime add table public.agent_events;
+
+create table public.agent_locks ( -- owner postgres, row level security on
+  row_id uuid not null default gen_random_uuid(),
+  tenant_id text not null,
+  name text not null,
+  holder text not null,
+  instance_id text not null,
+  fence bigint not null,
+  taken_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null
+);
+comment on table public.agent_locks is 'Locks that are held, or have run out and were not taken since.';
+alter table public.agent_locks add constraint agent_locks_tenant_id_name_key UNIQUE (tenant_id, name);
+alter table public.agent_locks add constraint agent_locks_pkey PRIMARY KEY (row_id);
+alter table public.agent_locks add constraint agent_locks_holder_check CHECK ((holder ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_locks add constraint agent_locks_instance_id_check CHECK (((octet_length(instance_id) >= 1) AND (octet_length(instance_id) <= 255)));
+alter table public.agent_locks add constraint agent_locks_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 1024)));
+alter table public.agent_locks add constraint agent_locks_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+CREATE INDEX agent_locks_age ON public.agent_locks USING btree (expires_at);
+grant select on table public.agent_locks to authenticated;
+grant delete, insert, select, update on table public.agent_locks to federation_definer;
+grant delete, insert, select, update on table public.agent_locks to service_role;
 
 create table public.agent_memories ( -- owner postgres, row level security on
   row_id uuid not null default gen_random_uuid(),
@@ -312,7 +336,9 @@ CREATE INDEX agent_task_queue_capability ON public.agent_task_queue USING btree 
 CREATE INDEX agent_task_queue_leases ON public.agent_task_queue USING btree (tenant_id, lease_until) WHERE (lease_until IS NOT NULL);
 CREATE INDEX agent_task_queue_news ON public.agent_task_queue USING btree (tenant_id, assigned_to, seq);
 CREATE INDEX agent_task_queue_ready ON public.agent_task_queue USING btree (tenant_id, assigned_to, capability, priority, ready_at) WHERE (lease_until IS NULL);
+CREATE TRIGGER hold BEFORE INSERT ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.hold_dependent();
 CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.stamp();
+CREATE TRIGGER wake AFTER INSERT OR UPDATE ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.wake_workers();
 grant select on table public.agent_task_queue to authenticated;
 grant delete, insert, select, update on table public.agent_task_queue to federation_definer;
 grant delete, insert, select, update on table public.agent_task_queue to service_role;
@@ -354,7 +380,10 @@ create table public.agent_tasks ( -- owner postgres, row level security on
   version bigint not null default 1,
   tx xid8 not null default pg_current_xact_id(),
   seq bigint not null default nextval('federation.change_seq'::regclass),
-  holders text[] not null default '{}'::text[]
+  holders text[] not null default '{}'::text[],
+  progress_note text,
+  question text,
+  answer jsonb
 );
 comment on table public.agent_tasks is 'Tasks of a tenant, ended ones included, so that a task id stays one task.';
 alter table public.agent_tasks add constraint agent_tasks_tenant_id_task_id_key UNIQUE (tenant_id, task_id);
@@ -378,9 +407,11 @@ alter table public.agent_tasks add constraint agent_tasks_tenant_id_check CHECK 
 alter table public.agent_tasks add constraint agent_tasks_traceparent_check CHECK ((octet_length(traceparent) <= 255));
 CREATE INDEX agent_tasks_by ON public.agent_tasks USING btree (tenant_id, assigned_by, seq);
 CREATE INDEX agent_tasks_cursor ON public.agent_tasks USING btree (tenant_id, tx, seq);
+CREATE INDEX agent_tasks_dependencies ON public.agent_tasks USING gin (dependencies) WHERE (ended_at IS NULL);
 CREATE INDEX agent_tasks_due ON public.agent_tasks USING btree (tenant_id, LEAST(deadline, expires_at)) WHERE ((ended_at IS NULL) AND ((deadline IS NOT NULL) OR (expires_at IS NOT NULL)));
 CREATE INDEX agent_tasks_open ON public.agent_tasks USING btree (tenant_id, status) WHERE (ended_at IS NULL);
 CREATE INDEX agent_tasks_to ON public.agent_tasks USING btree (tenant_id, assigned_to, seq);
+CREATE TRIGGER release_dependents AFTER UPDATE OF ended_at ON public.agent_tasks FOR EACH ROW WHEN (((old.ended_at IS NULL) AND (new.ended_at IS NOT NULL))) EXECUTE FUNCTION federation.release_dependents();
 CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.stamp();
 CREATE TRIGGER tell AFTER INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.tell_task();
 CREATE TRIGGER version BEFORE INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.count_version();
@@ -413,6 +444,11 @@ create policy "functions, in the tenant they act for" on public.agent_events as 
   with check true;
 create policy "members read" on public.agent_events as permissive for select to authenticated
   using ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND ((NOT private) OR (agent_id = ( SELECT federation.agent_id() AS agent_id))));
+create policy "functions, in the tenant they act for" on public.agent_locks as permissive for all to federation_definer
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
+  with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
+create policy "members read" on public.agent_locks as permissive for select to authenticated
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
 create policy "functions, in the tenant they act for" on public.agent_memories as permissive for all to federation_definer
   using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
   with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
@@ -874,6 +910,7 @@ declare
       %2$L is null
       or m.topic = %1$L || ':agent:' || %2$L
       or %2$L in (m.payload ->> 'from_agent', m.payload ->> 'agent_id', m.payload ->> 'assigned_to', m.payload ->> 'assigned_by',
+        m.payload ->> 'agent', m.payload ->> 'holder',
         m.payload #>> '{message,from_agent}', m.payload #>> '{message,to_agent}')
       or m.payload ->> 'id' = any (%3$L::text[])
       or (jsonb_typeof(m.payload -> 'ids') = 'array' and m.payload -> 'ids' ?| %3$L::text[])
@@ -969,6 +1006,40 @@ $function$
 grant execute on function federation.hidden_since(xid8,bigint,xid8,integer) to authenticated;
 grant execute on function federation.hidden_since(xid8,bigint,xid8,integer) to service_role;
 comment on function federation.hidden_since(xid8,bigint,xid8,integer) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.hold_dependent()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  task public.agent_tasks;
+  circle text;
+begin
+  select t.* into task from public.agent_tasks t where t.row_id = new.task_row;
+  if cardinality(task.dependencies) = 0 then
+    return new;
+  end if;
+  if coalesce(task.details ->> 'on_dependency_failure', 'fail') not in ('fail', 'release') then
+    raise exception 'on_dependency_failure: expected fail or release, got %', quote_literal(task.details ->> 'on_dependency_failure') using errcode = '22023';
+  end if;
+  with recursive reached (id) as (
+    select unnest(task.dependencies)
+    union
+    select unnest(d.dependencies) from reached r
+    join public.agent_tasks d on d.tenant_id = task.tenant_id and d.task_id = r.id where d.ended_at is null)
+  select r.id into circle from reached r where r.id = task.task_id;
+  if found then
+    raise exception 'task % waits for itself, by way of its dependencies', quote_literal(circle) using errcode = '22023';
+  end if;
+  if federation.is_waiting(task) then
+    new.ready_at := 'infinity';
+  end if;
+  return new;
+end
+$function$
+-- owner postgres
+comment on function federation.hold_dependent() is NULL;
 
 CREATE OR REPLACE FUNCTION federation.identical_memories(memories jsonb, tenant text, agent text)
  RETURNS text[]
@@ -1085,6 +1156,22 @@ AS $function$ select coalesce(current_setting('federation.quiet', true), '') = '
 grant execute on function federation.is_quiet() to federation_definer;
 comment on function federation.is_quiet() is NULL;
 
+CREATE OR REPLACE FUNCTION federation.is_waiting(task public.agent_tasks)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select exists (
+    select from unnest(task.dependencies) needed
+    left join public.agent_tasks d on d.tenant_id = task.tenant_id and d.task_id = needed
+    where d.status is null or d.ended_at is null
+      or (d.status <> 'completed' and coalesce(task.details ->> 'on_dependency_failure', 'fail') <> 'release'))
+$function$
+-- owner postgres
+grant execute on function federation.is_waiting(public.agent_tasks) to federation_definer;
+comment on function federation.is_waiting(public.agent_tasks) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.latest_clock_ms()
  RETURNS bigint
  LANGUAGE sql
@@ -1097,6 +1184,22 @@ grant execute on function federation.latest_clock_ms() to authenticated;
 grant execute on function federation.latest_clock_ms() to federation_definer;
 grant execute on function federation.latest_clock_ms() to service_role;
 comment on function federation.latest_clock_ms() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.lock_json(lock public.agent_locks)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'name', lock.name, 'holder', lock.holder, 'instance_id', lock.instance_id, 'fence', lock.fence, 'taken_at', lock.taken_at,
+    'expires_at', lock.expires_at, 'left_ms', greatest(0, ceil(extract(epoch from lock.expires_at - clock_timestamp()) * 1000)))
+$function$
+-- owner postgres
+grant execute on function federation.lock_json(public.agent_locks) to authenticated;
+grant execute on function federation.lock_json(public.agent_locks) to federation_definer;
+grant execute on function federation.lock_json(public.agent_locks) to service_role;
+comment on function federation.lock_json(public.agent_locks) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.lock_task(tenant text, task_id text)
  RETURNS public.agent_tasks
@@ -1491,6 +1594,37 @@ grant execute on function federation.read_filter(jsonb) to authenticated;
 grant execute on function federation.read_filter(jsonb) to service_role;
 comment on function federation.read_filter(jsonb) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.release_dependents()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  task public.agent_tasks;
+begin
+  if federation.is_quiet() then
+    return null;
+  end if;
+  -- In the order of their ids, so that two that end at once wait for each other in one order.
+  for task in
+    select t.* from public.agent_tasks t
+    where t.tenant_id = new.tenant_id and t.ended_at is null and t.dependencies @> array[new.task_id]
+    order by t.task_id for update
+  loop
+    if new.status <> 'completed' and coalesce(task.details ->> 'on_dependency_failure', 'fail') = 'fail' then
+      perform federation.end_task(task, 'failed', 'task ' || quote_literal(new.task_id) || ', which it depends on, is ' || new.status);
+    elsif not federation.is_waiting(task) then
+      update public.agent_task_queue q set ready_at = now()
+      where q.tenant_id = task.tenant_id and q.task_row = task.row_id and q.ready_at = 'infinity';
+    end if;
+  end loop;
+  return null;
+end
+$function$
+-- owner federation_definer
+comment on function federation.release_dependents() is NULL;
+
 CREATE OR REPLACE FUNCTION federation.release_tasks(tenant text)
  RETURNS integer
  LANGUAGE plpgsql
@@ -1545,6 +1679,9 @@ begin
   where t.tenant_id = tenant and (agent is null or agent in (t.assigned_by, t.assigned_to, t.lease_agent));
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_tasks', removed);
+  delete from public.agent_locks l where l.tenant_id = tenant and (agent is null or l.holder = agent);
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_locks', removed);
   delete from public.agent_messages m where m.tenant_id = tenant and (agent is null or agent in (m.from_agent, m.to_agent));
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_messages', removed);
@@ -1776,6 +1913,7 @@ begin
   on conflict (tenant_id) do update set swept_at = excluded.swept_at;
   done := jsonb_build_object(
     'sessions', federation.end_silent_sessions(tenant), 'tasks', federation.release_tasks(tenant));
+  delete from public.agent_locks l where l.tenant_id = tenant and l.expires_at < now() - interval '1 day';
   perform federation.tell_sessions(tenant);
   return done;
 end
@@ -2027,18 +2165,29 @@ CREATE OR REPLACE FUNCTION federation.tell_task()
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+declare
+  is_news boolean := tg_op = 'INSERT';
 begin
-  if tg_op = 'UPDATE' and (old.status, old.assigned_to) is not distinct from (new.status, new.assigned_to) then
+  if tg_op = 'UPDATE' then
+    is_news := (old.status, old.assigned_to, old.attempt) is distinct from (new.status, new.assigned_to, new.attempt);
+    if not is_news and (old.progress, old.progress_note) is not distinct from (new.progress, new.progress_note) then
+      return null;
+    end if;
+  end if;
+  if federation.is_quiet() then
     return null;
   end if;
-  perform federation.announce('federation:' || new.tenant_id || ':feed', 'task', jsonb_build_object(
-    'task_id', new.task_id, 'status', new.status, 'assigned_to', new.assigned_to, 'assigned_by', new.assigned_by));
+  perform federation.announce('federation:' || new.tenant_id || ':feed', 'task', jsonb_strip_nulls(jsonb_build_object(
+    'change', case when is_news then new.status else 'progress' end, 'task_id', new.task_id, 'status', new.status,
+    'assigned_to', new.assigned_to, 'assigned_by', new.assigned_by, 'capability', new.capability, 'agent', new.lease_agent,
+    'attempt', new.attempt, 'progress', new.progress, 'note', left(new.progress_note, 2000), 'question', left(new.question, 2000),
+    'error', left(new.error, 2000))));
   if tg_op = 'INSERT' then
     insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
     values (new.tenant_id, new.assigned_by, 'task_assigned', new.task_id, new.assigned_to);
-  elsif old.status is distinct from new.status and new.status in ('completed', 'failed') then
+  elsif old.status is distinct from new.status and new.status in ('completed', 'failed', 'dead', 'cancelled') then
     insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
-    values (new.tenant_id, new.assigned_to, 'task_' || new.status, new.task_id, new.assigned_by);
+    values (new.tenant_id, coalesce(new.lease_agent, new.assigned_to, new.assigned_by), 'task_' || new.status, new.task_id, new.assigned_by);
   end if;
   return null;
 end
@@ -2090,6 +2239,30 @@ $function$
 grant execute on function federation.tenants_with_old_tombstones() to service_role;
 comment on function federation.tenants_with_old_tombstones() is NULL;
 
+CREATE OR REPLACE FUNCTION federation.wake_workers()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  task public.agent_tasks;
+begin
+  if new.lease_until is not null or new.ready_at = 'infinity' or federation.is_quiet()
+    or (tg_op = 'UPDATE' and old.lease_until is null and old.ready_at is not distinct from new.ready_at) then
+    return null;
+  end if;
+  select t.* into task from public.agent_tasks t where t.row_id = new.task_row;
+  perform federation.announce(
+    'federation:' || new.tenant_id || coalesce(':agent:' || new.assigned_to, ':feed'), 'task_ready', jsonb_build_object(
+      'task_id', task.task_id, 'assigned_by', task.assigned_by, 'assigned_to', new.assigned_to, 'capability', new.capability,
+      'ready_in_ms', greatest(0, ceil(extract(epoch from new.ready_at - now()) * 1000))));
+  return null;
+end
+$function$
+-- owner federation_definer
+comment on function federation.wake_workers() is NULL;
+
 CREATE OR REPLACE FUNCTION federation.words_query(text text)
  RETURNS tsquery
  LANGUAGE sql
@@ -2107,6 +2280,37 @@ $function$
 grant execute on function federation.words_query(text) to authenticated;
 grant execute on function federation.words_query(text) to service_role;
 comment on function federation.words_query(text) is NULL;
+
+CREATE OR REPLACE FUNCTION public.answer_task(task_id text, answer jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  task public.agent_tasks;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_json('answer', answer_task.answer);
+  if answer_task.answer is null then
+    raise exception 'answer: expected a value, got nothing' using errcode = '22023';
+  end if;
+  task := federation.lock_task(who.tenant, answer_task.task_id);
+  if task.status <> 'input_required' then
+    raise exception 'task % is %: it has asked nothing', quote_literal(answer_task.task_id), task.status using errcode = '55000';
+  end if;
+  update public.agent_tasks t set status = 'in_progress', answer = answer_task.answer
+  where t.row_id = task.row_id returning t.* into task;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.answer_task(text,jsonb,text,text) to authenticated;
+grant execute on function public.answer_task(text,jsonb,text,text) to service_role;
+comment on function public.answer_task(text,jsonb,text,text) is 'Answers the question of a task, by any member of the tenant.';
 
 CREATE OR REPLACE FUNCTION public.assign_task(task jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
@@ -2204,6 +2408,25 @@ grant execute on function public.assign_task(jsonb,text,text) to authenticated;
 grant execute on function public.assign_task(jsonb,text,text) to service_role;
 comment on function public.assign_task(jsonb,text,text) is 'Stores a task and tells the agent it is for; the same content again is the same task.';
 
+CREATE OR REPLACE FUNCTION public.assign_tasks(tasks jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if tasks is null or jsonb_typeof(tasks) <> 'array' or jsonb_array_length(tasks) > 1000 then
+    raise exception 'tasks: expected an array of at most 1,000 tasks, got %', coalesce(jsonb_typeof(tasks), 'nothing') using errcode = '22023';
+  end if;
+  return query
+    select public.assign_task(t.task, assign_tasks.as_agent, assign_tasks.as_tenant)
+    from jsonb_array_elements(tasks) with ordinality t(task, place) order by t.place;
+end
+$function$
+-- owner postgres
+grant execute on function public.assign_tasks(jsonb,text,text) to authenticated;
+grant execute on function public.assign_tasks(jsonb,text,text) to service_role;
+comment on function public.assign_tasks(jsonb,text,text) is 'Assigns all of these tasks or none, in their order.';
+
 CREATE OR REPLACE FUNCTION public.cancel_task(task_id text, reason text DEFAULT NULL::text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2270,7 +2493,7 @@ begin
     with claimed as (
       update public.agent_tasks t set
         status = 'in_progress', attempt = t.attempt + 1, fence = t.fence + 1, lease_until = until, lease_agent = who.agent,
-        instance_id = claim_tasks.instance_id, started_at = coalesce(t.started_at, now()), progress = null,
+        instance_id = claim_tasks.instance_id, started_at = coalesce(t.started_at, now()), progress = null, progress_note = null,
         holders = case when who.agent = any (t.holders) then t.holders else t.holders || who.agent end
       where t.tenant_id = who.tenant and t.row_id = any (chosen) and t.ended_at is null
       returning t.*)
@@ -2693,6 +2916,28 @@ AS $function$
 grant execute on function public.find_memories(jsonb,text,text) to authenticated;
 grant execute on function public.find_memories(jsonb,text,text) to service_role;
 comment on function public.find_memories(jsonb,text,text) is 'Memories by meaning, by words or by both, best first.';
+
+CREATE OR REPLACE FUNCTION public.get_lock(name text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  lock public.agent_locks;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select l.* into lock from public.agent_locks l
+  where l.tenant_id = who.tenant and l.name = get_lock.name and l.expires_at > clock_timestamp();
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return case when lock.row_id is not null then federation.lock_json(lock) end;
+end
+$function$
+-- owner postgres
+grant execute on function public.get_lock(text,text,text) to authenticated;
+grant execute on function public.get_lock(text,text,text) to service_role;
+comment on function public.get_lock(text,text,text) is 'Who holds a lock, or null.';
 
 CREATE OR REPLACE FUNCTION public.get_memory(id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
@@ -3262,6 +3507,91 @@ grant execute on function public.read_memories(text[],text,text) to authenticate
 grant execute on function public.read_memories(text[],text,text) to service_role;
 comment on function public.read_memories(text[],text,text) is 'Memories by id as replicas get them, tombstones too.';
 
+CREATE OR REPLACE FUNCTION public.release_lock(name text, fence bigint, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  is_held boolean;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  delete from public.agent_locks l
+  where l.tenant_id = who.tenant and l.name = release_lock.name and l.fence = release_lock.fence and l.holder = who.agent;
+  is_held := found;
+  if is_held then
+    perform federation.announce('federation:' || who.tenant || ':feed', 'lock', jsonb_build_object(
+      'name', release_lock.name, 'state', 'freed', 'holder', who.agent, 'fence', release_lock.fence));
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return is_held;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.release_lock(text,bigint,text,text) to authenticated;
+grant execute on function public.release_lock(text,bigint,text,text) to service_role;
+comment on function public.release_lock(text,bigint,text,text) is 'Lets a lock go and tells everybody; false when it was not held any more.';
+
+CREATE OR REPLACE FUNCTION public.release_task(task_id text, fence bigint, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  task public.agent_tasks;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  task := federation.lock_task(who.tenant, release_task.task_id);
+  if not federation.speaks_for(task, who.agent, release_task.fence) or task.lease_until is null then
+    raise exception 'task % is not held any more: it is %, by fence %', quote_literal(release_task.task_id), task.status, task.fence
+      using errcode = '55000';
+  end if;
+  -- Nobody failed, so this attempt does not count.
+  update public.agent_tasks t set attempt = t.attempt - 1 where t.row_id = task.row_id returning t.* into task;
+  task := federation.give_back(task, task.error, now());
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.release_task(text,bigint,text,text) to authenticated;
+grant execute on function public.release_task(text,bigint,text,text) to service_role;
+comment on function public.release_task(text,bigint,text,text) is 'Gives a held task back unfinished: another worker may claim it at once.';
+
+CREATE OR REPLACE FUNCTION public.renew_lock(name text, fence bigint, ttl_ms integer DEFAULT 30000, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  is_held boolean;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if renew_lock.ttl_ms is null or renew_lock.ttl_ms not between 100 and 86400000 then
+    raise exception 'ttl_ms: expected 100 to 86400000, got %', coalesce(renew_lock.ttl_ms::text, 'nothing') using errcode = '22023';
+  end if;
+  -- Also one that has run out, as long as nobody took it.
+  update public.agent_locks l set expires_at = clock_timestamp() + renew_lock.ttl_ms * interval '1 millisecond'
+  where l.tenant_id = who.tenant and l.name = renew_lock.name and l.fence = renew_lock.fence and l.holder = who.agent;
+  is_held := found;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return is_held;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.renew_lock(text,bigint,integer,text,text) to authenticated;
+grant execute on function public.renew_lock(text,bigint,integer,text,text) to service_role;
+comment on function public.renew_lock(text,bigint,integer,text,text) is 'Holds a lock for so long from now; false when somebody else has taken it.';
+
 CREATE OR REPLACE FUNCTION public.renew_tasks(leases jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS text[]
  LANGUAGE plpgsql
@@ -3316,6 +3646,8 @@ begin
   update public.agent_task_queue q set lease_until = now() + interval '1.5 seconds'
   from cut where q.tenant_id = who.tenant and q.task_row = cut.row_id;
   get diagnostics shortened = row_count;
+  -- So that the others need not say it too.
+  perform federation.announce('federation:' || who.tenant || ':feed', 'agent_gone', jsonb_build_object('agent', agent, 'instance', instance));
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return shortened;
 end
@@ -3325,7 +3657,7 @@ grant execute on function public.report_agent_gone(text,text,text,text) to authe
 grant execute on function public.report_agent_gone(text,text,text,text) to service_role;
 comment on function public.report_agent_gone(text,text,text,text) is 'A peer saw this process leave: its leases end in 1.5 seconds unless it renews them; how many.';
 
-CREATE OR REPLACE FUNCTION public.report_progress(task_id text, fence bigint, progress real DEFAULT NULL::real, checkpoint jsonb DEFAULT NULL::jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.report_progress(task_id text, fence bigint, progress real DEFAULT NULL::real, checkpoint jsonb DEFAULT NULL::jsonb, note text DEFAULT NULL::text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3337,7 +3669,8 @@ declare
   task public.agent_tasks;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
-  perform federation.check_json('checkpoint', report_progress.checkpoint);
+  perform federation.check_json('checkpoint', report_progress.checkpoint),
+    federation.check_text('note', report_progress.note, 65536, false);
   if report_progress.progress is not null and not (report_progress.progress >= 0 and report_progress.progress <= 1) then
     raise exception 'progress: expected a number from 0 to 1, got %', report_progress.progress using errcode = '22023';
   end if;
@@ -3348,6 +3681,7 @@ begin
   end if;
   update public.agent_tasks t set
     progress = coalesce(report_progress.progress, t.progress), checkpoint = coalesce(report_progress.checkpoint, t.checkpoint),
+    progress_note = coalesce(report_progress.note, t.progress_note),
     last_progress_at = now()
   where t.row_id = task.row_id returning t.* into task;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
@@ -3355,9 +3689,52 @@ begin
 end
 $function$
 -- owner federation_definer
-grant execute on function public.report_progress(text,bigint,real,jsonb,text,text) to authenticated;
-grant execute on function public.report_progress(text,bigint,real,jsonb,text,text) to service_role;
-comment on function public.report_progress(text,bigint,real,jsonb,text,text) is 'How far a held task is, and where the next attempt shall begin.';
+grant execute on function public.report_progress(text,bigint,real,jsonb,text,text,text) to authenticated;
+grant execute on function public.report_progress(text,bigint,real,jsonb,text,text,text) to service_role;
+comment on function public.report_progress(text,bigint,real,jsonb,text,text,text) is 'How far a held task is, and where the next attempt shall begin.';
+
+CREATE OR REPLACE FUNCTION public.request_input(task_id text, fence bigint, question text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  task public.agent_tasks;
+  message public.agent_messages;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('question', request_input.question, 65536);
+  task := federation.lock_task(who.tenant, request_input.task_id);
+  if not federation.speaks_for(task, who.agent, request_input.fence) then
+    raise exception 'task % is not held any more: it is %, by fence %', quote_literal(request_input.task_id), task.status, task.fence
+      using errcode = '55000';
+  end if;
+  -- Asked already, by an attempt that did not live to hear the answer.
+  if task.question is distinct from request_input.question or task.answer is null then
+    update public.agent_tasks t set status = 'input_required', question = request_input.question, answer = null
+    where t.row_id = task.row_id returning t.* into task;
+    message.tenant_id := who.tenant;
+    message.id := gen_random_uuid();
+    message.from_agent := who.agent;
+    message.to_agent := task.assigned_by;
+    message.type := 'task_input_required';
+    message.payload := jsonb_build_object('task_id', task.task_id, 'question', task.question, 'agent', who.agent);
+    message.hop_count := task.hop_count + 1;
+    message.correlation_id := coalesce(task.correlation_id, task.task_id);
+    message.traceparent := task.traceparent;
+    perform federation.store_message(message);
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.task_json(task);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.request_input(text,bigint,text,text,text) to authenticated;
+grant execute on function public.request_input(text,bigint,text,text,text) to service_role;
+comment on function public.request_input(text,bigint,text,text,text) is 'A held task needs an answer before it can go on; tells whoever assigned it.';
 
 CREATE OR REPLACE FUNCTION public.requeue_task(task_id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
@@ -3760,6 +4137,46 @@ $function$
 grant execute on function public.take_inbox(text,boolean,text,text) to authenticated;
 grant execute on function public.take_inbox(text,boolean,text,text) to service_role;
 comment on function public.take_inbox(text,boolean,text,text) is 'Whether this session is the one that handles the agent''s messages; asks the one that does, and takes over when it does not answer.';
+
+CREATE OR REPLACE FUNCTION public.take_lock(name text, instance_id text, ttl_ms integer DEFAULT 30000, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  lock public.agent_locks;
+  until timestamptz;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('name', take_lock.name, 1024), federation.check_text('instance_id', take_lock.instance_id, 255);
+  if take_lock.ttl_ms is null or take_lock.ttl_ms not between 100 and 86400000 then
+    raise exception 'ttl_ms: expected 100 to 86400000, got %', coalesce(take_lock.ttl_ms::text, 'nothing') using errcode = '22023';
+  end if;
+  until := clock_timestamp() + take_lock.ttl_ms * interval '1 millisecond';
+  insert into public.agent_locks as l (tenant_id, name, holder, instance_id, fence, expires_at)
+  values (who.tenant, take_lock.name, who.agent, take_lock.instance_id, nextval('federation.lock_fence'), until)
+  on conflict (tenant_id, name) do update set
+    holder = excluded.holder, instance_id = excluded.instance_id, fence = excluded.fence, taken_at = now(), expires_at = excluded.expires_at
+  where l.expires_at < clock_timestamp() or (l.holder, l.instance_id) = (excluded.holder, excluded.instance_id)
+  returning l.* into lock;
+  if lock.row_id is null then
+    select l.* into lock from public.agent_locks l where l.tenant_id = who.tenant and l.name = take_lock.name;
+    perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+    return coalesce(federation.lock_json(lock), '{}') || '{"held": false}';
+  end if;
+  perform federation.announce('federation:' || who.tenant || ':feed', 'lock', jsonb_build_object(
+    'name', lock.name, 'state', 'taken', 'holder', lock.holder, 'fence', lock.fence));
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return federation.lock_json(lock) || '{"held": true}';
+end
+$function$
+-- owner federation_definer
+grant execute on function public.take_lock(text,text,integer,text,text) to authenticated;
+grant execute on function public.take_lock(text,text,integer,text,text) to service_role;
+comment on function public.take_lock(text,text,integer,text,text) is 'Takes a lock that nobody holds, for so long; `held` says whether, the rest who holds it.';
 
 CREATE OR REPLACE FUNCTION public.tell_sessions(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS integer

@@ -6,7 +6,7 @@ import {
   isFederationError,
   type RealtimeFederationHub,
   type SupabaseFederationAdapter,
-  type TaskAssignment,
+  type AssignedTask,
 } from "agent-federation";
 import { parseDocument, type Document } from "./logic/text.ts";
 import { readdir, readFile } from "node:fs/promises";
@@ -30,7 +30,7 @@ export interface Teammate {
   /** Stores a memory of this agent, with an embedding of its content, and says so. */
   readonly remember: (id: string, content: string, metadata: Record<string, unknown>) => Promise<void>;
   /** Hands a task over and says so. */
-  readonly assign: (task: TaskAssignment) => Promise<void>;
+  readonly assign: (task: AssignedTask) => Promise<void>;
   /** Completes a task and says so. */
   readonly finish: (taskId: string, text: string, result: Record<string, unknown>) => Promise<void>;
 }

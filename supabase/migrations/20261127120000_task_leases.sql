@@ -6,6 +6,7 @@
 --        └──requeue── dead, failed     └──cancel, deadline──▶ cancelled, failed (from every state that is not an end)
 
 alter table public.agent_tasks add column if not exists holders text[] not null default '{}';
+alter table public.agent_tasks add column if not exists progress_note text;
 create index if not exists agent_tasks_due on public.agent_tasks (tenant_id, (least(deadline, expires_at)))
   where ended_at is null and (deadline is not null or expires_at is not null);
 
@@ -141,7 +142,7 @@ begin
     with claimed as (
       update public.agent_tasks t set
         status = 'in_progress', attempt = t.attempt + 1, fence = t.fence + 1, lease_until = until, lease_agent = who.agent,
-        instance_id = claim_tasks.instance_id, started_at = coalesce(t.started_at, now()), progress = null,
+        instance_id = claim_tasks.instance_id, started_at = coalesce(t.started_at, now()), progress = null, progress_note = null,
         holders = case when who.agent = any (t.holders) then t.holders else t.holders || who.agent end
       where t.tenant_id = who.tenant and t.row_id = any (chosen) and t.ended_at is null
       returning t.*)
@@ -358,7 +359,7 @@ $$;
 comment on function public.requeue_task is 'Lets a dead or failed task be tried again, with all its attempts; a deadline that has passed is dropped.';
 
 create or replace function public.report_progress(
-  task_id text, fence bigint, progress real default null, checkpoint jsonb default null,
+  task_id text, fence bigint, progress real default null, checkpoint jsonb default null, note text default null,
   as_agent text default null, as_tenant text default null)
 returns jsonb
 language plpgsql security definer
@@ -370,7 +371,8 @@ declare
   task public.agent_tasks;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
-  perform federation.check_json('checkpoint', report_progress.checkpoint);
+  perform federation.check_json('checkpoint', report_progress.checkpoint),
+    federation.check_text('note', report_progress.note, 65536, false);
   if report_progress.progress is not null and not (report_progress.progress >= 0 and report_progress.progress <= 1) then
     raise exception 'progress: expected a number from 0 to 1, got %', report_progress.progress using errcode = '22023';
   end if;
@@ -381,6 +383,7 @@ begin
   end if;
   update public.agent_tasks t set
     progress = coalesce(report_progress.progress, t.progress), checkpoint = coalesce(report_progress.checkpoint, t.checkpoint),
+    progress_note = coalesce(report_progress.note, t.progress_note),
     last_progress_at = now()
   where t.row_id = task.row_id returning t.* into task;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
@@ -410,6 +413,8 @@ begin
   update public.agent_task_queue q set lease_until = now() + interval '1.5 seconds'
   from cut where q.tenant_id = who.tenant and q.task_row = cut.row_id;
   get diagnostics shortened = row_count;
+  -- So that the others need not say it too.
+  perform federation.announce('federation:' || who.tenant || ':feed', 'agent_gone', jsonb_build_object('agent', agent, 'instance', instance));
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return shortened;
 end

@@ -173,6 +173,7 @@ begin
   on conflict (tenant_id) do update set swept_at = excluded.swept_at;
   done := jsonb_build_object(
     'sessions', federation.end_silent_sessions(tenant), 'tasks', federation.release_tasks(tenant));
+  delete from public.agent_locks l where l.tenant_id = tenant and l.expires_at < now() - interval '1 day';
   perform federation.tell_sessions(tenant);
   return done;
 end
@@ -455,6 +456,7 @@ declare
       %2$L is null
       or m.topic = %1$L || ':agent:' || %2$L
       or %2$L in (m.payload ->> 'from_agent', m.payload ->> 'agent_id', m.payload ->> 'assigned_to', m.payload ->> 'assigned_by',
+        m.payload ->> 'agent', m.payload ->> 'holder',
         m.payload #>> '{message,from_agent}', m.payload #>> '{message,to_agent}')
       or m.payload ->> 'id' = any (%3$L::text[])
       or (jsonb_typeof(m.payload -> 'ids') = 'array' and m.payload -> 'ids' ?| %3$L::text[])
@@ -498,6 +500,9 @@ begin
   where t.tenant_id = tenant and (agent is null or agent in (t.assigned_by, t.assigned_to, t.lease_agent));
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_tasks', removed);
+  delete from public.agent_locks l where l.tenant_id = tenant and (agent is null or l.holder = agent);
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_locks', removed);
   delete from public.agent_messages m where m.tenant_id = tenant and (agent is null or agent in (m.from_agent, m.to_agent));
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_messages', removed);

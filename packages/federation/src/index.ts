@@ -14,7 +14,24 @@ export type * from "./message-types.ts";
 export type { MemoryEvent } from "./messaging/memory-event.ts";
 export type { SendOptions } from "./messaging/outbox.ts";
 export type { AgentPresence, AgentStatus } from "./presence/agent-presence.ts";
-export type { FederationTask, TaskAssignment, TaskPriority, TaskStatus } from "./tasks/task.ts";
+export type {
+  AssignedTask,
+  FederationTask,
+  TaskAssignment,
+  TaskFacts,
+  TaskPriority,
+  TaskStatus,
+} from "./tasks/task.ts";
+export type { ListTasksOptions } from "./hub/task-hub.ts";
+export { ClaimedTask, TaskFailure } from "./tasks/claimed-task.ts";
+export type { TaskHandler } from "./tasks/task-run.ts";
+export type { WorkOptions } from "./tasks/task-worker.ts";
+export type { TaskEvent, TaskEventName } from "./tasks/task-event.ts";
+export { defineTask } from "./tasks/define-task.ts";
+export type { KindAssignment, StandardSchema, TaskKind } from "./tasks/define-task.ts";
+export type { SelectOptions, SelectStrategy } from "./tasks/select-agent.ts";
+export { HeldLock } from "./locks/lock-keeper.ts";
+export type { LockEvent, LockHolder, LockOptions } from "./locks/lock-keeper.ts";
 
 export { createSupabaseAdapter, SupabaseFederationAdapter } from "./supabase-adapter.ts";
 export type {

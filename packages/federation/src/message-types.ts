@@ -1,5 +1,5 @@
 import type { AgentStatus } from "./presence/agent-presence.ts";
-import type { TaskAssignment } from "./tasks/task.ts";
+import type { AssignedTask } from "./tasks/task.ts";
 
 /** What a `task_complete` message carries. */
 export interface TaskComplete {
@@ -43,7 +43,7 @@ export interface StatusUpdate {
  *     }
  */
 export interface FederationMessageTypes {
-  task_assignment: TaskAssignment;
+  task_assignment: AssignedTask;
   task_complete: TaskComplete;
   request_help: HelpRequest;
   share_knowledge: SharedKnowledge;

@@ -216,9 +216,9 @@ async function loadBalancing() {
 
   for (const task of tasks) {
     const worker = availableWorkers[0]; // Round-robin or more sophisticated
+    // @ts-expect-error -- under noUncheckedIndexedAccess, which `strict` does not include
     await coordinator.assignTask({
       task_id: task,
-      // @ts-expect-error -- under noUncheckedIndexedAccess, which `strict` does not include
       assigned_to: worker,
       description: `Process ${task}`,
       priority: 'medium',

@@ -4,6 +4,7 @@ import type { Inbox } from "../messaging/inbox.ts";
 import type { InboxTurn } from "../messaging/inbox-turn.ts";
 import type { MemoryFeed } from "../messaging/memory-feed.ts";
 import { broadcastEvent, parseBroadcastFrame, type CoordinationMessage } from "../messaging/message.ts";
+import type { LiveTasks } from "./live-tasks.ts";
 import { SeenIds } from "../messaging/seen-ids.ts";
 import type { Presence } from "../presence/presence.ts";
 import { isRecord } from "../runtime/json.ts";
@@ -20,6 +21,7 @@ export interface ChannelHearers {
   readonly turn: InboxTurn;
   /** Undefined where memory events are switched off. */
   readonly memories: MemoryFeed | undefined;
+  readonly tasks: LiveTasks;
   /** A broadcast of the room, new and not one's own. */
   readonly heardInRoom: (message: CoordinationMessage) => void;
 }
@@ -42,12 +44,16 @@ export function roomPlan({ agentId, presence, heardInRoom }: ChannelHearers): Ch
 }
 
 /** The feed: what the database tells all members. */
-export function feedPlan({ presence, inbox, memories }: ChannelHearers): ChannelBehaviour {
+export function feedPlan({ presence, inbox, memories, tasks }: ChannelHearers): ChannelBehaviour {
   let isFirst = true;
   return {
     bind: (channel) => {
       onBroadcast(channel, "message", (payload) => inbox.heardBroadcast(payload));
       onBroadcast(channel, "sessions", (payload) => presence.heardSessions(payload));
+      onBroadcast(channel, "task", (payload) => tasks.heardTask(payload));
+      onBroadcast(channel, "task_ready", (payload) => tasks.heardReady(payload));
+      onBroadcast(channel, "agent_gone", (payload) => tasks.heardGone(payload));
+      onBroadcast(channel, "lock", (payload) => tasks.locks.heard(payload));
       if (memories !== undefined) onBroadcast(channel, "memory", (payload) => memories.heard(payload));
     },
     onJoined: () => {
@@ -60,29 +66,33 @@ export function feedPlan({ presence, inbox, memories }: ChannelHearers): Channel
     },
     onReplicating: () => {
       inbox.pullFeed();
+      tasks.missed();
       memories?.pull();
     },
   };
 }
 
 /** The inbox: what the database tells this agent alone. */
-export function inboxPlan({ sessionId, inbox, turn, memories }: ChannelHearers): ChannelBehaviour {
+export function inboxPlan({ sessionId, inbox, turn, memories, tasks }: ChannelHearers): ChannelBehaviour {
   return {
     bind: (channel) => {
       onBroadcast(channel, "message", (payload) => inbox.heardDirect(payload));
       onBroadcast(channel, "inbox_asked", (payload) => {
         if (isRecord(payload) && payload["session_id"] === sessionId) turn.doubt();
       });
+      onBroadcast(channel, "task_ready", (payload) => tasks.heardReady(payload));
       if (memories !== undefined) onBroadcast(channel, "memory", (payload) => memories.heard(payload));
     },
     // While the channel was away another process may have taken over; whoever has the turn reads what was missed.
     onJoined: () => {
       turn.doubt();
       memories?.pull();
+      tasks.missed();
     },
     onReplicating: () => {
       inbox.pull();
       memories?.pull();
+      tasks.missed();
     },
   };
 }

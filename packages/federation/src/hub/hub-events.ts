@@ -2,6 +2,8 @@ import type { HubState } from "./hub-state.ts";
 import type { FederationMessageTypes } from "../message-types.ts";
 import type { CoordinationMessage } from "../messaging/message.ts";
 import type { MemoryEvent } from "../messaging/memory-event.ts";
+import type { LockEvent } from "../locks/lock-keeper.ts";
+import type { TaskEvent, TaskEventName } from "../tasks/task-event.ts";
 import type { AgentPresence } from "../presence/agent-presence.ts";
 
 /** An agent and its processes, newest last. */
@@ -27,6 +29,9 @@ interface CommonEvents {
   "memory:added": MemoryEvent;
   "memory:updated": MemoryEvent;
   "memory:deleted": MemoryEvent;
+  /** Somebody let a named lock go, or took one. */
+  "lock:freed": LockEvent;
+  "lock:taken": LockEvent;
   /** Every message, before the event that carries its type. */
   "message:received": CoordinationMessage;
   /** Every change of state, in order. */
@@ -41,7 +46,8 @@ type MessageEvents<Types> = {
 
 /** What a hub tells. `Own` adds message types to those of FederationMessageTypes. */
 export type HubEvents<Own extends object = object> = CommonEvents &
-  MessageEvents<FederationMessageTypes> &
+  /** How every task of the tenant goes on. */
+  { [Name in TaskEventName]: TaskEvent } & MessageEvents<FederationMessageTypes> &
   MessageEvents<Own> & {
     /** A message of any other type. */
     [event: `message:${string}`]: CoordinationMessage;

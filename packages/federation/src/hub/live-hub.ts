@@ -25,6 +25,7 @@ import {
   type ChannelHearers,
 } from "./channel-plans.ts";
 import type { HubEvents } from "./hub-events.ts";
+import { LiveTasks } from "./live-tasks.ts";
 
 export interface LiveHubParts {
   readonly options: ResolvedHubOptions;
@@ -49,6 +50,7 @@ export class LiveHub {
   readonly outbox: Outbox;
   readonly broadcasts: RoomBroadcasts;
   readonly inbox: Inbox;
+  readonly tasks: LiveTasks;
   readonly channels: readonly DependableChannel[];
   readonly #parts: LiveHubParts;
   readonly #room: DependableChannel;
@@ -102,6 +104,13 @@ export class LiveHub {
     this.#turn = this.#makeTurn(options);
     this.inbox = this.#makeInbox(options);
     this.#memories = this.#makeMemories(options);
+    this.tasks = new LiveTasks({
+      options,
+      emitter: parts.emitter,
+      call: (name, args) => connection.call(name, args),
+      agents: () => this.presence.roster.agents().length,
+      onError: (error, during) => parts.onError(error, during),
+    });
     this.outbox = new Outbox({
       clock: options.clock,
       instanceId: options.instanceId,
@@ -114,6 +123,7 @@ export class LiveHub {
       inbox: this.inbox,
       turn: this.#turn,
       memories: options.memorySync ? this.#memories : undefined,
+      tasks: this.tasks,
       heardInRoom: (message) => void this.#deliver(message),
     };
     const topic = `federation:${options.tenantId}`;
@@ -169,6 +179,7 @@ export class LiveHub {
         log("debug", "a step of closing failed", { what, error: failure }),
       );
     };
+    await quietly("tasks", this.tasks.close());
     await quietly("broadcasts", this.broadcasts.close());
     await quietly("outbox", this.outbox.settled());
     await quietly("turn", this.#turn.close());
@@ -211,6 +222,7 @@ export class LiveHub {
       if (own.presences.length < this.#ownProcesses) this.#turn.ask(); // the one that had it may be gone
       this.#ownProcesses = own.presences.length;
     }
+    this.tasks.rosterChanged(changes);
     if (!this.#isUsable) return;
     const { emitter } = this.#parts;
     for (const { type, agentId, presences, reason } of changes) {
@@ -278,9 +290,10 @@ export class LiveHub {
           this.#turn.doubt();
         },
         onReplaced: (error) => this.#parts.onReplaced(error),
-        onPositions: ({ inbox, feed, roster }) => {
+        onPositions: ({ inbox, feed, roster, queue }) => {
           this.presence.position(roster);
           this.#turn.beat();
+          this.tasks.position(queue);
           // An announcement can be lost on a channel that looks joined: the heartbeat's answer says whether anything was.
           if (inbox > this.#positions.inbox) this.inbox.pull();
           if (feed > this.#positions.feed) this.inbox.pullFeed();
@@ -353,6 +366,7 @@ export class LiveHub {
       },
       onState: (state) => {
         if (state.name === "refused") this.#parts.onError(state.cause, `joining ${topic}`);
+        this.tasks.connected(this.#room.joined !== undefined);
         this.#parts.onChannels(this.channels.map((channel) => channel.state));
       },
     };

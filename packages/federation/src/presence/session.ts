@@ -9,6 +9,7 @@ export interface Positions {
   readonly inbox: number;
   readonly feed: number;
   readonly roster: number;
+  readonly queue: number;
 }
 
 /** What a process says of itself while it works. */
@@ -155,6 +156,7 @@ export class Session {
       inbox: numberField(positions, "inbox") ?? 0,
       feed: numberField(positions, "feed") ?? 0,
       roster: numberField(positions, "roster") ?? 0,
+      queue: numberField(positions, "queue") ?? 0,
     });
   }
 

@@ -45,6 +45,39 @@ export interface Database {
         };
         Relationships: [];
       };
+      agent_locks: {
+        Row: {
+          expires_at: string;
+          fence: number;
+          holder: string;
+          instance_id: string;
+          name: string;
+          row_id: string;
+          taken_at: string;
+          tenant_id: string;
+        };
+        Insert: {
+          expires_at: string;
+          fence: number;
+          holder: string;
+          instance_id: string;
+          name: string;
+          row_id?: string;
+          taken_at?: string;
+          tenant_id: string;
+        };
+        Update: {
+          expires_at?: string;
+          fence?: number;
+          holder?: string;
+          instance_id?: string;
+          name?: string;
+          row_id?: string;
+          taken_at?: string;
+          tenant_id?: string;
+        };
+        Relationships: [];
+      };
       agent_memories: {
         Row: {
           agent_id: string;
@@ -332,6 +365,7 @@ export interface Database {
       };
       agent_tasks: {
         Row: {
+          answer: Json | null;
           assigned_by: string;
           assigned_to: string | null;
           attempt: number;
@@ -357,6 +391,8 @@ export interface Database {
           max_attempts: number;
           priority: string;
           progress: number | null;
+          progress_note: string | null;
+          question: string | null;
           reply_to: string | null;
           result: Json | null;
           row_id: string;
@@ -371,6 +407,7 @@ export interface Database {
           version: number;
         };
         Insert: {
+          answer?: Json | null;
           assigned_by: string;
           assigned_to?: string | null;
           attempt?: number;
@@ -396,6 +433,8 @@ export interface Database {
           max_attempts?: number;
           priority?: string;
           progress?: number | null;
+          progress_note?: string | null;
+          question?: string | null;
           reply_to?: string | null;
           result?: Json | null;
           row_id?: string;
@@ -410,6 +449,7 @@ export interface Database {
           version?: number;
         };
         Update: {
+          answer?: Json | null;
           assigned_by?: string;
           assigned_to?: string | null;
           attempt?: number;
@@ -435,6 +475,8 @@ export interface Database {
           max_attempts?: number;
           priority?: string;
           progress?: number | null;
+          progress_note?: string | null;
+          question?: string | null;
           reply_to?: string | null;
           result?: Json | null;
           row_id?: string;
@@ -453,6 +495,15 @@ export interface Database {
     };
     Views: Record<never, never>;
     Functions: {
+      answer_task: {
+        Args: {
+          answer: Json | null;
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          task_id: string | null;
+        };
+        Returns: Json;
+      };
       assign_task: {
         Args: {
           as_agent?: string | null;
@@ -460,6 +511,14 @@ export interface Database {
           task: Json | null;
         };
         Returns: Json;
+      };
+      assign_tasks: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          tasks: Json | null;
+        };
+        Returns: Json[];
       };
       cancel_task: {
         Args: {
@@ -575,6 +634,14 @@ export interface Database {
           query: Json | null;
         };
         Returns: Json[];
+      };
+      get_lock: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          name: string | null;
+        };
+        Returns: Json;
       };
       get_memory: {
         Args: {
@@ -710,6 +777,34 @@ export interface Database {
         };
         Returns: Json[];
       };
+      release_lock: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          fence: number | null;
+          name: string | null;
+        };
+        Returns: boolean;
+      };
+      release_task: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          fence: number | null;
+          task_id: string | null;
+        };
+        Returns: Json;
+      };
+      renew_lock: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          fence: number | null;
+          name: string | null;
+          ttl_ms?: number | null;
+        };
+        Returns: boolean;
+      };
       renew_tasks: {
         Args: {
           as_agent?: string | null;
@@ -733,7 +828,18 @@ export interface Database {
           as_tenant?: string | null;
           checkpoint?: Json | null;
           fence: number | null;
+          note?: string | null;
           progress?: number | null;
+          task_id: string | null;
+        };
+        Returns: Json;
+      };
+      request_input: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          fence: number | null;
+          question: string | null;
           task_id: string | null;
         };
         Returns: Json;
@@ -813,6 +919,16 @@ export interface Database {
           as_tenant?: string | null;
           asked?: boolean | null;
           session_id: string | null;
+        };
+        Returns: Json;
+      };
+      take_lock: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          instance_id: string | null;
+          name: string | null;
+          ttl_ms?: number | null;
         };
         Returns: Json;
       };

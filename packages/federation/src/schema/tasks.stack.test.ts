@@ -157,7 +157,12 @@ test("a task for a capability, or expressly for whoever is free, is queued and s
     ["review", null, "2"],
     [null, null, "2"],
   ]);
-  expect((await announcements(database, tenant)).map(({ event }) => event)).toEqual(["task", "task"]);
+  expect((await announcements(database, tenant)).map(({ event }) => event)).toEqual([
+    "task",
+    "task_ready",
+    "task",
+    "task_ready",
+  ]);
 });
 
 // The embedded database has one connection: nothing happens at once there.

@@ -183,6 +183,7 @@ const tables = [
   "agent_messages",
   "agent_tasks",
   "agent_task_queue",
+  "agent_locks",
   "agent_events",
 ];
 
@@ -198,6 +199,7 @@ async function fill(tenant: string): Promise<void> {
   await call(database, alice, "assign_task", {
     task: { task_id: "t", assigned_to: "bob", description: "d" },
   });
+  await call(database, alice, "take_lock", { name: "l", instance_id: "i" });
   await call(database, alice, "store_memory", {
     memory: { id: "k", content: "c", expires_at: "2020-01-01" },
   });
@@ -283,6 +285,14 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
   ["report_progress", { task_id: "t", fence: 0 }],
   ["report_agent_gone", { agent: "alice", instance: "i" }],
   ["list_tasks", {}],
+  ["assign_tasks", { tasks: [{ task_id: "t", assigned_to: "bob", description: "d" }] as object }],
+  ["release_task", { task_id: "t", fence: 0 }],
+  ["request_input", { task_id: "t", fence: 0, question: "which?" }],
+  ["answer_task", { task_id: "t", answer: { is: "this" } }],
+  ["take_lock", { name: "l", instance_id: "i" }],
+  ["renew_lock", { name: "l", fence: 1 }],
+  ["release_lock", { name: "l", fence: 1 }],
+  ["get_lock", { name: "l" }],
   ["store_memory", { memory: { id: "k", content: "c" } }],
   ["store_memories", { memories: [{ id: "k", content: "c" }] as object }],
   ["query_memories", {}],

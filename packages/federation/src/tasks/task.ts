@@ -4,11 +4,10 @@ import { describe, isRecord, toJson } from "../runtime/json.ts";
 
 export type TaskPriority = "critical" | "high" | "medium" | "low";
 
-/** A task as it is given to an agent. Extra fields travel along. */
-export interface TaskAssignment {
+/** What a task says, whoever it is for. Extra fields travel along. */
+export interface TaskFacts {
   /** Unique in its tenant. Assigning the same task again is the same task; another one under this id is refused. */
   readonly task_id: string;
-  readonly assigned_to: string;
   readonly description: string;
   /** Default: medium. */
   readonly priority?: TaskPriority;
@@ -16,8 +15,23 @@ export interface TaskAssignment {
   readonly deadline?: string;
   /** Tasks that must be completed before. */
   readonly dependencies?: readonly string[];
+  /** What becomes of it when one of these does not end well. Default: it fails as well. */
+  readonly on_dependency_failure?: "fail" | "release";
+  /** How often it is tried before it is dead. Default 3. */
+  readonly max_attempts?: number;
   readonly [extra: string]: unknown;
 }
+
+/** A task as an agent gets it. */
+export interface AssignedTask extends TaskFacts {
+  readonly assigned_to: string;
+}
+
+/** A task as it is given to an agent, to whoever has a capability, or with `assigned_to: null` to whoever is free: see `hub.work`. */
+export type TaskAssignment =
+  | AssignedTask
+  | (TaskFacts & { readonly assigned_to?: string | null; readonly capability: string })
+  | (TaskFacts & { readonly assigned_to: null });
 
 export type TaskStatus =
   | "pending"
@@ -54,16 +68,19 @@ export function checkTask(task: unknown): Record<string, unknown> {
     );
   requireText(task["task_id"], "task_id");
   requireText(task["description"], "description");
-  if (task["assigned_to"] === undefined || task["assigned_to"] === null || task["assigned_to"] === "") {
+  const { assigned_to: assignedTo, capability } = task;
+  if (capability !== undefined) requireText(capability, "capability");
+  // A forgotten recipient is not "whoever is free": that is said with null, or with a capability.
+  if (assignedTo === "" || (assignedTo === undefined && capability === undefined)) {
     throw new FederationError(
       "invalid_argument",
       `assignTask ${describe(task["task_id"])}: assigned_to names nobody`,
       {
-        remedy: "Name the agent that shall do it, one of getActiveAgents() for instance",
+        remedy: "Name the agent that shall do it, give a capability, or null for whoever is free",
       },
     );
   }
-  requireId(task["assigned_to"], "assignTask assigned_to");
+  if (assignedTo !== undefined && assignedTo !== null) requireId(assignedTo, "assignTask assigned_to");
   const { priority, deadline, dependencies } = task;
   if (priority !== undefined && !priorities.includes(priority)) {
     throw new FederationError(

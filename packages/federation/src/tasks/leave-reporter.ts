@@ -1,0 +1,80 @@
+import type { Clock } from "../runtime/clock.ts";
+import { isRecord, stringField } from "../runtime/json.ts";
+import type { Log } from "../runtime/log.ts";
+import type { RosterChange } from "../presence/roster.ts";
+
+export interface LeaveReporterParts {
+  readonly agentId: string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly call: (name: string, args: Readonly<Record<string, unknown>>) => Promise<unknown>;
+}
+
+// Of many who see it, one is first, and the others hear that it was said.
+const reportWithinMs = 500;
+// The leases that a report shortens end after 1.5 s.
+const sweepAfterMs = 1_600;
+
+/** Tells the database of processes that presence saw leave, so that what they held is soon somebody else's. */
+export class LeaveReporter {
+  readonly #parts: LeaveReporterParts;
+  readonly #instances = new Map<string, ReadonlySet<string>>();
+  readonly #timers = new Map<string, () => void>();
+
+  constructor(parts: LeaveReporterParts) {
+    this.#parts = parts;
+  }
+
+  changed({ type, agentId, presences, reason }: RosterChange): void {
+    const before = this.#instances.get(agentId) ?? new Set();
+    const now = new Set(type === "leave" ? [] : presences.map(({ instance_id }) => instance_id));
+    this.#instances.set(agentId, now);
+    if (type === "leave") this.#instances.delete(agentId);
+    const saidGoodBye = type === "leave" && reason === "shutdown";
+    if (saidGoodBye || agentId === this.#parts.agentId) return;
+    for (const instance of before) if (!now.has(instance)) this.#reportSoon(agentId, instance);
+  }
+
+  /** Announced: somebody reported it. */
+  heard(payload: unknown): void {
+    const instance = isRecord(payload) ? stringField(payload, "instance") : undefined;
+    if (instance !== undefined) this.#cancel(instance);
+  }
+
+  close(): void {
+    for (const cancel of this.#timers.values()) cancel();
+    this.#timers.clear();
+  }
+
+  #reportSoon(agent: string, instance: string): void {
+    const { clock, random } = this.#parts;
+    this.#cancel(instance);
+    this.#timers.set(
+      instance,
+      clock.after(random() * reportWithinMs, () => void this.#report(agent, instance)),
+    );
+  }
+
+  /** Never rejects: without a report leases end at their normal end. */
+  async #report(agent: string, instance: string): Promise<void> {
+    const { call, clock, log } = this.#parts;
+    this.#timers.delete(instance);
+    const quietly = (error: unknown): void =>
+      log("debug", "an agent's leaving could not be reported", { error });
+    const shortened = await call("report_agent_gone", { agent, instance }).catch(quietly);
+    if (typeof shortened !== "number" || shortened === 0) return;
+    this.#timers.set(
+      instance,
+      clock.after(sweepAfterMs, () => {
+        this.#timers.delete(instance);
+        call("sweep", {}).catch(quietly);
+      }),
+    );
+  }
+
+  #cancel(instance: string): void {
+    this.#timers.get(instance)?.();
+    this.#timers.delete(instance);
+  }
+}

@@ -1,0 +1,232 @@
+import type { Clock } from "../runtime/clock.ts";
+import { isRetryable, toError } from "../runtime/errors.ts";
+import { backoffMs } from "../runtime/backoff.ts";
+import type { ReadyTask } from "./task-event.ts";
+import { TaskRun, type TaskHandler } from "./task-run.ts";
+import { parseTask } from "./task.ts";
+import { wakeDelayMs } from "./wake-up.ts";
+
+export interface WorkOptions {
+  /** How many tasks run at once. Default 1. */
+  readonly concurrency?: number | undefined;
+  /** Also takes tasks that were assigned to one of these. Default: the hub's capabilities. */
+  readonly capabilities?: readonly string[] | undefined;
+  /** When it aborts no more is claimed; what runs is finished, or given back after `graceMs`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds. Default 10,000. */
+  readonly graceMs?: number | undefined;
+}
+
+export interface TaskWorkerParts {
+  readonly agentId: string;
+  readonly instanceId: string;
+  readonly concurrency: number;
+  readonly capabilities: readonly string[];
+  readonly graceMs: number;
+  readonly handler: TaskHandler;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly call: (name: string, args: Readonly<Record<string, unknown>>) => Promise<unknown>;
+  /** How many agents the tenant has now. */
+  readonly agents: () => number;
+  readonly onError: (error: Error, during: string) => void;
+}
+
+const leaseMs = 20_000;
+// With many workers each looks as much less often: a tenant is looked at about this often, however many they are.
+const lookEveryMs = 5_000;
+const retry = { minMs: 250, maxMs: 10_000 };
+
+/*  working ──stop──▶ finishing ──all ended, or grace over and given back──▶ ended */
+/**
+ * Claims tasks, runs them, keeps their leases, and says how they ended. It does not poll: announcements wake it, and a look now and then
+ * finds what an announcement was lost for, or what a worker that froze has let go.
+ */
+export class TaskWorker {
+  /** Resolves when nothing runs any more. */
+  readonly ended: Promise<void>;
+  readonly #parts: TaskWorkerParts;
+  readonly #runs = new Set<TaskRun>();
+  /** Turns that are still to come, by task. */
+  readonly #turns = new Map<string, () => void>();
+  readonly #cancels = new Map<"look" | "renew" | "grace", () => void>();
+  #failures = 0;
+  #lastRenewedMs = 0;
+  #isClaiming = false;
+  #isWanted = false;
+  #isStopping = false;
+  #hasEnded = false;
+  #renewEveryMs = 6_000;
+  #end: () => void = () => {};
+
+  constructor(parts: TaskWorkerParts) {
+    this.#parts = parts;
+    this.ended = new Promise((resolve) => (this.#end = resolve));
+    this.claim();
+  }
+
+  /** Announced: a task that this worker may be allowed to claim. */
+  ready(task: ReadyTask): void {
+    const { agentId, instanceId, capabilities, agents } = this.#parts;
+    const isOwn = task.assignedTo === agentId;
+    const isOpen =
+      task.assignedTo === undefined &&
+      (task.capability === undefined || capabilities.includes(task.capability));
+    if (this.#isStopping || (!isOwn && !isOpen)) return;
+    const waitMs = task.readyInMs + (isOwn ? 0 : wakeDelayMs(task.taskId, instanceId, agents()));
+    if (waitMs <= 0) return this.claim();
+    this.#turns.get(task.taskId)?.();
+    const cancel = this.#parts.clock.after(waitMs, () => {
+      this.#turns.delete(task.taskId);
+      this.claim();
+    });
+    this.#turns.set(task.taskId, cancel);
+  }
+
+  /** Announced: how a task goes on. */
+  changed(taskId: string, status: string): void {
+    if (status !== "pending" && status !== "assigned") {
+      this.#turns.get(taskId)?.();
+      this.#turns.delete(taskId);
+    }
+    for (const run of this.#runs) {
+      if (run.taskId !== taskId) continue;
+      if (status === "cancelled") run.lose("it was cancelled");
+      else if (run.isAsking) this.#look(run);
+    }
+  }
+
+  /** There may be something to claim. */
+  claim(): void {
+    this.#isWanted = true;
+    if (!this.#isClaiming) void this.#claimAll();
+  }
+
+  /** Claims no more; `ended` resolves when what runs has ended, or was given back after the grace time. */
+  stop(graceMs: number = this.#parts.graceMs): void {
+    if (!this.#isStopping) {
+      this.#isStopping = true;
+      for (const cancel of this.#turns.values()) cancel();
+      this.#turns.clear();
+      this.#cancel("look");
+      this.#endIfDone();
+    }
+    if (this.#hasEnded) return;
+    this.#after("grace", graceMs, () => {
+      // A handler that does not listen to its signal is not waited for.
+      void Promise.all([...this.#runs].map((run) => run.giveBack())).then(() => this.#finish());
+    });
+  }
+
+  /** Peers may have seen this process leave, and have had its leases shortened: it renews them often. */
+  hurry(isHurried: boolean): void {
+    this.#renewEveryMs = isHurried ? 500 : 6_000;
+    if (isHurried && this.#runs.size > 0) this.#after("renew", 0, () => void this.#renew());
+  }
+
+  /** Never rejects. */
+  async #claimAll(): Promise<void> {
+    this.#isClaiming = true;
+    while (this.#isWanted && !this.#isStopping) {
+      const free = this.#parts.concurrency - this.#runs.size;
+      if (free <= 0) break;
+      this.#isWanted = false;
+      await this.#claimSome(free);
+    }
+    this.#isClaiming = false;
+    this.#lookLater();
+    this.#endIfDone();
+  }
+
+  async #claimSome(free: number): Promise<void> {
+    const { call, capabilities, instanceId, onError, random } = this.#parts;
+    try {
+      const args = { max_tasks: Math.min(free, 1000), capabilities, instance_id: instanceId };
+      const rows = await call("claim_tasks", args);
+      this.#failures = 0;
+      const claimed = Array.isArray(rows) ? rows.map(parseTask) : [];
+      // Claimed when it had to end: nobody shall wait for the lease.
+      for (const row of claimed)
+        this.#start(new TaskRun(row, { ...this.#parts, onError: this.#toldBy(row.task_id) }));
+      if (claimed.length === free) this.#isWanted = true;
+    } catch (error) {
+      this.#failures += 1;
+      if (!isRetryable(error) || this.#failures === 3) onError(toError(error), "claiming tasks");
+      this.#after("look", backoffMs(this.#failures, retry, random), () => this.claim());
+    }
+  }
+
+  #start(run: TaskRun): void {
+    if (this.#runs.size === 0) this.#renewLater();
+    this.#runs.add(run);
+    void run.ended.then(() => {
+      this.#runs.delete(run);
+      if (this.#runs.size === 0) this.#cancel("renew");
+      if (this.#isStopping) this.#endIfDone();
+      else this.claim();
+    });
+  }
+
+  #renewLater(): void {
+    this.#lastRenewedMs = this.#parts.clock.now();
+    this.#after("renew", this.#renewEveryMs, () => void this.#renew());
+  }
+
+  /** Never rejects. While it cannot ask, a run goes on for as long as its lease. */
+  async #renew(): Promise<void> {
+    const runs = [...this.#runs].filter((run) => !run.isLost);
+    const { call, clock } = this.#parts;
+    const askedMs = clock.now();
+    try {
+      const leases = runs.map(({ taskId, fence }) => ({ task_id: taskId, fence }));
+      const held = leases.length === 0 ? [] : await call("renew_tasks", { leases });
+      const ids = new Set(Array.isArray(held) ? held : []);
+      // One that ended meanwhile is not held, and not lost.
+      for (const run of runs) if (!ids.has(run.taskId) && this.#runs.has(run)) run.lose("its lease is lost");
+      this.#lastRenewedMs = askedMs;
+    } catch {
+      if (clock.now() - this.#lastRenewedMs > leaseMs)
+        for (const run of runs) run.lose("its lease could not be renewed");
+    }
+    for (const run of this.#runs) if (run.isAsking) this.#look(run);
+    if (this.#runs.size > 0) this.#after("renew", this.#renewEveryMs, () => void this.#renew());
+  }
+
+  #look(run: TaskRun): void {
+    run.look().catch((error: unknown) => {
+      if (!isRetryable(error)) this.#parts.onError(toError(error), `reading task ${run.taskId}`);
+    });
+  }
+
+  #lookLater(): void {
+    const { agents, random } = this.#parts;
+    if (this.#isStopping || this.#failures > 0) return;
+    const ms = lookEveryMs * Math.max(1, agents()) * (0.5 + random());
+    this.#after("look", ms, () => this.claim());
+  }
+
+  #endIfDone(): void {
+    if (this.#isStopping && !this.#isClaiming && this.#runs.size === 0) this.#finish();
+  }
+
+  #finish(): void {
+    for (const cancel of this.#cancels.values()) cancel();
+    this.#cancels.clear();
+    this.#hasEnded = true;
+    this.#end();
+  }
+
+  #after(name: "look" | "renew" | "grace", ms: number, run: () => void): void {
+    this.#cancel(name);
+    this.#cancels.set(name, this.#parts.clock.after(ms, run));
+  }
+
+  #cancel(name: "look" | "renew" | "grace"): void {
+    this.#cancels.get(name)?.();
+    this.#cancels.delete(name);
+  }
+
+  #toldBy(taskId: string): (error: Error) => void {
+    return (error) => this.#parts.onError(error, `task ${taskId}`);
+  }
+}
