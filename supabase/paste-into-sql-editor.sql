@@ -4631,6 +4631,60 @@ begin
 end
 $$;
 
+-- 20261127161000_session_digests.sql
+-- Digests often enough that with what their way takes everybody knows within a second: a thousand agents did not, at one a second.
+-- Tells what waits, unless that was done less than 0.6 seconds ago or somebody is at it. Returns after how many milliseconds it may
+-- be done; null when nothing waits. Frames stay under 200 kB.
+create or replace function federation.tell_sessions(tenant text)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  due_ms integer;
+  change record;
+  told jsonb[] := '{}';
+  told_bytes integer := 0;
+begin
+  if not exists (select from federation.session_news n where n.tenant_id = tenant) then
+    return null;
+  end if;
+  select ceil(600 - extract(epoch from clock_timestamp() - u.told_at) * 1000) into due_ms
+  from federation.upkeep u where u.tenant_id = tenant and u.told_at > clock_timestamp() - interval '600 milliseconds';
+  if due_ms > 0 then
+    return due_ms;
+  end if;
+  if not pg_try_advisory_xact_lock(hashtextextended('federation.tell_sessions ' || tenant, 0)) then
+    return 600;
+  end if;
+  insert into federation.upkeep (tenant_id, told_at) values (tenant, clock_timestamp())
+  on conflict (tenant_id) do update set told_at = excluded.told_at;
+  for change in
+    with news as (
+      delete from federation.session_news n where n.news_id in (
+        select w.news_id from federation.session_news w where w.tenant_id = tenant
+        order by w.news_id limit 5000 for update skip locked)
+      returning n.session_id)
+    select federation.session_news_json(s) as session from public.agent_sessions s
+    where s.tenant_id = tenant and s.session_id in (select n.session_id from news n)
+    order by s.seq
+  loop
+    if told_bytes + octet_length(change.session::text) > 199000 then
+      perform federation.announce('federation:' || tenant || ':feed', 'sessions', jsonb_build_object('sessions', to_jsonb(told)));
+      told := '{}';
+      told_bytes := 0;
+    end if;
+    told := told || change.session;
+    told_bytes := told_bytes + octet_length(change.session::text) + 2;
+  end loop;
+  if cardinality(told) > 0 then
+    perform federation.announce('federation:' || tenant || ':feed', 'sessions', jsonb_build_object('sessions', to_jsonb(told)));
+  end if;
+  return (select 600 from federation.session_news n where n.tenant_id = tenant limit 1);
+end
+$$;
+comment on function federation.tell_sessions(text) is 'Tells a large room what changed, at most every 0.6 seconds; when it may be done again.';
+
 -- 20261127180000_held_back.sql
 -- What has committed behind a transaction that is still open waits for it: pull_memories says so (held_back), and its reader soon looks again.
 

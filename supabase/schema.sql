@@ -2121,13 +2121,13 @@ begin
   if not exists (select from federation.session_news n where n.tenant_id = tenant) then
     return null;
   end if;
-  select ceil(1000 - extract(epoch from clock_timestamp() - u.told_at) * 1000) into due_ms
-  from federation.upkeep u where u.tenant_id = tenant and u.told_at > clock_timestamp() - interval '1 second';
+  select ceil(600 - extract(epoch from clock_timestamp() - u.told_at) * 1000) into due_ms
+  from federation.upkeep u where u.tenant_id = tenant and u.told_at > clock_timestamp() - interval '600 milliseconds';
   if due_ms > 0 then
     return due_ms;
   end if;
   if not pg_try_advisory_xact_lock(hashtextextended('federation.tell_sessions ' || tenant, 0)) then
-    return 1000;
+    return 600;
   end if;
   insert into federation.upkeep (tenant_id, told_at) values (tenant, clock_timestamp())
   on conflict (tenant_id) do update set told_at = excluded.told_at;
@@ -2152,12 +2152,12 @@ begin
   if cardinality(told) > 0 then
     perform federation.announce('federation:' || tenant || ':feed', 'sessions', jsonb_build_object('sessions', to_jsonb(told)));
   end if;
-  return (select 1000 from federation.session_news n where n.tenant_id = tenant limit 1);
+  return (select 600 from federation.session_news n where n.tenant_id = tenant limit 1);
 end
 $function$
 -- owner postgres
 grant execute on function federation.tell_sessions(text) to federation_definer;
-comment on function federation.tell_sessions(text) is 'Tells a large room what changed, at most once a second; when it may be done again.';
+comment on function federation.tell_sessions(text) is 'Tells a large room what changed, at most every 0.6 seconds; when it may be done again.';
 
 CREATE OR REPLACE FUNCTION federation.tell_task()
  RETURNS trigger

@@ -53,7 +53,7 @@ export interface SessionParts {
 // As many missed heartbeats as end a session.
 const troubleAfter = 3;
 // Of many who may tell a large room, one is first, and the others hear that it was done.
-const tellWithinMs = 250;
+const tellWithinMs = 100;
 
 /** This process's row in agent_sessions: opened, kept alive, closed. */
 export class Session {
@@ -171,7 +171,7 @@ export class Session {
     );
   }
 
-  /** A large room hears of changes once a second: whoever changed something sees to it that it is told. */
+  /** A large room hears of changes as digests: whoever changed something sees to it that it is told. */
   #tellLater(answer: unknown): void {
     const dueMs = isRecord(answer) ? numberField(answer, "tell_in_ms") : undefined;
     if (dueMs === undefined || this.#scope.isClosed) return;
