@@ -14,7 +14,10 @@ export async function startStack(): Promise<TestStack> {
 }
 
 /** The official client, with the service role key; on Node 20 it needs a WebSocket handed to it. */
-export function serviceClient({ url, serviceRoleKey }: TestStack): SupabaseClient {
+export function serviceClient({
+  url,
+  serviceRoleKey,
+}: Pick<TestStack, "url" | "serviceRoleKey">): SupabaseClient {
   // The constructors differ in static types only.
   return createClient(url, serviceRoleKey, {
     realtime: { transport: WebSocket as unknown as WebSocketLikeConstructor },
