@@ -15,20 +15,24 @@ channels or memory are left behind, or when its log tells of a mistake.
 --seed    what they follow from; default any. A run says its seed, and the same seed sends the same frames.
 --out     writes realtime-fuzz.json and realtime-fuzz.md there.`;
 
-const { values } = parseArgs({
-  options: {
-    frames: { type: "string", default: "100000" },
-    seed: { type: "string" },
-    out: { type: "string" },
-    help: { type: "boolean", short: "h", default: false },
-  },
-});
-if (values.help) console.log(usage.trim());
-else
-  await main(
-    wholeNumber("--frames", values.frames),
-    wholeNumber("--seed", values.seed ?? String(Date.now() % 2 ** 32)),
-  );
+const values = readOptions();
+if (values.help === true) console.log(usage.trim());
+else await main(wholeNumber("--frames", values.frames), wholeNumber("--seed", values.seed));
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        frames: { type: "string", default: "100000" },
+        seed: { type: "string", default: String(Date.now() % 2 ** 32) },
+        out: { type: "string" },
+        help: { type: "boolean", short: "h" },
+      },
+    }).values;
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error));
+  }
+}
 
 async function main(frames: number, seed: number): Promise<void> {
   console.error(`seed ${seed}`);
@@ -36,7 +40,10 @@ async function main(frames: number, seed: number): Promise<void> {
   const onProgress = (sent: number): void => {
     if (sent % 50_000 < 40) console.error(`${sent.toLocaleString("en-US")} frames`);
   };
-  const answer = await fuzz({ frames, seed, onProgress });
+  const answer = await fuzz({ frames, seed, onProgress }).catch((error: unknown) => {
+    console.error(`failed: ${String(error)} (seed ${seed})`);
+    process.exit(1);
+  });
   console.log(table(answer));
   if (values.out !== undefined)
     await writeResults(values.out, "realtime-fuzz", { origin, results: [answer], table: table(answer) });
@@ -47,7 +54,11 @@ async function main(frames: number, seed: number): Promise<void> {
 
 function wholeNumber(option: string, text: string): number {
   const number = Number(text);
-  if (!Number.isInteger(number) || number < 0 || number >= 2 ** 32)
-    throw new Error(`${option}: expected a whole number from 0 to 4294967295, got "${text}"`);
-  return number;
+  const isWhole = text.trim() !== "" && Number.isInteger(number) && number >= 0 && number < 2 ** 32;
+  return isWhole ? number : refuse(`${option}: expected a whole number from 0 to 4294967295, got "${text}"`);
+}
+
+function refuse(problem: string): never {
+  console.error(`${problem}\n\n${usage.trim()}`);
+  process.exit(2);
 }
