@@ -1,4 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { startTestStack } from "../../../../test-support/stack.ts";
@@ -27,7 +30,9 @@ export interface HubBench {
   defer(cleanUp: () => unknown): void;
 }
 
-export function useHubBench(): HubBench {
+export function useHubBench({
+  sql,
+}: { /** A migration after ours. */ readonly sql?: string } = {}): HubBench {
   let stack: Stack | undefined;
   let tenant = "";
   const hubs: RealtimeFederationHub[] = [];
@@ -38,7 +43,9 @@ export function useHubBench(): HubBench {
   };
 
   beforeAll(async () => {
-    stack = await startTestStack({ migrationsDir });
+    const folder = sql === undefined ? migrationsDir : withMigration(sql);
+    stack = await startTestStack({ migrationsDir: folder });
+    if (folder !== migrationsDir) rmSync(folder, { recursive: true });
     tenant = freshTenant();
   }, 120_000);
   afterEach(async () => {
@@ -87,6 +94,14 @@ export function useHubBench(): HubBench {
       mintAgentToken({ secret: started().jwtSecret, tenantId: inTenant, agentId, ttlSeconds }),
     defer: (cleanUp) => void cleanUps.push(cleanUp),
   };
+}
+
+/** A temporary folder with our migrations and one more. */
+function withMigration(sql: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "agent-federation-migrations-"));
+  cpSync(migrationsDir, folder, { recursive: true });
+  writeFileSync(join(folder, "20990101000000_more.sql"), sql);
+  return folder;
 }
 
 export function freshTenant(): string {
