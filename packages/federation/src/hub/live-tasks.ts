@@ -2,7 +2,8 @@ import type { ResolvedHubOptions } from "../config/hub-options.ts";
 import { LockKeeper } from "../locks/lock-keeper.ts";
 import type { RosterChange } from "../presence/roster.ts";
 import type { Emitter } from "../runtime/emitter.ts";
-import { LeaveReporter } from "../tasks/leave-reporter.ts";
+import { isRecord, stringField } from "../runtime/json.ts";
+import { leaseLeftMs, LeaveReporter } from "../tasks/leave-reporter.ts";
 import { parseReadyTask, parseTaskEvent } from "../tasks/task-event.ts";
 import type { TaskHandler } from "../tasks/task-run.ts";
 import { TaskWorker, type WorkOptions } from "../tasks/task-worker.ts";
@@ -86,6 +87,16 @@ export class LiveTasks {
 
   heardGone(payload: unknown): void {
     this.#reporter.heard(payload);
+    const instance = isRecord(payload) ? stringField(payload, "instance") : undefined;
+    if (instance === undefined) return;
+    // What it held can be claimed when its leases have ended, also should the one that reported it be gone by then.
+    const anything = {
+      taskId: instance,
+      assignedTo: undefined,
+      capability: undefined,
+      readyInMs: leaseLeftMs,
+    };
+    for (const worker of this.#workers) worker.ready(anything);
   }
 
   rosterChanged(changes: readonly RosterChange[]): void {

@@ -13,14 +13,15 @@ export interface LeaveReporterParts {
 
 // Of many who see it, one is first, and the others hear that it was said.
 const reportWithinMs = 500;
-// The leases that a report shortens end after 1.5 s.
-const sweepAfterMs = 1_600;
+/** By then the leases have ended that a report shortens to 1.5 s. */
+export const leaseLeftMs = 1_600;
 
 /** Tells the database of processes that presence saw leave, so that what they held is soon somebody else's. */
 export class LeaveReporter {
   readonly #parts: LeaveReporterParts;
   readonly #instances = new Map<string, ReadonlySet<string>>();
-  readonly #timers = new Map<string, () => void>();
+  readonly #reports = new Map<string, () => void>();
+  readonly #sweeps = new Map<string, () => void>();
 
   constructor(parts: LeaveReporterParts) {
     this.#parts = parts;
@@ -43,14 +44,16 @@ export class LeaveReporter {
   }
 
   close(): void {
-    for (const cancel of this.#timers.values()) cancel();
-    this.#timers.clear();
+    for (const timers of [this.#reports, this.#sweeps]) {
+      for (const cancel of timers.values()) cancel();
+      timers.clear();
+    }
   }
 
   #reportSoon(agent: string, instance: string): void {
     const { clock, random } = this.#parts;
     this.#cancel(instance);
-    this.#timers.set(
+    this.#reports.set(
       instance,
       clock.after(random() * reportWithinMs, () => void this.#report(agent, instance)),
     );
@@ -59,22 +62,22 @@ export class LeaveReporter {
   /** Never rejects: without a report leases end at their normal end. */
   async #report(agent: string, instance: string): Promise<void> {
     const { call, clock, log } = this.#parts;
-    this.#timers.delete(instance);
+    this.#reports.delete(instance);
     const quietly = (error: unknown): void =>
       log("debug", "an agent's leaving could not be reported", { error });
     const shortened = await call("report_agent_gone", { agent, instance }).catch(quietly);
     if (typeof shortened !== "number" || shortened === 0) return;
-    this.#timers.set(
+    this.#sweeps.set(
       instance,
-      clock.after(sweepAfterMs, () => {
-        this.#timers.delete(instance);
+      clock.after(leaseLeftMs, () => {
+        this.#sweeps.delete(instance);
         call("sweep", {}).catch(quietly);
       }),
     );
   }
 
   #cancel(instance: string): void {
-    this.#timers.get(instance)?.();
-    this.#timers.delete(instance);
+    this.#reports.get(instance)?.();
+    this.#reports.delete(instance);
   }
 }
