@@ -239,7 +239,8 @@ create table public.agent_messages ( -- owner postgres, row level security on
   expires_at timestamp with time zone,
   version bigint not null default 1,
   tx xid8 not null default pg_current_xact_id(),
-  seq bigint not null default nextval('federation.change_seq'::regclass)
+  seq bigint not null default nextval('federation.change_seq'::regclass),
+  receipts boolean not null default false
 );
 comment on table public.agent_messages is 'Messages between agents, to one of them or to all.';
 alter table public.agent_messages add constraint agent_messages_tenant_id_id_key UNIQUE (tenant_id, id);
@@ -254,13 +255,17 @@ alter table public.agent_messages add constraint agent_messages_tenant_id_check 
 alter table public.agent_messages add constraint agent_messages_to_agent_check CHECK ((to_agent ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
 alter table public.agent_messages add constraint agent_messages_traceparent_check CHECK ((octet_length(traceparent) <= 255));
 alter table public.agent_messages add constraint agent_messages_type_check CHECK (((octet_length(type) >= 1) AND (octet_length(type) <= 255)));
+alter table public.agent_messages add constraint receipts_are_not_sent CHECK ((type <> 'receipt'::text)) NOT VALID;
 CREATE INDEX agent_messages_cursor ON public.agent_messages USING btree (tenant_id, tx, seq);
+CREATE INDEX agent_messages_dead ON public.agent_messages USING btree (tenant_id, to_agent, seq) WHERE (dead_at IS NOT NULL);
 CREATE INDEX agent_messages_expiry ON public.agent_messages USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE INDEX agent_messages_from ON public.agent_messages USING btree (tenant_id, from_agent, seq);
 CREATE INDEX agent_messages_pending ON public.agent_messages USING btree (tenant_id, to_agent, seq) WHERE ((to_agent IS NOT NULL) AND (handled_at IS NULL) AND (dead_at IS NULL));
+CREATE INDEX agent_messages_replies ON public.agent_messages USING btree (tenant_id, reply_to) WHERE (reply_to IS NOT NULL);
 CREATE INDEX agent_messages_to ON public.agent_messages USING btree (tenant_id, to_agent, seq);
 CREATE TRIGGER stamp BEFORE INSERT ON public.agent_messages FOR EACH ROW EXECUTE FUNCTION federation.stamp();
 CREATE TRIGGER tell AFTER INSERT ON public.agent_messages FOR EACH ROW EXECUTE FUNCTION federation.tell_message();
+CREATE TRIGGER tell_receipt AFTER UPDATE OF delivered_at, handled_at, dead_at ON public.agent_messages FOR EACH ROW WHEN (new.receipts) EXECUTE FUNCTION federation.tell_receipt();
 CREATE TRIGGER version BEFORE INSERT OR UPDATE ON public.agent_messages FOR EACH ROW EXECUTE FUNCTION federation.count_version();
 grant select on table public.agent_messages to authenticated;
 grant delete, insert, select, update on table public.agent_messages to federation_definer;
@@ -1374,6 +1379,18 @@ grant execute on function federation.memory_weight(public.agent_memories) to fed
 grant execute on function federation.memory_weight(public.agent_memories) to service_role;
 comment on function federation.memory_weight(public.agent_memories) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.message_facts(message public.agent_messages)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ select federation.message_json(message) || federation.receipt_json(message) || jsonb_build_object('expires_at', message.expires_at) $function$
+-- owner postgres
+grant execute on function federation.message_facts(public.agent_messages) to authenticated;
+grant execute on function federation.message_facts(public.agent_messages) to federation_definer;
+grant execute on function federation.message_facts(public.agent_messages) to service_role;
+comment on function federation.message_facts(public.agent_messages) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.message_json(message public.agent_messages)
  RETURNS jsonb
  LANGUAGE sql
@@ -1593,6 +1610,23 @@ $function$
 grant execute on function federation.read_filter(jsonb) to authenticated;
 grant execute on function federation.read_filter(jsonb) to service_role;
 comment on function federation.read_filter(jsonb) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.receipt_json(message public.agent_messages)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'id', message.id, 'to_agent', message.to_agent, 'type', message.type, 'stored_at', message.created_at,
+    'delivered_at', message.delivered_at, 'handled_at', message.handled_at, 'dead_at', message.dead_at,
+    'delivery_attempt', message.delivery_attempt, 'last_error', message.last_error)
+$function$
+-- owner postgres
+grant execute on function federation.receipt_json(public.agent_messages) to authenticated;
+grant execute on function federation.receipt_json(public.agent_messages) to federation_definer;
+grant execute on function federation.receipt_json(public.agent_messages) to service_role;
+comment on function federation.receipt_json(public.agent_messages) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.release_dependents()
  RETURNS trigger
@@ -2075,6 +2109,23 @@ $function$
 -- owner federation_definer
 comment on function federation.tell_message() is NULL;
 
+CREATE OR REPLACE FUNCTION federation.tell_receipt()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if new.receipts and (old.delivered_at, old.handled_at, old.dead_at) is distinct from (new.delivered_at, new.handled_at, new.dead_at) then
+    perform federation.announce(
+      'federation:' || new.tenant_id || ':agent:' || new.from_agent, 'receipt', federation.receipt_json(new));
+  end if;
+  return null;
+end
+$function$
+-- owner federation_definer
+comment on function federation.tell_receipt() is NULL;
+
 CREATE OR REPLACE FUNCTION federation.tell_session()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2311,6 +2362,32 @@ $function$
 grant execute on function public.answer_task(text,jsonb,text,text) to authenticated;
 grant execute on function public.answer_task(text,jsonb,text,text) to service_role;
 comment on function public.answer_task(text,jsonb,text,text) is 'Answers the question of a task, by any member of the tenant.';
+
+CREATE OR REPLACE FUNCTION public.ask_receipts(id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  receipt jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  update public.agent_messages m set receipts = true
+  where m.tenant_id = who.tenant and m.id = ask_receipts.id and m.from_agent = who.agent
+  returning federation.receipt_json(m) into receipt;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  if receipt is null then
+    raise exception 'no message % of this sender', quote_literal(ask_receipts.id) using errcode = 'P0002';
+  end if;
+  return receipt;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.ask_receipts(text,text,text) to authenticated;
+grant execute on function public.ask_receipts(text,text,text) to service_role;
+comment on function public.ask_receipts(text,text,text) is 'From now on the acting agent is told how far its message gets; answers how far it has got.';
 
 CREATE OR REPLACE FUNCTION public.assign_task(task jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
@@ -2746,6 +2823,43 @@ $function$
 grant execute on function public.delete_tenant(text) to service_role;
 comment on function public.delete_tenant(text) is 'Removes every trace of a tenant; for services.';
 
+CREATE OR REPLACE FUNCTION public.deliver_messages(ids text[], max_deliveries integer DEFAULT 5, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if max_deliveries is null or max_deliveries < 1 then
+    raise exception 'max_deliveries: expected 1 or more, got %', coalesce(max_deliveries::text, 'nothing') using errcode = '22023';
+  end if;
+  if cardinality(ids) > 10000 then
+    raise exception 'ids: expected at most 10000, got %', cardinality(ids) using errcode = '22023';
+  end if;
+  return query
+    with wanted as (
+      select m.row_id from public.agent_messages m
+      where m.tenant_id = who.tenant and m.id = any (ids) and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null
+      order by m.row_id for update)
+    update public.agent_messages m set
+      delivered_at = coalesce(m.delivered_at, now()),
+      delivery_attempt = least(m.delivery_attempt + 1, max_deliveries),
+      dead_at = case when m.delivery_attempt >= max_deliveries then now() end,
+      last_error = case when m.delivery_attempt >= max_deliveries and m.last_error is null
+        then format('delivered %s times, and no handler came to its end', m.delivery_attempt) else m.last_error end
+    from wanted w where m.row_id = w.row_id
+    returning jsonb_build_object('id', m.id, 'delivery_attempt', m.delivery_attempt, 'dead', m.dead_at is not null);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.deliver_messages(text[],integer,text,text) to authenticated;
+grant execute on function public.deliver_messages(text[],integer,text,text) to service_role;
+comment on function public.deliver_messages(text[],integer,text,text) is 'Counts a delivery of messages to the acting agent; those that had max_deliveries become dead letters.';
+
 CREATE OR REPLACE FUNCTION public.end_older_sessions(session_id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS integer
  LANGUAGE plpgsql
@@ -2777,6 +2891,32 @@ $function$
 grant execute on function public.end_older_sessions(text,text,text) to authenticated;
 grant execute on function public.end_older_sessions(text,text,text) to service_role;
 comment on function public.end_older_sessions(text,text,text) is 'Ends the acting agent''s sessions that are older than this one, as replaced; how many.';
+
+CREATE OR REPLACE FUNCTION public.fail_message(id text, error text, dead boolean DEFAULT false, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  changed integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  update public.agent_messages m set
+    last_error = left(coalesce(fail_message.error, 'no reason given'), 2000),
+    delivered_at = coalesce(m.delivered_at, now()),
+    dead_at = case when fail_message.dead then now() end
+  where m.tenant_id = who.tenant and m.id = fail_message.id and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null;
+  get diagnostics changed = row_count;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return changed > 0;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.fail_message(text,text,boolean,text,text) to authenticated;
+grant execute on function public.fail_message(text,text,boolean,text,text) to service_role;
+comment on function public.fail_message(text,text,boolean,text,text) is 'Notes why a handler failed; with dead, the message is a dead letter and not delivered any more.';
 
 CREATE OR REPLACE FUNCTION public.fail_task(task_id text, error text, fence bigint DEFAULT NULL::bigint, retry boolean DEFAULT true, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
@@ -2962,6 +3102,28 @@ grant execute on function public.get_memory(text,text,text) to authenticated;
 grant execute on function public.get_memory(text,text,text) to service_role;
 comment on function public.get_memory(text,text,text) is 'A memory that the caller may read, or null.';
 
+CREATE OR REPLACE FUNCTION public.get_message(id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  found_one jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  select federation.message_facts(m) into found_one from public.agent_messages m
+  where m.tenant_id = who.tenant and m.id = get_message.id
+    and (m.to_agent is null or m.to_agent = who.agent or m.from_agent = who.agent);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return found_one;
+end
+$function$
+-- owner postgres
+grant execute on function public.get_message(text,text,text) to authenticated;
+grant execute on function public.get_message(text,text,text) to service_role;
+comment on function public.get_message(text,text,text) is 'A message that the acting agent sent or may read, with how far it got; null when there is none.';
+
 CREATE OR REPLACE FUNCTION public.get_task(task_id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -3071,6 +3233,50 @@ $function$
 grant execute on function public.list_events(bigint,integer,text,text) to authenticated;
 grant execute on function public.list_events(bigint,integer,text,text) to service_role;
 comment on function public.list_events(bigint,integer,text,text) is 'What happened in the tenant, oldest first.';
+
+CREATE OR REPLACE FUNCTION public.list_messages(filter jsonb DEFAULT '{}'::jsonb, max_rows integer DEFAULT 100, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  box text := coalesce(filter ->> 'box', 'all');
+  state text := filter ->> 'state';
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if box not in ('inbox', 'sent', 'all') then
+    raise exception 'box: expected inbox, sent or all, got %', quote_literal(left(box, 150)) using errcode = '22023';
+  end if;
+  if state not in ('waiting', 'delivered', 'handled', 'dead') then
+    raise exception 'state: expected waiting, delivered, handled or dead, got %', quote_literal(left(state, 150)) using errcode = '22023';
+  end if;
+  return query
+    select federation.message_facts(m) from public.agent_messages m
+    where m.tenant_id = who.tenant
+      and case box
+        when 'inbox' then m.to_agent = who.agent
+        when 'sent' then m.from_agent = who.agent
+        else m.to_agent is null or m.to_agent = who.agent or m.from_agent = who.agent end
+      and case state
+        when 'waiting' then m.to_agent is not null and m.delivered_at is null and m.dead_at is null
+        when 'delivered' then m.delivered_at is not null and m.handled_at is null and m.dead_at is null
+        when 'handled' then m.handled_at is not null
+        when 'dead' then m.dead_at is not null
+        else true end
+      and (filter ->> 'type' is null or m.type = filter ->> 'type')
+      and (filter ->> 'peer' is null or filter ->> 'peer' in (m.from_agent, m.to_agent))
+      and (filter ->> 'reply_to' is null or m.reply_to = filter ->> 'reply_to')
+      and (filter ->> 'before_seq' is null or m.seq < (filter ->> 'before_seq')::bigint)
+    order by m.seq desc
+    limit federation.check_rows(max_rows);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$function$
+-- owner postgres
+grant execute on function public.list_messages(jsonb,integer,text,text) to authenticated;
+grant execute on function public.list_messages(jsonb,integer,text,text) to service_role;
+comment on function public.list_messages(jsonb,integer,text,text) is 'Messages that the acting agent sent or may read, newest first; page with before_seq.';
 
 CREATE OR REPLACE FUNCTION public.list_sessions(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS SETOF jsonb
@@ -3735,6 +3941,32 @@ $function$
 grant execute on function public.request_input(text,bigint,text,text,text) to authenticated;
 grant execute on function public.request_input(text,bigint,text,text,text) to service_role;
 comment on function public.request_input(text,bigint,text,text,text) is 'A held task needs an answer before it can go on; tells whoever assigned it.';
+
+CREATE OR REPLACE FUNCTION public.requeue_message(id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  changed integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  update public.agent_messages m set dead_at = null, delivery_attempt = 0
+  where m.tenant_id = who.tenant and m.id = requeue_message.id and m.to_agent = who.agent and m.dead_at is not null;
+  get diagnostics changed = row_count;
+  if changed > 0 then
+    perform federation.announce('federation:' || who.tenant || ':agent:' || who.agent, 'message', jsonb_build_object('id', requeue_message.id));
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return changed > 0;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.requeue_message(text,text,text) to authenticated;
+grant execute on function public.requeue_message(text,text,text) to service_role;
+comment on function public.requeue_message(text,text,text) is 'Takes a message to the acting agent out of its dead letters: it is delivered again.';
 
 CREATE OR REPLACE FUNCTION public.requeue_task(task_id text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb

@@ -2,12 +2,14 @@
 export { createRealtimeHub, RealtimeFederationHub } from "./realtime-hub.ts";
 export type { HubStats, StatusOptions } from "./realtime-hub.ts";
 export type { HubListenOptions } from "./hub/hub-core.ts";
-export type { BroadcastOptions } from "./hub/messaging-hub.ts";
+export type { BroadcastOptions, HelpAsked, RequestOptions, SendMessageOptions } from "./hub/messaging-hub.ts";
 export type { HubOptions, RealtimeConfig } from "./config/hub-options.ts";
 export type { AgentEvent, AgentLeaveEvent, HubEvents } from "./hub/hub-events.ts";
 export type { HubState } from "./hub/hub-state.ts";
 
-export type { CoordinationMessage } from "./messaging/message.ts";
+export type { CoordinationMessage, ReceivedMessage } from "./messaging/message.ts";
+export type { ListMessagesOptions, WaitingOptions } from "./messaging/correspondence.ts";
+export type { MessageReceipt, MessageState, StoredMessage } from "./messaging/receipt.ts";
 // With a star, because only then can a caller add its own types to FederationMessageTypes. The file holds nothing but
 // FederationMessageTypes, HelpRequest, SharedKnowledge, StatusUpdate and TaskComplete.
 export type * from "./message-types.ts";

@@ -1,3 +1,4 @@
+import type { MessageReceipt } from "./messaging/receipt.ts";
 import type { AgentStatus } from "./presence/agent-presence.ts";
 import type { AssignedTask } from "./tasks/task.ts";
 
@@ -48,4 +49,6 @@ export interface FederationMessageTypes {
   request_help: HelpRequest;
   share_knowledge: SharedKnowledge;
   status_update: StatusUpdate;
+  /** How far a message got whose sender asked for it; it comes from the database, and `reply_to` is the message. */
+  receipt: MessageReceipt;
 }

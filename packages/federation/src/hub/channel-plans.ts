@@ -1,5 +1,6 @@
 import type { RealtimeChannel } from "@supabase/supabase-js";
 import type { ChannelPlan } from "../connection/dependable-channel.ts";
+import type { Correspondence } from "../messaging/correspondence.ts";
 import type { Inbox } from "../messaging/inbox.ts";
 import type { InboxTurn } from "../messaging/inbox-turn.ts";
 import type { MemoryFeed } from "../messaging/memory-feed.ts";
@@ -18,6 +19,7 @@ export interface ChannelHearers {
   readonly sessionId: string;
   readonly presence: Presence;
   readonly inbox: Inbox;
+  readonly correspondence: Correspondence;
   readonly turn: InboxTurn;
   /** Undefined where memory events are switched off. */
   readonly memories: MemoryFeed | undefined;
@@ -73,10 +75,20 @@ export function feedPlan({ presence, inbox, memories, tasks }: ChannelHearers): 
 }
 
 /** The inbox: what the database tells this agent alone. */
-export function inboxPlan({ sessionId, inbox, turn, memories, tasks }: ChannelHearers): ChannelBehaviour {
+export function inboxPlan({
+  sessionId,
+  inbox,
+  correspondence,
+  turn,
+  memories,
+  tasks,
+}: ChannelHearers): ChannelBehaviour {
   return {
     bind: (channel) => {
-      onBroadcast(channel, "message", (payload) => inbox.heardDirect(payload));
+      onBroadcast(channel, "message", (payload) => {
+        if (!correspondence.heardReply(payload)) inbox.heardDirect(payload);
+      });
+      onBroadcast(channel, "receipt", (payload) => correspondence.heardReceipt(payload));
       onBroadcast(channel, "inbox_asked", (payload) => {
         if (isRecord(payload) && payload["session_id"] === sessionId) turn.doubt();
       });

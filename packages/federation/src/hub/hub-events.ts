@@ -1,6 +1,6 @@
 import type { HubState } from "./hub-state.ts";
 import type { FederationMessageTypes } from "../message-types.ts";
-import type { CoordinationMessage } from "../messaging/message.ts";
+import type { ReceivedMessage } from "../messaging/message.ts";
 import type { MemoryEvent } from "../messaging/memory-event.ts";
 import type { LockEvent } from "../locks/lock-keeper.ts";
 import type { TaskEvent, TaskEventName } from "../tasks/task-event.ts";
@@ -33,7 +33,7 @@ interface CommonEvents {
   "lock:freed": LockEvent;
   "lock:taken": LockEvent;
   /** Every message, before the event that carries its type. */
-  "message:received": CoordinationMessage;
+  "message:received": ReceivedMessage;
   /** Every change of state, in order. */
   state: { readonly from: HubState; readonly to: HubState };
   /** What failed in the background, and every listener that threw or rejected. Without a listener it is logged. */
@@ -41,7 +41,7 @@ interface CommonEvents {
 }
 
 type MessageEvents<Types> = {
-  [Type in keyof Types & string as `message:${Type}`]: CoordinationMessage<Type, Types[Type]>;
+  [Type in keyof Types & string as `message:${Type}`]: ReceivedMessage<Type, Types[Type]>;
 };
 
 /** What a hub tells. `Own` adds message types to those of FederationMessageTypes. */
@@ -50,5 +50,5 @@ export type HubEvents<Own extends object = object> = CommonEvents &
   { [Name in TaskEventName]: TaskEvent } & MessageEvents<FederationMessageTypes> &
   MessageEvents<Own> & {
     /** A message of any other type. */
-    [event: `message:${string}`]: CoordinationMessage;
+    [event: `message:${string}`]: ReceivedMessage;
   };

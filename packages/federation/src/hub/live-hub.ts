@@ -3,12 +3,15 @@ import type { ChannelState } from "../connection/channel-state.ts";
 import { openConnection, type Connection } from "../connection/connection.ts";
 import { DependableChannel, type ChannelPlan } from "../connection/dependable-channel.ts";
 import { checkSchema } from "../connection/schema-check.ts";
+import { Correspondence } from "../messaging/correspondence.ts";
 import { Inbox } from "../messaging/inbox.ts";
 import { InboxTurn } from "../messaging/inbox-turn.ts";
 import { MemoryFeed } from "../messaging/memory-feed.ts";
 import type { CoordinationMessage } from "../messaging/message.ts";
 import { Outbox } from "../messaging/outbox.ts";
+import { sendReply, toReceived } from "../messaging/received.ts";
 import { readBroadcasts, readOwnMessages } from "../messaging/read-broadcasts.ts";
+import type { MessageReceipt } from "../messaging/receipt.ts";
 import { RoomBroadcasts } from "../messaging/room-broadcasts.ts";
 import { presenceKey } from "../presence/agent-presence.ts";
 import { Presence } from "../presence/presence.ts";
@@ -50,6 +53,7 @@ export class LiveHub {
   readonly outbox: Outbox;
   readonly broadcasts: RoomBroadcasts;
   readonly inbox: Inbox;
+  readonly correspondence: Correspondence;
   readonly tasks: LiveTasks;
   readonly channels: readonly DependableChannel[];
   readonly #parts: LiveHubParts;
@@ -103,6 +107,7 @@ export class LiveHub {
     this.session = this.#makeSession(options);
     this.#turn = this.#makeTurn(options);
     this.inbox = this.#makeInbox(options);
+    this.correspondence = this.#makeCorrespondence(options);
     this.#memories = this.#makeMemories(options);
     this.tasks = new LiveTasks({
       options,
@@ -121,6 +126,7 @@ export class LiveHub {
       sessionId: options.sessionId,
       presence: this.presence,
       inbox: this.inbox,
+      correspondence: this.correspondence,
       turn: this.#turn,
       memories: options.memorySync ? this.#memories : undefined,
       tasks: this.tasks,
@@ -179,6 +185,7 @@ export class LiveHub {
         log("debug", "a step of closing failed", { what, error: failure }),
       );
     };
+    this.correspondence.close();
     await quietly("tasks", this.tasks.close());
     await quietly("broadcasts", this.broadcasts.close());
     await quietly("outbox", this.outbox.settled());
@@ -207,9 +214,10 @@ export class LiveHub {
     this.session.keepAlive();
   }
 
-  #deliver(message: CoordinationMessage): Emission {
+  #deliver(sent: CoordinationMessage): Emission {
     this.#received++;
-    const { emitter } = this.#parts;
+    const { emitter, options } = this.#parts;
+    const message = toReceived(sent, (to, payload) => sendReply(this, to, payload, options.agentId));
     const any = emitter.emit("message:received", message);
     const own = message.type === "received" ? any : emitter.emit(`message:${message.type}`, message);
     const finished = Promise.all([any.finished, own.finished]).then((errors) => errors.flat());
@@ -329,9 +337,39 @@ export class LiveHub {
           : this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
       mark: (ids, state) => this.connection.call("mark_messages", { ids, state }),
       pullFeed: (afterSeq) => readBroadcasts(this.connection, options.tenantId, afterSeq),
+      tookReply: (message) => this.correspondence.tookReply(message),
       hasListener: (type) =>
         emitter.listenerCount("message:received") + emitter.listenerCount(`message:${type}`) > 0,
       deliver: (message) => this.#deliver(message),
+    });
+  }
+
+  #makeCorrespondence({ agentId, clock }: ResolvedHubOptions): Correspondence {
+    return new Correspondence({
+      agentId,
+      clock,
+      call: (name, args) => this.connection.call(name, args),
+      handled: (id) => this.inbox.handled(id),
+      tellReceipt: (receipt) => {
+        const message: CoordinationMessage<"receipt", MessageReceipt> = {
+          id: `receipt:${receipt.id}`,
+          from_agent: receipt.to_agent ?? agentId,
+          to_agent: agentId,
+          type: "receipt",
+          payload: receipt,
+          timestamp: new Date(clock.now()).toISOString(),
+          verified: true,
+          reply_to: receipt.id,
+          hop_count: 0,
+        };
+        const reply = (): Promise<CoordinationMessage> =>
+          Promise.reject(
+            new FederationError("invalid_state", "a receipt is not answered", {
+              remedy: "Send a message to who gave it",
+            }),
+          );
+        this.#parts.emitter.emit("message:receipt", Object.assign(message, { reply }));
+      },
     });
   }
 

@@ -1,4 +1,6 @@
 import type { SendOptions } from "../messaging/outbox.ts";
+import type { ListMessagesOptions, WaitingOptions } from "../messaging/correspondence.ts";
+import type { MessageReceipt, MessageState, StoredMessage } from "../messaging/receipt.ts";
 import { isDatabaseOnly, requireType, toPayload, type CoordinationMessage } from "../messaging/message.ts";
 import { requireId } from "../config/ids.ts";
 import { FederationError } from "../runtime/errors.ts";
@@ -8,6 +10,29 @@ export interface BroadcastOptions extends SendOptions {
   /** Store it, so that it comes from the database: vouched for, announced to everybody, of any size. Default false. */
   readonly durable?: boolean;
 }
+
+export interface SendMessageOptions extends SendOptions {
+  /** Resolve only when the message got that far: `delivered`, a process of the recipient has it; `handled`, its handlers have finished. */
+  readonly waitFor?: MessageState;
+  /** Milliseconds to wait for that. Default 30000. */
+  readonly timeoutMs?: number;
+  /** Tell of each step by `message:receipt`. Default false. */
+  readonly receipts?: boolean;
+}
+
+export interface RequestOptions extends WaitingOptions {
+  /** Take up the request that an earlier process made under this id; with the same content, it is the same request. */
+  readonly requestId?: string;
+  readonly correlationId?: string;
+  /** A W3C trace context. */
+  readonly traceparent?: string;
+}
+
+/** A request for help, as stored. */
+export type HelpAsked = CoordinationMessage & {
+  /** What others answer, by `message.reply(offer)` or by a message with `replyTo`; ends when the time (default 30000 ms) is over. */
+  offers(options?: WaitingOptions): AsyncGenerator<CoordinationMessage, void>;
+};
 
 /** What a hub says to others: broadcasts, messages, help, knowledge. */
 export abstract class MessagingHub<Own extends object = object> extends HubCore<Own> {
@@ -24,12 +49,15 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     else await live.broadcasts.send(type, value, sizeBytes);
   }
 
-  /** Stores a message for one agent, which gets it now or when it is back. Resolves to the message as stored. */
+  /**
+   * Stores a message for one agent, which gets it now or when it is back. Resolves to the message as stored, or once it got as far as
+   * `waitFor` says; rejects with FederationError "undelivered" when it became a dead letter, and with "timeout" when it took too long.
+   */
   async sendMessage(
     to: string,
     type: string,
     payload: unknown,
-    options: SendOptions = {},
+    options: SendMessageOptions = {},
   ): Promise<CoordinationMessage> {
     const live = this.ready();
     if (to === undefined || to === null || to === "") {
@@ -39,16 +67,62 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     }
     requireId(to, "sendMessage recipient");
     const { value } = toPayload(payload);
-    return live.outbox.send({ to, type: requireType(type), payload: value, options });
+    const { waitFor = "stored", timeoutMs, receipts = false, ...sending } = options;
+    const sent = await live.outbox.send({ to, type: requireType(type), payload: value, options: sending });
+    if (waitFor !== "stored")
+      await live.correspondence.waitFor(sent.id, waitFor, waiting(timeoutMs, options));
+    else if (receipts) await live.correspondence.askReceipts(sent.id);
+    return sent;
   }
 
-  /** Asks everybody; stored, so that those who are busy hear of it too. */
-  async requestHelp(
-    problem: string,
-    context: unknown = null,
-    options: SendOptions = {},
+  /**
+   * Sends a message and resolves to the reply that its handler gives by `message.reply(payload)`. The request is not delivered any more
+   * once its time is over. Rejects with FederationError "timeout" then, and with the signal's reason.
+   */
+  async request(
+    to: string,
+    type: string,
+    payload: unknown,
+    options: RequestOptions = {},
   ): Promise<CoordinationMessage> {
-    return this.#tellAll("request_help", { problem, context, from: this.agentId }, options);
+    const { requestId, timeoutMs = 30_000, signal, ...rest } = options;
+    const expiresAt = new Date(this.options.clock.now() + timeoutMs).toISOString();
+    const sending = { ...rest, ...(requestId === undefined ? {} : { id: requestId }), expiresAt };
+    const sent = await this.sendMessage(
+      to,
+      type,
+      payload,
+      signal === undefined ? sending : { ...sending, signal },
+    );
+    return this.ready().correspondence.reply(sent.id, to, waiting(timeoutMs, options));
+  }
+
+  /** Asks everybody; stored, so that those who are busy hear of it too. Resolves once it is stored; `offers()` gives what is answered. */
+  async requestHelp(problem: string, context: unknown = null, options: SendOptions = {}): Promise<HelpAsked> {
+    const asked = await this.#tellAll("request_help", { problem, context, from: this.agentId }, options);
+    const { correspondence } = this.ready();
+    return Object.defineProperty(asked, "offers", {
+      value: (waitingOptions?: WaitingOptions) => correspondence.answers(asked.id, waitingOptions),
+    }) as HelpAsked; // has the method from now on
+  }
+
+  /** A message that this agent sent or may read, and how far it got; undefined when there is none. */
+  async getMessage(id: string): Promise<StoredMessage | undefined> {
+    return this.ready().correspondence.get(id);
+  }
+
+  /** Messages that this agent sent or may read, newest first, a page at a time: the next one is `before` the last `seq`. */
+  async listMessages(options: ListMessagesOptions = {}): Promise<StoredMessage[]> {
+    return this.ready().correspondence.list(options);
+  }
+
+  /** Resolves to how far a message of this agent has got, once it got as far as `state`. Rejects as `sendMessage` does. */
+  async waitForMessage(
+    id: string,
+    state: MessageState,
+    options: WaitingOptions = {},
+  ): Promise<MessageReceipt> {
+    return this.ready().correspondence.waitFor(id, state, options);
   }
 
   /** Shares a finding with everybody; stored. The metadata's own keys arrive beside the three, never over them. */
@@ -68,4 +142,11 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     const live = this.ready();
     return live.outbox.send({ to: null, type, payload: toPayload(payload).value, options });
   }
+}
+
+function waiting(
+  timeoutMs: number | undefined,
+  { signal }: { readonly signal?: AbortSignal },
+): WaitingOptions {
+  return { ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(signal === undefined ? {} : { signal }) };
 }

@@ -20,6 +20,8 @@ export interface InboxParts {
   readonly mark: (ids: readonly string[], state: Mark) => Promise<unknown>;
   /** A page of durable broadcasts after a position, oldest first. */
   readonly pullFeed: (afterSeq: number) => Promise<unknown>;
+  /** Whether somebody in this process waits for this reply, who has it now. */
+  readonly tookReply?: (message: CoordinationMessage) => boolean;
   readonly hasListener: (type: string) => boolean;
   readonly deliver: (message: CoordinationMessage) => Emission;
 }
@@ -105,6 +107,12 @@ export class Inbox {
     this.#feed.pull();
   }
 
+  /** Somebody took it who waited for it: it need not be delivered. */
+  handled(id: string): void {
+    this.#seen.add(id);
+    this.#marks.add(id, "handled");
+  }
+
   /** From now on messages are delivered; until now they were kept. */
   release(): void {
     this.#isReleased = true;
@@ -140,7 +148,7 @@ export class Inbox {
       this.#directSeq = Math.max(this.#directSeq, message.seq ?? 0);
       if (!this.#seen.add(message.id)) continue;
       this.#marks.add(message.id, "delivered");
-      this.#deliver(message);
+      if (this.#parts.tookReply?.(message) !== true) this.#deliver(message);
     }
   }
 

@@ -28,6 +28,15 @@ export interface CoordinationMessage<Type extends string = string, Payload = unk
   readonly seq?: number;
 }
 
+/** A message in a listener's hands. */
+export type ReceivedMessage<Type extends string = string, Payload = unknown> = CoordinationMessage<
+  Type,
+  Payload
+> & {
+  /** Sends the answer to this message to whoever sent it; once: a second answer changes nothing. Resolves to the answer as stored. */
+  reply(payload: unknown): Promise<CoordinationMessage>;
+};
+
 /** Reads a message as announced or as a row of the table. Undefined for what is not one. */
 export function parseStoredMessage(value: unknown): CoordinationMessage | undefined {
   if (!isRecord(value)) return undefined;

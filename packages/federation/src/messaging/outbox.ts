@@ -5,6 +5,8 @@ import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
 
 /** What goes with a message beside its content. */
 export interface SendOptions {
+  /** An id of your own: the same message sent again under it is the same message. 1 to 255 bytes. */
+  readonly id?: string;
   /** The message that this one answers. */
   readonly replyTo?: string;
   readonly correlationId?: string;
@@ -49,7 +51,7 @@ export class Outbox {
 
   /** Resolves to the message as stored. */
   send(message: Outgoing): Promise<CoordinationMessage> {
-    const id = newId();
+    const id = message.options.id ?? newId();
     const senderSeq = this.#nextSeq();
     const key = message.to ?? "";
     const sent = this.#after(key, () => this.#store(id, senderSeq, message));

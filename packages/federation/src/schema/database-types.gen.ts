@@ -195,6 +195,7 @@ export interface Database {
           instance_id: string | null;
           last_error: string | null;
           payload: Json;
+          receipts: boolean;
           reply_to: string | null;
           row_id: string;
           sender_seq: number | null;
@@ -220,6 +221,7 @@ export interface Database {
           instance_id?: string | null;
           last_error?: string | null;
           payload: Json;
+          receipts?: boolean;
           reply_to?: string | null;
           row_id?: string;
           sender_seq?: number | null;
@@ -245,6 +247,7 @@ export interface Database {
           instance_id?: string | null;
           last_error?: string | null;
           payload?: Json;
+          receipts?: boolean;
           reply_to?: string | null;
           row_id?: string;
           sender_seq?: number | null;
@@ -504,6 +507,14 @@ export interface Database {
         };
         Returns: Json;
       };
+      ask_receipts: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          id: string | null;
+        };
+        Returns: Json;
+      };
       assign_task: {
         Args: {
           as_agent?: string | null;
@@ -601,6 +612,15 @@ export interface Database {
         };
         Returns: Json;
       };
+      deliver_messages: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          ids: string[] | null;
+          max_deliveries?: number | null;
+        };
+        Returns: Json[];
+      };
       end_older_sessions: {
         Args: {
           as_agent?: string | null;
@@ -608,6 +628,16 @@ export interface Database {
           session_id: string | null;
         };
         Returns: number;
+      };
+      fail_message: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          dead?: boolean | null;
+          error: string | null;
+          id: string | null;
+        };
+        Returns: boolean;
       };
       fail_task: {
         Args: {
@@ -651,6 +681,14 @@ export interface Database {
         };
         Returns: Json;
       };
+      get_message: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          id: string | null;
+        };
+        Returns: Json;
+      };
       get_task: {
         Args: {
           as_agent?: string | null;
@@ -680,6 +718,15 @@ export interface Database {
           after_seq?: number | null;
           as_agent?: string | null;
           as_tenant?: string | null;
+          max_rows?: number | null;
+        };
+        Returns: Json[];
+      };
+      list_messages: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          filter?: Json | null;
           max_rows?: number | null;
         };
         Returns: Json[];
@@ -843,6 +890,14 @@ export interface Database {
           task_id: string | null;
         };
         Returns: Json;
+      };
+      requeue_message: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          id: string | null;
+        };
+        Returns: boolean;
       };
       requeue_task: {
         Args: {

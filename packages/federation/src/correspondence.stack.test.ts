@@ -1,0 +1,110 @@
+import { expect, test } from "vitest";
+import type { CoordinationMessage } from "./messaging/message.ts";
+import { next, useHubBench } from "./testing/hub-bench.node.ts";
+
+const bench = useHubBench();
+
+test("a sender can wait until its message was delivered, and until it was handled, and is told of each", async () => {
+  const [a, b] = [await bench.open("a"), await bench.open("b")];
+  let finish = (): void => {};
+  b.on("message:work", () => new Promise<void>((resolve) => (finish = resolve)));
+  const began = next(b, "message:work");
+  const told: unknown[] = [];
+  a.on("message:receipt", ({ payload, reply_to }) => {
+    expect(payload.id).toBe(reply_to);
+    told.push(payload.handled_at === undefined ? "delivered" : "handled");
+  });
+  const sent = await a.sendMessage("b", "work", 1, { waitFor: "delivered" });
+  await began;
+  const before = await a.getMessage(sent.id);
+  expect(before).toMatchObject({ id: sent.id, to_agent: "b", payload: 1 });
+  expect(before?.delivered_at).toBeDefined();
+  expect(before?.handled_at).toBeUndefined();
+  const handled = a.waitForMessage(sent.id, "handled");
+  finish();
+  expect((await handled).handled_at).toBeDefined();
+  expect(told.at(-1)).toBe("handled");
+});
+
+test("who waits for a message that nobody takes is told so in time, and the message is stored all the same", async () => {
+  const [a, c] = [await bench.open("a"), await bench.open("c")];
+  const failed = a.sendMessage("absent", "note", 1, { id: "n1", waitFor: "delivered", timeoutMs: 50 });
+  await expect(failed).rejects.toMatchObject({ code: "timeout" });
+  expect(await a.getMessage("n1")).toMatchObject({ to_agent: "absent", payload: 1 });
+  // Neither another agent of the tenant nor the same name in another sees it.
+  const stranger = await bench.open("a", {}, `${bench.tenant}-other`);
+  for (const hub of [c, stranger]) {
+    expect(await hub.getMessage("n1")).toBeUndefined();
+    expect(await hub.listMessages()).toEqual([]);
+    await expect(hub.waitForMessage("n1", "delivered")).rejects.toMatchObject({ code: "not_found" });
+  }
+});
+
+test("messages are listed newest first, in pages, by box, state, type and peer", async () => {
+  const a = await bench.open("a");
+  for (const note of [1, 2, 3]) await a.sendMessage("b", "note", note);
+  await a.sendMessage("c", "other", 4);
+  const page = await a.listMessages({ box: "sent", state: "waiting", limit: 2 });
+  expect(page.map(({ payload }) => payload)).toEqual([4, 3]);
+  const rest = await a.listMessages({ box: "sent", before: page.at(-1)?.seq ?? 0 });
+  expect(rest.map(({ payload }) => payload)).toEqual([2, 1]);
+  expect((await a.listMessages({ type: "other" })).map(({ payload }) => payload)).toEqual([4]);
+  expect(await a.listMessages({ peer: "c", state: "handled" })).toEqual([]);
+  expect(await a.listMessages({ box: "inbox" })).toEqual([]);
+});
+
+test("a request resolves to its reply, and two may ask each other while they answer", async () => {
+  const [a, b] = [await bench.open("a"), await bench.open("b")];
+  a.on("message:name", (message) => message.reply("alice"));
+  b.on("message:greet", async (message) => {
+    const { payload } = await b.request("a", "name", null);
+    await message.reply(`hello ${String(payload)}`);
+    await message.reply("a second answer changes nothing");
+  });
+  const reply = await a.request("b", "greet", null);
+  expect(reply).toMatchObject({ from_agent: "b", type: "reply", payload: "hello alice" });
+});
+
+test("a request outlives the process that made it: the next one takes it up, whether it was answered before or after", async () => {
+  const first = await bench.open("a");
+  const abandoned = first.request("b", "sum", [1, 2], { requestId: "r1", signal: AbortSignal.abort() });
+  await expect(abandoned).rejects.toThrow();
+  const asked = first.request("b", "sum", [1, 2], { requestId: "r1" });
+  const lost = expect(asked).rejects.toMatchObject({ code: "closed" });
+  await expect.poll(() => first.getMessage("r1")).toBeDefined();
+  await first.shutdown();
+  await lost;
+  const b = await bench.open("b");
+  let asks = 0;
+  b.on("message:sum", async (message) => {
+    asks++;
+    await message.reply(3);
+  });
+  const second = await bench.open("a");
+  const again = { requestId: "r1" };
+  expect((await second.request("b", "sum", [1, 2], again)).payload).toBe(3);
+  expect((await second.request("b", "sum", [1, 2], again)).payload).toBe(3);
+  expect(asks).toBe(1);
+  await expect(second.request("b", "sum", [9], again)).rejects.toMatchObject({ code: "conflict" });
+});
+
+test("who asks for help gets the offers one by one, from whoever answers", async () => {
+  const [a, b, c] = [await bench.open("a"), await bench.open("b"), await bench.open("c")];
+  b.on("message:request_help", (message) => message.reply("b can"));
+  c.on("message:request_help", ({ id, payload }) =>
+    c.sendMessage(payload.from, "share_knowledge", { knowledge: "c knows" }, { replyTo: id }),
+  );
+  const asked = await a.requestHelp("stuck");
+  expect(asked).toMatchObject({ type: "request_help", payload: { problem: "stuck", from: "a" } });
+  const offers: CoordinationMessage[] = [];
+  for await (const offer of asked.offers()) {
+    offers.push(offer);
+    if (offers.length === 2) break;
+  }
+  expect(offers.map(({ from_agent }) => from_agent).toSorted()).toEqual(["b", "c"]);
+});
+
+test("a receipt cannot be sent", async () => {
+  const a = await bench.open("a");
+  await expect(a.sendMessage("b", "receipt", { id: "x" })).rejects.toThrow(/receipts_are_not_sent/);
+});

@@ -1,0 +1,65 @@
+import { isRecord, numberField, stringField } from "../runtime/json.ts";
+import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
+
+/** How far a message got. All times are ISO 8601; what is absent has not happened. */
+export interface MessageReceipt {
+  readonly id: string;
+  readonly to_agent?: string;
+  readonly type: string;
+  readonly stored_at: string;
+  /** A process of the recipient has it. */
+  readonly delivered_at?: string;
+  /** The recipient's handlers have finished, or it was acknowledged. */
+  readonly handled_at?: string;
+  /** It was given up: a dead letter of the recipient. */
+  readonly dead_at?: string;
+  readonly delivery_attempt: number;
+  /** Why a handler failed last. */
+  readonly last_error?: string;
+}
+
+/** A message with how far it got. */
+export type StoredMessage = CoordinationMessage & MessageReceipt & { readonly expires_at?: string };
+
+export type MessageState = "stored" | "delivered" | "handled";
+
+/** Reads a receipt as announced or answered. Undefined for what is none. */
+export function parseReceipt(value: unknown): MessageReceipt | undefined {
+  if (!isRecord(value)) return undefined;
+  const [id, type, storedAt] = [
+    stringField(value, "id"),
+    stringField(value, "type"),
+    stringField(value, "stored_at"),
+  ];
+  if (id === undefined || type === undefined || storedAt === undefined) return undefined;
+  const texts = ["to_agent", "delivered_at", "handled_at", "dead_at", "last_error"].flatMap((name) => {
+    const text = stringField(value, name);
+    return text === undefined ? [] : [[name, name.endsWith("_at") ? isoTime(text) : text] as const];
+  });
+  return {
+    id,
+    type,
+    stored_at: isoTime(storedAt),
+    delivery_attempt: numberField(value, "delivery_attempt") ?? 0,
+    ...Object.fromEntries(texts),
+  };
+}
+
+/** Reads what get_message and list_messages answer. Undefined for what is no message. */
+export function parseMessageFacts(value: unknown): StoredMessage | undefined {
+  const message = parseStoredMessage(value);
+  const receipt = parseReceipt(value);
+  if (message === undefined || receipt === undefined || !isRecord(value)) return undefined;
+  const expiresAt = stringField(value, "expires_at");
+  return { ...message, ...receipt, ...(expiresAt === undefined ? {} : { expires_at: isoTime(expiresAt) }) };
+}
+
+export function hasReached(receipt: MessageReceipt, state: MessageState): boolean {
+  if (state === "stored") return true;
+  if (receipt.handled_at !== undefined) return true;
+  return state === "delivered" && receipt.delivered_at !== undefined;
+}
+
+function isoTime(text: string): string {
+  return new Date(text).toISOString();
+}
