@@ -1,7 +1,8 @@
 import pg from "pg";
 import type { Row } from "./cases.ts";
 import { rpc } from "./messages.ts";
-import { openHub, perSecond, rowOf, tenant, type Place } from "./place.ts";
+import { perSecond, rowOf, tenant, type Place } from "./place.ts";
+import { measureWork } from "./work.ts";
 
 const workerCounts = [1, 10, 100];
 const archiveAtOnce = 10_000;
@@ -24,7 +25,7 @@ export async function measureTasks(place: Place, archived: number): Promise<Row[
   }
   rows.push(await measureClaims(place, beside));
   if (place.databaseUrl !== undefined) rows.push(await measureInSql(place, place.databaseUrl, beside));
-  if (archived === 0) rows.push(await measureStart(place));
+  rows.push(...(await measureWork(place, beside)));
   return rows;
 }
 
@@ -126,22 +127,4 @@ async function measureInSql(place: Place, databaseUrl: string, beside: string): 
   return rowOf(`claim and complete in plain SQL sessions, 10 of them${beside}`, samplesMs, {
     perSecond: rate,
   });
-}
-
-/** From assigning a task to an agent to the handler of its message. */
-async function measureStart(place: Place): Promise<Row> {
-  const worker = await openHub(place, "starter");
-  const assigner = await openHub(place, "assigner");
-  const started = new Map<string, () => void>();
-  worker.on("message:task_assignment", ({ payload: { task_id } }) => started.get(task_id)?.());
-  const samplesMs: number[] = [];
-  for (let i = 0; i < Math.max(20, 200 * place.scale); i++) {
-    const task_id = `start-${i}`;
-    const isStarted = new Promise<void>((resolve) => started.set(task_id, resolve));
-    const begunMs = performance.now();
-    await assigner.assignTask({ task_id, assigned_to: "starter", description: "bench" });
-    await isStarted;
-    if (i >= 10) samplesMs.push(performance.now() - begunMs);
-  }
-  return rowOf("task assigned to its message handled", samplesMs);
 }
