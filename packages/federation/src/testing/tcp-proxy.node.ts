@@ -8,7 +8,10 @@ export interface TcpProxy {
   cut(): void;
   /** Drops every connection and, until `restore`, every new one. */
   refuse(): void;
-  /** Lets nothing through in either direction, and closes nothing; what was said meanwhile is lost. Until `restore`. */
+  /**
+   * Lets nothing through in either direction, and closes nothing, until `restore`: a black hole. A connection that lost something there
+   * ends then, as no later byte of it may arrive.
+   */
   swallow(): void;
   /** As `swallow`, but what was said meanwhile arrives after `restore`, as TCP would repeat it. */
   hold(): void;
@@ -78,11 +81,13 @@ class Relay {
   readonly #queue: { readonly chunk: Buffer; readonly dueMs: number }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
+  #hasLost = false;
 
   constructor(from: Socket, to: Socket, way: Way) {
     [this.from, this.to, this.#way] = [from, to, way];
     from.on("data", (chunk: Buffer) => {
-      if (way.mode === "swallowing") return;
+      if (way.mode === "swallowing") this.#hasLost = true;
+      if (this.#hasLost) return;
       this.#queue.push({ chunk, dueMs: Date.now() + way.delayMs });
       this.pump();
     });
@@ -99,6 +104,10 @@ class Relay {
     if (this.#way.mode === "holding" || this.#way.mode === "swallowing") {
       if (this.#isOver && this.#way.mode === "swallowing") this.to.destroy();
       return;
+    }
+    if (this.#hasLost) {
+      this.from.destroy();
+      return this.end();
     }
     for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
       const waitMs = next.dueMs - Date.now();
