@@ -1,0 +1,57 @@
+import fc from "fast-check";
+import { violations } from "./check.ts";
+import { histories, type HistoryKinds, type Step } from "./history.ts";
+import { World, type Server } from "./world.ts";
+
+/** One history from its beginning to its end; throws with every violation. */
+export async function live(server: Server, steps: readonly Step[], works: boolean): Promise<void> {
+  const world = await World.open(server, works);
+  try {
+    for (const step of steps) await world.take(step);
+    const found = violations(await world.end());
+    if (found.length > 0) throw new Error(found.join("\n"));
+  } finally {
+    await world.close();
+  }
+}
+
+export interface SoakOptions extends HistoryKinds {
+  readonly seed: number;
+  /** Of a failure that was shrunk, as it was printed. */
+  readonly path?: string;
+  readonly runs: number;
+  readonly timeLimitMs?: number;
+  readonly onHistory?: (count: number) => void;
+}
+
+/** Random histories until one fails, so many have passed, or the time is over. A failure is shrunk and says how to replay it. */
+export async function soak(server: Server, options: SoakOptions): Promise<fc.RunDetails<[readonly Step[]]>> {
+  const { seed, path, runs, timeLimitMs, onHistory } = options;
+  let count = 0;
+  const property = fc.asyncProperty(histories(options), async (steps) => {
+    await live(server, steps, options.tasks);
+    onHistory?.(++count);
+  });
+  return await fc.check(property, {
+    seed,
+    numRuns: runs,
+    ...(path === undefined ? {} : { path }),
+    ...(timeLimitMs === undefined
+      ? {}
+      : { interruptAfterTimeLimit: timeLimitMs, markInterruptAsFailure: false }),
+  });
+}
+
+/** What to print of a failure. */
+export function failureOf({
+  failed,
+  seed,
+  counterexample,
+  counterexamplePath,
+  errorInstance,
+}: fc.RunDetails<[readonly Step[]]>): string | undefined {
+  if (!failed) return undefined;
+  const steps = (counterexample?.[0] ?? []).map((step) => `  ${JSON.stringify(step)}`);
+  const reason = errorInstance instanceof Error ? errorInstance.message : String(errorInstance);
+  return `${reason}\nafter\n${steps.join("\n")}\nagain with --seed ${seed} --path ${counterexamplePath ?? ""}`;
+}
