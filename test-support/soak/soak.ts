@@ -28,11 +28,13 @@ export interface SoakOptions extends HistoryKinds {
 export async function soak(server: Server, options: SoakOptions): Promise<fc.RunDetails<[readonly Step[]]>> {
   const { seed, path, runs, timeLimitMs, onHistory } = options;
   let count = 0;
+  let current: Promise<void> = Promise.resolve();
   const property = fc.asyncProperty(histories(options), async (steps) => {
-    await live(server, steps, options.tasks);
+    current = live(server, steps, options.tasks);
+    await current;
     onHistory?.(++count);
   });
-  return await fc.check(property, {
+  const details = await fc.check(property, {
     seed,
     numRuns: runs,
     ...(path === undefined ? {} : { path }),
@@ -40,6 +42,8 @@ export async function soak(server: Server, options: SoakOptions): Promise<fc.Run
       ? {}
       : { interruptAfterTimeLimit: timeLimitMs, markInterruptAsFailure: false }),
   });
+  await current.catch(() => {}); // when the time is over, what runs is not waited for by fast-check
+  return details;
 }
 
 /** What to print of a failure. */
