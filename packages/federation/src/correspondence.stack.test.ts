@@ -108,3 +108,37 @@ test("a receipt cannot be sent", async () => {
   const a = await bench.open("a");
   await expect(a.sendMessage("b", "receipt", { id: "x" })).rejects.toThrow(/receipts_are_not_sent/);
 });
+
+test("what a handler fails at is tried again, then a dead letter with the last error; later ones go on, and it can be requeued", async () => {
+  const [a, b] = [await bench.open("a"), await bench.open("b", { maxDeliveries: 2 })];
+  const attempts: unknown[] = [];
+  let isBroken = true;
+  b.on("message:bad", ({ delivery_attempt }) => {
+    attempts.push(delivery_attempt);
+    if (isBroken) throw new Error("not today");
+  });
+  const later = next(b, "message:good");
+  const bad = await a.sendMessage("b", "bad", 1);
+  await a.sendMessage("b", "good", 2);
+  await expect(a.waitForMessage(bad.id, "handled")).rejects.toMatchObject({ code: "undelivered" });
+  await later;
+  expect(attempts).toEqual([1, 2]);
+  const [dead] = await b.listMessages({ box: "inbox", state: "dead" });
+  expect(dead).toMatchObject({ id: bad.id, last_error: "Error: not today", delivery_attempt: 2 });
+  isBroken = false;
+  expect(await b.requeueMessage(bad.id)).toBe(true);
+  await a.waitForMessage(bad.id, "handled");
+  expect(attempts).toEqual([1, 2, 1]);
+});
+
+test("what is acknowledged by hand is handled then; what is not comes again to the next process", async () => {
+  const [a, b] = [await bench.open("a"), await bench.open("b")];
+  b.on("message:job", (message) => message.payload === 1 && message.ack(), { ack: "manual" });
+  const kept = await a.sendMessage("b", "job", 2);
+  await a.sendMessage("b", "job", 1, { waitFor: "handled" });
+  expect((await a.getMessage(kept.id))?.handled_at).toBeUndefined();
+  await b.shutdown();
+  const again = await bench.open("b");
+  const heard = await next(again, "message:job");
+  expect(heard).toMatchObject({ id: kept.id, payload: 2, delivery_attempt: 2 });
+});

@@ -35,6 +35,10 @@ export interface HubOptions extends AccessOptions {
   readonly exclusive?: boolean | undefined;
   /** Of several processes of this agent, `one` handles each message to it, or, where they ask for it, `all` do. Default `one`. */
   readonly deliverTo?: "one" | "all" | undefined;
+  /** After this many deliveries without success a message is a dead letter. Default 5. */
+  readonly maxDeliveries?: number | undefined;
+  /** Milliseconds of trying after which it is one, too. Default 60000. */
+  readonly giveUpAfterMs?: number | undefined;
   /** What this agent can do, for others to see. */
   readonly capabilities?: readonly string[] | undefined;
   /** Anything JSON about this agent, for others to see. */
@@ -75,6 +79,8 @@ export interface ResolvedHubOptions {
   readonly socketHeartbeatMs: number;
   readonly exclusive: boolean;
   readonly deliverTo: "one" | "all";
+  readonly maxDeliveries: number;
+  readonly giveUpAfterMs: number;
   readonly capabilities: readonly string[];
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal | undefined;
@@ -126,6 +132,8 @@ export function resolveHubOptions(
     socketHeartbeatMs: milliseconds(options.socketHeartbeatMs ?? 25_000, "socketHeartbeatMs"),
     exclusive: options.exclusive ?? false,
     deliverTo: oneOf("deliverTo", ["one", "all"], options.deliverTo ?? "one"),
+    maxDeliveries: positive(options.maxDeliveries ?? 5, "maxDeliveries"),
+    giveUpAfterMs: milliseconds(options.giveUpAfterMs ?? 60_000, "giveUpAfterMs"),
     capabilities: [...(options.capabilities ?? [])],
     metadata: { ...options.metadata },
     signal: options.signal,

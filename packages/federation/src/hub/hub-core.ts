@@ -8,6 +8,7 @@ import {
 import type { HubEvents } from "./hub-events.ts";
 import { hubStateOf, isSameState, type HubState } from "./hub-state.ts";
 import { LiveHub, type LiveHubParts } from "./live-hub.ts";
+import { acknowledgesItself } from "../messaging/received.ts";
 import { sleep, withDeadline } from "../runtime/clock.ts";
 import { Emitter, type Listener, type ListenOptions } from "../runtime/emitter.ts";
 import { FederationError, toError, toFederationError } from "../runtime/errors.ts";
@@ -15,6 +16,8 @@ import { FederationError, toError, toFederationError } from "../runtime/errors.t
 export interface HubListenOptions extends ListenOptions {
   /** Of `agent:join`: set to false to hear only of those who come from now on. Default true. */
   readonly replay?: boolean;
+  /** Of messages: `manual` where the listener says by `message.ack()` that it is handled, at any time. Default `auto`: when it finishes. */
+  readonly ack?: "auto" | "manual";
 }
 
 const cleanUpMs = 5_000;
@@ -28,6 +31,7 @@ export abstract class HubCore<Own extends object = object> {
   protected readonly options: ResolvedHubOptions;
   protected live: LiveHub | undefined;
   readonly #emitter: Emitter<HubEvents>;
+  readonly #manual = new WeakMap<object, Listener<HubEvents["agent:join"]>>();
   readonly #stop = new AbortController();
   #resolveClosed: (cause: FederationError | undefined) => void = () => {};
   #state: HubState = { name: "idle" };
@@ -77,7 +81,8 @@ export abstract class HubCore<Own extends object = object> {
     listener: Listener<HubEvents<Own>[K]>,
     options: HubListenOptions = {},
   ): () => void {
-    const [name, heard] = asCommon(event, listener);
+    const [name, plain] = asCommon(event, listener);
+    const heard = options.ack === "manual" ? this.#acknowledging(plain) : plain;
     const remove = this.#emitter.on(name, heard, options);
     if (name === "agent:join" && options.replay !== false && options.signal?.aborted !== true) {
       for (const { agentId, presences } of this.live?.presence.roster.members() ?? []) {
@@ -101,7 +106,22 @@ export abstract class HubCore<Own extends object = object> {
   }
 
   off<K extends keyof HubEvents<Own>>(event: K, listener: Listener<HubEvents<Own>[K]>): void {
-    this.#emitter.off(...asCommon(event, listener));
+    const [name, heard] = asCommon(event, listener);
+    this.#emitter.off(name, heard);
+    const manual = this.#manual.get(heard);
+    if (manual !== undefined) this.#emitter.off(name, manual);
+  }
+
+  /** The same one for the same listener, so that `off` finds it. */
+  #acknowledging(listener: Listener<HubEvents["agent:join"]>): Listener<HubEvents["agent:join"]> {
+    const known = this.#manual.get(listener);
+    if (known !== undefined) return known;
+    const manual: Listener<HubEvents["agent:join"]> = (event) => {
+      acknowledgesItself(event);
+      return listener(event);
+    };
+    this.#manual.set(listener, manual);
+    return manual;
   }
 
   async #initialize(): Promise<void> {

@@ -4,6 +4,7 @@ import { openConnection, type Connection } from "../connection/connection.ts";
 import { DependableChannel, type ChannelPlan } from "../connection/dependable-channel.ts";
 import { checkSchema } from "../connection/schema-check.ts";
 import { Correspondence } from "../messaging/correspondence.ts";
+import type { Delivery } from "../messaging/deliveries.ts";
 import { Inbox } from "../messaging/inbox.ts";
 import { InboxTurn } from "../messaging/inbox-turn.ts";
 import { MemoryFeed } from "../messaging/memory-feed.ts";
@@ -19,7 +20,7 @@ import type { RosterChange } from "../presence/roster.ts";
 import { Session } from "../presence/session.ts";
 import { withDeadline } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
-import type { Emission, Emitter } from "../runtime/emitter.ts";
+import { both, nobody, type Emitter } from "../runtime/emitter.ts";
 import {
   feedPlan,
   inboxPlan,
@@ -214,14 +215,15 @@ export class LiveHub {
     this.session.keepAlive();
   }
 
-  #deliver(sent: CoordinationMessage): Emission {
+  #deliver(sent: CoordinationMessage): Delivery {
     this.#received++;
     const { emitter, options } = this.#parts;
-    const message = toReceived(sent, (to, payload) => sendReply(this, to, payload, options.agentId));
+    const { message, acknowledged } = toReceived(sent, (to, payload) =>
+      sendReply(this, to, payload, options.agentId),
+    );
     const any = emitter.emit("message:received", message);
-    const own = message.type === "received" ? any : emitter.emit(`message:${message.type}`, message);
-    const finished = Promise.all([any.finished, own.finished]).then((errors) => errors.flat());
-    return { listeners: any.listeners + own.listeners, finished };
+    const own = message.type === "received" ? nobody : emitter.emit(`message:${message.type}`, message);
+    return { ...both(any, own), acknowledged };
   }
 
   #tellChanges(changes: readonly RosterChange[]): void {
@@ -326,6 +328,9 @@ export class LiveHub {
 
   #makeInbox(options: ResolvedHubOptions): Inbox {
     const { emitter } = this.#parts;
+    const { maxDeliveries } = options;
+    const count = (ids: readonly string[]): Promise<unknown> =>
+      this.connection.call("deliver_messages", { ids, max_deliveries: maxDeliveries });
     return new Inbox({
       agentId: options.agentId,
       clock: options.clock,
@@ -335,7 +340,11 @@ export class LiveHub {
         options.deliverTo === "all"
           ? readOwnMessages(this.connection, options, { afterSeq, newestSeq })
           : this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
-      mark: (ids, state) => this.connection.call("mark_messages", { ids, state }),
+      mark: (ids, state) =>
+        state === "begun" ? count(ids) : this.connection.call("mark_messages", { ids, state }),
+      limits: { maxDeliveries, giveUpMs: options.giveUpAfterMs },
+      count,
+      fail: (id, error, dead) => this.connection.call("fail_message", { id, error, dead }),
       pullFeed: (afterSeq) => readBroadcasts(this.connection, options.tenantId, afterSeq),
       tookReply: (message) => this.correspondence.tookReply(message),
       hasListener: (type) =>
@@ -368,7 +377,7 @@ export class LiveHub {
               remedy: "Send a message to who gave it",
             }),
           );
-        this.#parts.emitter.emit("message:receipt", Object.assign(message, { reply }));
+        this.#parts.emitter.emit("message:receipt", Object.assign(message, { reply, ack: () => {} }));
       },
     });
   }

@@ -116,6 +116,11 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     return this.ready().correspondence.list(options);
   }
 
+  /** Takes a message out of this agent's dead letters: it is delivered again. Resolves to whether it was one. */
+  async requeueMessage(id: string): Promise<boolean> {
+    return (await this.ready().connection.call("requeue_message", { id })) === true;
+  }
+
   /** Resolves to how far a message of this agent has got, once it got as far as `state`. Rejects as `sendMessage` does. */
   async waitForMessage(
     id: string,

@@ -14,8 +14,8 @@ export interface CatchUpParts {
   readonly startSeq: () => number;
   /** One page of rows after a position, oldest first; a short page is not the end, an empty one is. */
   readonly readAfter: (seq: number) => Promise<unknown>;
-  /** In order per sender. A message may come more than once. */
-  readonly admit: (messages: readonly CoordinationMessage[]) => void;
+  /** In order per sender. A message may come more than once. `wasRead`: it may have been delivered before. */
+  readonly admit: (messages: readonly CoordinationMessage[], wasRead: boolean) => void;
 }
 
 const againAfterMs = 2_000;
@@ -33,7 +33,7 @@ export class CatchUp {
 
   receive(message: CoordinationMessage): void {
     if (this.#isPulling) this.#arrived.push(message);
-    else this.#parts.admit([message]);
+    else this.#parts.admit([message], false);
   }
 
   /** Reads what was missed, until that has succeeded. Calls while one runs make it run once more. */
@@ -57,10 +57,10 @@ export class CatchUp {
     const { what, clock, log, admit } = this.#parts;
     try {
       const missed = await this.#readAll(signal);
-      admit([...inSenderOrder(missed), ...this.#arrived.splice(0)]);
+      admit([...inSenderOrder(missed), ...this.#arrived.splice(0)], true);
     } catch (error) {
       if (signal.aborted) return;
-      admit(this.#arrived.splice(0));
+      admit(this.#arrived.splice(0), false);
       log("debug", "messages could not be read and are read again", { what, error });
       this.#again = true;
       await sleep(clock, againAfterMs, signal).catch(() => {});

@@ -1,10 +1,11 @@
 import type { Clock } from "../runtime/clock.ts";
-import type { Emission } from "../runtime/emitter.ts";
 import { FederationError } from "../runtime/errors.ts";
 import { isRecord } from "../runtime/json.ts";
 import type { Log } from "../runtime/log.ts";
 import { Scope } from "../runtime/scope.ts";
 import { CatchUp } from "./catch-up.ts";
+import { Deliveries, type Counted, type DeliveriesParts, type Delivery } from "./deliveries.ts";
+import { Lanes } from "./lanes.ts";
 import { Marks, type Mark } from "./marks.ts";
 import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
 import { SeenIds } from "./seen-ids.ts";
@@ -18,12 +19,15 @@ export interface InboxParts {
   /** Messages to this agent that are not handled, after a position, oldest first. `newestSeq`: what came before it was heard. */
   readonly pull: (maxMessages: number, afterSeq: number, newestSeq: number) => Promise<unknown>;
   readonly mark: (ids: readonly string[], state: Mark) => Promise<unknown>;
+  readonly limits: Pick<DeliveriesParts, "maxDeliveries" | "giveUpMs">;
+  readonly count: DeliveriesParts["count"];
+  readonly fail: DeliveriesParts["fail"];
   /** A page of durable broadcasts after a position, oldest first. */
   readonly pullFeed: (afterSeq: number) => Promise<unknown>;
   /** Whether somebody in this process waits for this reply, who has it now. */
   readonly tookReply?: (message: CoordinationMessage) => boolean;
   readonly hasListener: (type: string) => boolean;
-  readonly deliver: (message: CoordinationMessage) => Emission;
+  readonly deliver: (message: CoordinationMessage) => Delivery;
 }
 
 // What nobody listens for is kept up to here; the rest stays in the database alone.
@@ -40,9 +44,13 @@ export class Inbox {
   readonly #parts: InboxParts;
   readonly #scope: Scope;
   readonly #marks: Marks;
+  readonly #deliveries: Deliveries;
+  readonly #lanes = new Lanes();
   readonly #seen = new SeenIds();
   /** In order of arrival. Waiting for a listener, or for the hub to be ready. */
   #held: CoordinationMessage[] = [];
+  /** Read, not heard: an earlier process may have died of it, so that its delivery is counted before its handler begins. */
+  readonly #mayBeRepeated = new Set<string>();
   #isReleased = false;
   readonly #direct: CatchUp;
   readonly #feed: CatchUp;
@@ -55,6 +63,16 @@ export class Inbox {
     this.#marks = new Marks({ clock: parts.clock, log: parts.log, mark: parts.mark });
     this.#scope = new Scope((error) => parts.log("error", "an inbox task failed", { error }));
     const { clock, log } = parts;
+    this.#deliveries = new Deliveries({
+      ...parts.limits,
+      clock,
+      log,
+      isMine: () => this.#isReleased && parts.isMyTurn(),
+      count: parts.count,
+      fail: parts.fail,
+      handled: (id) => this.#marks.add(id, "handled"),
+      deliver: parts.deliver,
+    });
     this.#direct = new CatchUp({
       what: "pull_inbox",
       clock,
@@ -62,7 +80,7 @@ export class Inbox {
       scope: this.#scope,
       startSeq: () => 0,
       readAfter: (seq) => parts.pull(pageSize, seq, Math.max(0, this.#directSeq - feedOverlap)),
-      admit: (messages) => this.#admitDirect(messages),
+      admit: (messages, wasRead) => this.#admitDirect(messages, wasRead),
     });
     this.#feed = new CatchUp({
       what: "durable broadcasts",
@@ -142,12 +160,13 @@ export class Inbox {
     await this.#marks.close();
   }
 
-  #admitDirect(messages: readonly CoordinationMessage[]): void {
+  #admitDirect(messages: readonly CoordinationMessage[], wasRead: boolean): void {
     if (!this.#parts.isMyTurn()) return; // it went by while they were read
     for (const message of messages) {
       this.#directSeq = Math.max(this.#directSeq, message.seq ?? 0);
       if (!this.#seen.add(message.id)) continue;
       this.#marks.add(message.id, "delivered");
+      if (wasRead) this.#mayBeRepeated.add(message.id);
       if (this.#parts.tookReply?.(message) !== true) this.#deliver(message);
     }
   }
@@ -179,11 +198,19 @@ export class Inbox {
       this.#hold(message);
       return;
     }
-    const { finished } = this.#parts.deliver(message);
-    if (!isDirect) return;
-    void finished.then((errors) => {
-      // A handler that failed leaves the message unhandled: the next process of this agent gets it again.
-      if (errors.length === 0) this.#marks.add(message.id, "handled");
-    });
+    if (isDirect) this.#lanes.run(message.from_agent, () => this.#handle(message));
+    else this.#parts.deliver(message);
+  }
+
+  // One after the other for each sender; what was read is counted before, alone: what waits behind it is innocent of what it does.
+  async #handle(message: CoordinationMessage): Promise<void> {
+    const { id, type } = message;
+    if (!this.#isReleased || !this.#parts.isMyTurn()) return this.#seen.forget(id);
+    if (!this.#parts.hasListener(type)) return this.#hold(message);
+    let counted: Counted | undefined;
+    if (this.#mayBeRepeated.delete(id)) counted = await this.#deliveries.count([id]);
+    else this.#marks.add(id, "begun");
+    const isLeft = await this.#deliveries.run(message, counted, this.#scope.signal);
+    if (isLeft) this.#seen.forget(id);
   }
 }

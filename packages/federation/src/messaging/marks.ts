@@ -1,7 +1,8 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
 
-export type Mark = "delivered" | "handled";
+/** `begun`: a handler began. */
+export type Mark = "delivered" | "begun" | "handled";
 
 export interface MarksParts {
   readonly clock: Clock;
@@ -15,7 +16,11 @@ const largest = 1_000;
 /** Tells the database what arrived and what was handled, many messages at a time. */
 export class Marks {
   readonly #parts: MarksParts;
-  readonly #pending: Record<Mark, Set<string>> = { delivered: new Set(), handled: new Set() };
+  readonly #pending: Record<Mark, Set<string>> = {
+    delivered: new Set(),
+    begun: new Set(),
+    handled: new Set(),
+  };
   #cancel: (() => void) | undefined;
   #flushing: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -26,7 +31,9 @@ export class Marks {
 
   add(id: string, state: Mark): void {
     this.#pending[state].add(id);
-    if (state === "handled") this.#pending.delivered.delete(id); // handled says both
+    // What is said later says the former, too.
+    if (state !== "delivered") this.#pending.delivered.delete(id);
+    if (state === "handled") this.#pending.begun.delete(id);
     if (this.#isClosed) return;
     if (this.#pending[state].size >= largest) void this.flush();
     else this.#cancel ??= this.#parts.clock.after(collectMs, () => void this.flush());
@@ -36,7 +43,8 @@ export class Marks {
   flush(): Promise<void> {
     this.#cancel?.();
     this.#cancel = undefined;
-    this.#flushing = this.#flushing.then(() => this.#send("delivered")).then(() => this.#send("handled"));
+    for (const state of ["delivered", "begun", "handled"] as const)
+      this.#flushing = this.#flushing.then(() => this.#send(state));
     return this.#flushing;
   }
 

@@ -22,7 +22,7 @@ export interface CoordinationMessage<Type extends string = string, Payload = unk
   readonly hop_count: number;
   readonly sender_seq?: number;
   readonly traceparent?: string;
-  /** How often it was delivered before. */
+  /** In a handler: which delivery this is, from 1. */
   readonly delivery_attempt?: number;
   /** Its position among all changes of the tenant. */
   readonly seq?: number;
@@ -35,6 +35,8 @@ export type ReceivedMessage<Type extends string = string, Payload = unknown> = C
 > & {
   /** Sends the answer to this message to whoever sent it; once: a second answer changes nothing. Resolves to the answer as stored. */
   reply(payload: unknown): Promise<CoordinationMessage>;
+  /** It is handled. Needed where a listener was added with `{ ack: "manual" }`; elsewhere that its handlers finish says so. */
+  ack(): void;
 };
 
 /** Reads a message as announced or as a row of the table. Undefined for what is not one. */

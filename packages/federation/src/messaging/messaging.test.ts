@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { FederationError } from "../runtime/errors.ts";
 import { silentLog } from "../runtime/log.ts";
 import { TestClock } from "../runtime/testing/test-clock.ts";
+import type { Delivery } from "./deliveries.ts";
 import { Inbox, type InboxParts } from "./inbox.ts";
 import { parseMemoryAnnouncement, toMemoryEvent } from "./memory-event.ts";
 import {
@@ -30,6 +31,13 @@ const turns = async (): Promise<void> => {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
 };
 
+const succeeded: Delivery = { listeners: 1, finished: Promise.resolve([]), again: () => succeeded };
+const failing: Delivery = {
+  listeners: 1,
+  finished: Promise.resolve([new Error("no")]),
+  again: () => failing,
+};
+
 interface Bench {
   readonly inbox: Inbox;
   readonly clock: TestClock;
@@ -49,12 +57,15 @@ function open(parts: Partial<InboxParts> = {}): Bench {
     clock,
     log: silentLog,
     pull: async () => [],
+    limits: { maxDeliveries: 3, giveUpMs: 60_000 },
+    count: async (ids) => ids.map((id) => ({ id, delivery_attempt: 1, dead: false })),
+    fail: async (id, error, dead) => void marks.push(`${dead ? "dead" : "failed"} ${id} ${error}`),
     mark: async (ids, state) => void marks.push(...ids.map((id) => `${state} ${id}`)),
     pullFeed: async () => [],
     hasListener: (type) => listening.has(type),
     deliver: (message) => {
       handled.push(message.id);
-      return { listeners: 1, finished: Promise.resolve([]) };
+      return succeeded;
     },
     ...parts,
   });
@@ -105,13 +116,44 @@ test("a message that nobody listens for waits for a listener, unhandled", async 
   expect(marks).toEqual(["delivered 1", "handled 1"]);
 });
 
-test("a message whose handler failed is not marked as handled", async () => {
+test("a message whose handler fails is tried again, then a dead letter, and the sender's next one goes on", async () => {
   const { inbox, clock, marks } = open({
-    deliver: () => ({ listeners: 1, finished: Promise.resolve([new Error("no")]) }),
+    deliver: ({ id }) => (id === "1" ? failing : succeeded),
+    count: async (ids) => ids.map((id) => ({ id, delivery_attempt: 1 + counts++, dead: false })),
+  });
+  let counts = 1;
+  inbox.heardDirect({ message: row("1") });
+  inbox.heardDirect({ message: row("2") });
+  await clock.advance(50);
+  expect(marks).toEqual(["failed 1 Error: no", "delivered 2", "begun 1"]);
+  for (let wait = 0; wait < 4; wait++) await clock.advance(200);
+  expect(marks.slice(3)).toEqual(["failed 1 Error: no", "dead 1 Error: no", "handled 2"]);
+});
+
+test("what a listener acknowledges by itself is handled then, and holds up nothing", async () => {
+  let ack = (): void => {};
+  const acked = new Promise<void>((resolve) => (ack = resolve));
+  const { inbox, clock, marks } = open({
+    deliver: ({ id }) => (id === "1" ? { ...succeeded, acknowledged: () => acked } : succeeded),
   });
   inbox.heardDirect({ message: row("1") });
+  inbox.heardDirect({ message: row("2") });
   await clock.advance(50);
-  expect(marks).toEqual(["delivered 1"]);
+  expect(marks.filter((mark) => mark.startsWith("handled"))).toEqual(["handled 2"]);
+  ack();
+  await clock.advance(50);
+  expect(marks.at(-1)).toBe("handled 1");
+});
+
+test("a message that was read is counted before its handler begins, and not begun when that makes it a dead letter", async () => {
+  const { inbox, handled } = open({
+    pull: async (_max, after) => (after === 0 ? [row("1"), row("2")] : []),
+    count: async (ids) => ids.map((id) => ({ id, delivery_attempt: 3, dead: id === "1" })),
+  });
+  inbox.pull();
+  await turns();
+  await turns();
+  expect(handled).toEqual(["2"]);
 });
 
 test("an inbox that cannot be read is read again, and what arrives meanwhile is delivered", async () => {

@@ -3,15 +3,31 @@ import { toPayload, type CoordinationMessage, type ReceivedMessage } from "./mes
 import { replyType, type Correspondence } from "./correspondence.ts";
 import type { Outbox } from "./outbox.ts";
 
+const manual = new WeakSet<object>();
+
+/** Of a message that a listener has in hand: it will acknowledge it itself. */
+export function acknowledgesItself(message: object): void {
+  manual.add(message);
+}
+
+export interface Received {
+  readonly message: ReceivedMessage;
+  /** Undefined unless a listener acknowledges by itself; then it resolves when that has happened. */
+  readonly acknowledged: () => Promise<void> | undefined;
+}
+
 /** The message with what a listener can do about it; the methods are no part of what it prints or compares as. */
 export function toReceived(
-  message: CoordinationMessage,
+  sent: CoordinationMessage,
   reply: (to: CoordinationMessage, payload: unknown) => Promise<CoordinationMessage>,
-): ReceivedMessage {
-  return Object.defineProperty(message, "reply", {
-    value: (payload: unknown) => reply(message, payload),
-    configurable: true,
-  }) as ReceivedMessage; // has the method from now on
+): Received {
+  let ack = (): void => {};
+  const acked = new Promise<void>((resolve) => (ack = resolve));
+  const message = Object.defineProperties(sent, {
+    reply: { value: (payload: unknown) => reply(sent, payload) },
+    ack: { value: () => ack() },
+  }) as ReceivedMessage; // has the methods from now on
+  return { message, acknowledged: () => (manual.has(message) ? acked : undefined) };
 }
 
 /** Answers a message. The id follows from the message's: a handler that runs again after a crash gives no second answer. */

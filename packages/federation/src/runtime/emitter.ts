@@ -12,11 +12,22 @@ export interface Emission {
   readonly listeners: number;
   /** Resolves when all of them, promises included, have ended; to what they threw. Never rejects. */
   readonly finished: Promise<readonly unknown[]>;
+  /** Once finished: calls those again that failed. */
+  readonly again: () => Emission;
 }
 
 export type ReportListenerError = (error: unknown, event: string) => void;
 
-const nobody: Emission = { listeners: 0, finished: Promise.resolve([]) };
+export const nobody: Emission = { listeners: 0, finished: Promise.resolve([]), again: () => nobody };
+
+/** Two emissions as one. */
+export function both(one: Emission, other: Emission): Emission {
+  return {
+    listeners: one.listeners + other.listeners,
+    finished: Promise.all([one.finished, other.finished]).then((errors) => errors.flat()),
+    again: () => both(one.again(), other.again()),
+  };
+}
 
 /** Typed events. Listeners are called synchronously, in the order they were added; one that fails is reported and ends nothing. */
 export class Emitter<Events extends object> {
@@ -74,25 +85,32 @@ export class Emitter<Events extends object> {
 
   emit<K extends keyof Events>(event: K, value: Events[K]): Emission {
     const entries = this.#listeners.get(event);
-    if (entries === undefined || entries.size === 0) return nobody;
+    // A listener may add or remove others.
+    return entries === undefined ? nobody : this.#call(event, value, [...entries]);
+  }
+
+  #call<K extends keyof Events>(event: K, value: Events[K], called: readonly Entry[]): Emission {
+    if (called.length === 0) return nobody;
+    const failed: Entry[] = [];
     const pending: Promise<unknown>[] = [];
     const errors: unknown[] = [];
-    const fail = (error: unknown): void => {
+    const fail = (entry: Entry, error: unknown): void => {
+      failed.push(entry);
       errors.push(error);
       this.#report(error, String(event));
     };
-    const called = [...entries]; // a listener may add or remove others
     for (const entry of called) {
       if (entry.once) this.#remove(event, entry);
       try {
         const returned = entry.listener(value);
-        if (isThenable(returned)) pending.push(Promise.resolve(returned).catch(fail));
+        if (isThenable(returned))
+          pending.push(Promise.resolve(returned).catch((error: unknown) => fail(entry, error)));
       } catch (error) {
-        fail(error);
+        fail(entry, error);
       }
     }
     const finished = pending.length === 0 ? Promise.resolve(errors) : Promise.all(pending).then(() => errors);
-    return { listeners: called.length, finished };
+    return { listeners: called.length, finished, again: () => this.#call(event, value, failed) };
   }
 
   #add(event: keyof Events, entry: Entry, signal: AbortSignal | undefined): () => void {
