@@ -142,3 +142,26 @@ test("what is acknowledged by hand is handled then; what is not comes again to t
   const heard = await next(again, "message:job");
   expect(heard).toMatchObject({ id: kept.id, payload: 2, delivery_attempt: 2 });
 });
+
+test("two agents that answer each other for ever are stopped, and what they send carries the trace and the chain on", async () => {
+  const options = { maxHops: 3, maxDeliveries: 1 };
+  const [a, b] = [await bench.open("a", options), await bench.open("b", options)];
+  const heard: CoordinationMessage[] = [];
+  for (const [hub, other] of [
+    [a, "b"],
+    [b, "a"],
+  ] as const)
+    hub.on("message:thanks", async (message) => {
+      heard.push(message);
+      await hub.sendMessage(other, "thanks", null);
+    });
+  const stopped = next(b, "error");
+  const first = await a.sendMessage("b", "thanks", null, { traceparent: "00-1" });
+  // The first is hop 0 and goes to b; hop 3 reaches a, which may send no more.
+  const stoppedAtA = next(a, "error");
+  const { error } = await Promise.race([stopped, stoppedAtA]);
+  expect(error).toMatchObject({ code: "loop" });
+  expect(heard.map(({ hop_count }) => hop_count)).toEqual([0, 1, 2, 3]);
+  expect(heard.slice(1).map(({ correlation_id }) => correlation_id)).toEqual(Array(3).fill(first.id));
+  expect(new Set(heard.map(({ traceparent }) => traceparent))).toEqual(new Set(["00-1"]));
+});

@@ -35,6 +35,10 @@ export interface HubOptions extends AccessOptions {
   readonly exclusive?: boolean | undefined;
   /** Of several processes of this agent, `one` handles each message to it, or, where they ask for it, `all` do. Default `one`. */
   readonly deliverTo?: "one" | "all" | undefined;
+  /** How many messages, each sent by the handler of the last, may follow each other. Default 32. */
+  readonly maxHops?: number | undefined;
+  /** How many messages and broadcasts this process may send a minute. Default 60000. */
+  readonly messagesPerMinute?: number | undefined;
   /** After this many deliveries without success a message is a dead letter. Default 5. */
   readonly maxDeliveries?: number | undefined;
   /** Milliseconds of trying after which it is one, too. Default 60000. */
@@ -79,6 +83,8 @@ export interface ResolvedHubOptions {
   readonly socketHeartbeatMs: number;
   readonly exclusive: boolean;
   readonly deliverTo: "one" | "all";
+  readonly maxHops: number;
+  readonly messagesPerMinute: number;
   readonly maxDeliveries: number;
   readonly giveUpAfterMs: number;
   readonly capabilities: readonly string[];
@@ -132,6 +138,8 @@ export function resolveHubOptions(
     socketHeartbeatMs: milliseconds(options.socketHeartbeatMs ?? 25_000, "socketHeartbeatMs"),
     exclusive: options.exclusive ?? false,
     deliverTo: oneOf("deliverTo", ["one", "all"], options.deliverTo ?? "one"),
+    maxHops: positive(options.maxHops ?? 32, "maxHops"),
+    messagesPerMinute: positive(options.messagesPerMinute ?? 60_000, "messagesPerMinute"),
     maxDeliveries: positive(options.maxDeliveries ?? 5, "maxDeliveries"),
     giveUpAfterMs: milliseconds(options.giveUpAfterMs ?? 60_000, "giveUpAfterMs"),
     capabilities: [...(options.capabilities ?? [])],

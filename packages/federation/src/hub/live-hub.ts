@@ -7,12 +7,12 @@ import { Correspondence } from "../messaging/correspondence.ts";
 import type { Delivery } from "../messaging/deliveries.ts";
 import { Inbox } from "../messaging/inbox.ts";
 import { InboxTurn } from "../messaging/inbox-turn.ts";
+import { LoopGuard } from "../messaging/loop-guard.ts";
 import { MemoryFeed } from "../messaging/memory-feed.ts";
 import type { CoordinationMessage } from "../messaging/message.ts";
 import { Outbox } from "../messaging/outbox.ts";
-import { sendReply, toReceived } from "../messaging/received.ts";
+import { sendReply, toReceiptMessage, toReceived } from "../messaging/received.ts";
 import { readBroadcasts, readOwnMessages } from "../messaging/read-broadcasts.ts";
-import type { MessageReceipt } from "../messaging/receipt.ts";
 import { RoomBroadcasts } from "../messaging/room-broadcasts.ts";
 import { presenceKey } from "../presence/agent-presence.ts";
 import { Presence } from "../presence/presence.ts";
@@ -20,7 +20,7 @@ import type { RosterChange } from "../presence/roster.ts";
 import { Session } from "../presence/session.ts";
 import { withDeadline } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
-import { both, nobody, type Emitter } from "../runtime/emitter.ts";
+import { both, nobody, type Emission, type Emitter } from "../runtime/emitter.ts";
 import {
   feedPlan,
   inboxPlan,
@@ -55,6 +55,7 @@ export class LiveHub {
   readonly broadcasts: RoomBroadcasts;
   readonly inbox: Inbox;
   readonly correspondence: Correspondence;
+  readonly guard: LoopGuard;
   readonly tasks: LiveTasks;
   readonly channels: readonly DependableChannel[];
   readonly #parts: LiveHubParts;
@@ -117,7 +118,9 @@ export class LiveHub {
       agents: () => this.presence.roster.agents().length,
       onError: (error, during) => parts.onError(error, during),
     });
+    this.guard = new LoopGuard(options);
     this.outbox = new Outbox({
+      admit: (what) => this.guard.admit(what),
       clock: options.clock,
       instanceId: options.instanceId,
       call: (name, args, callOptions) => connection.call(name, args, callOptions),
@@ -221,9 +224,19 @@ export class LiveHub {
     const { message, acknowledged } = toReceived(sent, (to, payload) =>
       sendReply(this, to, payload, options.agentId),
     );
-    const any = emitter.emit("message:received", message);
-    const own = message.type === "received" ? nobody : emitter.emit(`message:${message.type}`, message);
-    return { ...both(any, own), acknowledged };
+    const emission = this.guard.within(message, () => {
+      const any = emitter.emit("message:received", message);
+      return both(
+        any,
+        message.type === "received" ? nobody : emitter.emit(`message:${message.type}`, message),
+      );
+    });
+    const guarded = ({ listeners, finished, again }: Emission): Emission => ({
+      listeners,
+      finished,
+      again: () => guarded(this.guard.within(message, again)),
+    });
+    return { ...guarded(emission), acknowledged };
   }
 
   #tellChanges(changes: readonly RosterChange[]): void {
@@ -359,26 +372,8 @@ export class LiveHub {
       clock,
       call: (name, args) => this.connection.call(name, args),
       handled: (id) => this.inbox.handled(id),
-      tellReceipt: (receipt) => {
-        const message: CoordinationMessage<"receipt", MessageReceipt> = {
-          id: `receipt:${receipt.id}`,
-          from_agent: receipt.to_agent ?? agentId,
-          to_agent: agentId,
-          type: "receipt",
-          payload: receipt,
-          timestamp: new Date(clock.now()).toISOString(),
-          verified: true,
-          reply_to: receipt.id,
-          hop_count: 0,
-        };
-        const reply = (): Promise<CoordinationMessage> =>
-          Promise.reject(
-            new FederationError("invalid_state", "a receipt is not answered", {
-              remedy: "Send a message to who gave it",
-            }),
-          );
-        this.#parts.emitter.emit("message:receipt", Object.assign(message, { reply, ack: () => {} }));
-      },
+      tellReceipt: (receipt) =>
+        this.#parts.emitter.emit("message:receipt", toReceiptMessage(receipt, agentId, clock.now())),
     });
   }
 

@@ -46,7 +46,7 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     requireType(type);
     if (options.durable === true || isDatabaseOnly(type))
       await live.outbox.send({ to: null, type, payload: value, options });
-    else await live.broadcasts.send(type, value, sizeBytes);
+    else await live.broadcasts.send(type, value, sizeBytes, live.guard.admit(`broadcast ${type}`).hopCount);
   }
 
   /**

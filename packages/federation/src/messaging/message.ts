@@ -74,6 +74,7 @@ export interface BroadcastFrame {
     readonly type: string;
     readonly payload: unknown;
     readonly timestamp: string;
+    readonly hop_count?: number;
   }[];
 }
 

@@ -1,6 +1,7 @@
 import type { Clock } from "../runtime/clock.ts";
-import { FederationError } from "../runtime/errors.ts";
+import { FederationError, toError } from "../runtime/errors.ts";
 import { newId } from "../runtime/ids.ts";
+import type { Heritage } from "./loop-guard.ts";
 import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
 
 /** What goes with a message beside its content. */
@@ -27,6 +28,8 @@ export interface Outgoing {
 }
 
 export interface OutboxParts {
+  /** Asked at the call, before anything waits. Throws where no more may be sent. */
+  readonly admit?: (what: string) => Heritage;
   readonly clock: Clock;
   readonly instanceId: string;
   readonly call: (
@@ -51,10 +54,16 @@ export class Outbox {
 
   /** Resolves to the message as stored. */
   send(message: Outgoing): Promise<CoordinationMessage> {
+    let heritage: Heritage;
+    try {
+      heritage = this.#parts.admit?.(`message ${message.type}`) ?? { hopCount: 0 };
+    } catch (error) {
+      return Promise.reject(toError(error));
+    }
     const id = message.options.id ?? newId();
     const senderSeq = this.#nextSeq();
     const key = message.to ?? "";
-    const sent = this.#after(key, () => this.#store(id, senderSeq, message));
+    const sent = this.#after(key, () => this.#store(id, senderSeq, message, heritage));
     return sent;
   }
 
@@ -67,6 +76,7 @@ export class Outbox {
     id: string,
     senderSeq: number,
     { to, type, payload, options }: Outgoing,
+    heritage: Heritage,
   ): Promise<CoordinationMessage> {
     const { replyTo, correlationId, traceparent, expiresAt, signal } = options;
     const args = {
@@ -75,10 +85,11 @@ export class Outbox {
       type,
       payload,
       reply_to: replyTo ?? null,
-      correlation_id: correlationId ?? null,
+      correlation_id: correlationId ?? heritage.correlationId ?? null,
+      hop_count: heritage.hopCount,
       sender_seq: senderSeq,
       instance_id: this.#parts.instanceId,
-      traceparent: traceparent ?? null,
+      traceparent: traceparent ?? heritage.traceparent ?? null,
       expires_at: expiresAt ?? null,
     };
     const stored = parseStoredMessage(

@@ -1,6 +1,7 @@
-import { isFederationError } from "../runtime/errors.ts";
+import { FederationError, isFederationError } from "../runtime/errors.ts";
 import { toPayload, type CoordinationMessage, type ReceivedMessage } from "./message.ts";
 import { replyType, type Correspondence } from "./correspondence.ts";
+import type { MessageReceipt } from "./receipt.ts";
 import type { Outbox } from "./outbox.ts";
 
 const manual = new WeakSet<object>();
@@ -55,4 +56,31 @@ export async function sendReply(
     if (first?.from_agent === agentId) return first;
     throw error;
   }
+}
+
+/** A receipt as the message that listeners of `message:receipt` get. */
+export function toReceiptMessage(
+  receipt: MessageReceipt,
+  agentId: string,
+  nowMs: number,
+): ReceivedMessage<"receipt", MessageReceipt> {
+  const reply = (): Promise<CoordinationMessage> =>
+    Promise.reject(
+      new FederationError("invalid_state", "a receipt is not answered", {
+        remedy: "Send a message to who gave it",
+      }),
+    );
+  return {
+    id: `receipt:${receipt.id}`,
+    from_agent: receipt.to_agent ?? agentId,
+    to_agent: agentId,
+    type: "receipt",
+    payload: receipt,
+    timestamp: new Date(nowMs).toISOString(),
+    verified: true,
+    reply_to: receipt.id,
+    hop_count: 0,
+    reply,
+    ack: () => {},
+  };
 }

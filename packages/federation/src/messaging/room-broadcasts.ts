@@ -42,7 +42,7 @@ export class RoomBroadcasts {
     this.#parts = parts;
   }
 
-  async send(type: string, payload: unknown, sizeBytes: number): Promise<void> {
+  async send(type: string, payload: unknown, sizeBytes: number, hopCount = 0): Promise<void> {
     const { agentId, clock, latency, maxBytes } = this.#parts;
     const size = sizeBytes + envelopeBytes;
     if (size > maxBytes) {
@@ -56,7 +56,14 @@ export class RoomBroadcasts {
       );
     }
     const timestamp = new Date(clock.now()).toISOString();
-    const message: FrameMessage = { id: newId(), from_agent: agentId, type, payload, timestamp };
+    const message: FrameMessage = {
+      id: newId(),
+      from_agent: agentId,
+      type,
+      payload,
+      timestamp,
+      ...(hopCount === 0 ? {} : { hop_count: hopCount }),
+    };
     if (latency === "low") return this.#sendFrame(type, [message]);
     if (this.#waitingBytes + size > maxBytes || this.#waiting.length >= mostPerFrame) void this.#flush();
     return new Promise((resolve, reject) => {

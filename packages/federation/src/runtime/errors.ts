@@ -15,6 +15,7 @@ export type FederationErrorCode =
   | "schema_missing" // the migrations were not applied to this project
   | "schema_version" // the applied migrations are older or newer than this library
   | "undelivered" // the recipient could not handle the message: it is a dead letter there
+  | "loop" // a chain of messages, or what an agent sends in a minute, is over its limit
   | "too_large" // over a size limit
   | "unsupported" // this runtime or this version cannot do it
   | "locked" // another process, or another store of this one, has the folder

@@ -1,0 +1,80 @@
+import type { Clock } from "../runtime/clock.ts";
+import { FederationError } from "../runtime/errors.ts";
+import type { CoordinationMessage } from "./message.ts";
+
+/** What a message inherits from the one whose handler sends it. */
+export interface Heritage {
+  readonly hopCount: number;
+  readonly correlationId?: string;
+  readonly traceparent?: string;
+}
+
+export interface LoopGuardParts {
+  readonly clock: Clock;
+  readonly maxHops: number;
+  readonly messagesPerMinute: number;
+}
+
+interface Storage {
+  run<T>(store: CoordinationMessage, task: () => T): T;
+  getStore(): CoordinationMessage | undefined;
+}
+
+const minuteMs = 60_000;
+
+/** Stops agents that answer each other for ever: knows in whose handler something is sent, and how much was sent this minute. */
+export class LoopGuard {
+  readonly #parts: LoopGuardParts;
+  readonly #causes: Storage | undefined = newStorage();
+  #minute = 0;
+  #sent = 0;
+
+  constructor(parts: LoopGuardParts) {
+    this.#parts = parts;
+  }
+
+  /** Runs handlers of `message`: what they send, also later, inherits from it. */
+  within<T>(message: CoordinationMessage, run: () => T): T {
+    return this.#causes === undefined ? run() : this.#causes.run(message, run);
+  }
+
+  /** Called for each message that is sent. Throws FederationError "loop" when it is one too many. */
+  admit(what: string): Heritage {
+    const { clock, maxHops, messagesPerMinute } = this.#parts;
+    const cause = this.#causes?.getStore();
+    const hopCount = cause === undefined ? 0 : cause.hop_count + 1;
+    if (hopCount > maxHops)
+      throw new FederationError(
+        "loop",
+        `${what}: ${hopCount} messages led to this one, each sent by the handler of the last; the limit is ${maxHops}`,
+        { remedy: "End the exchange, or raise maxHops" },
+      );
+    const minute = Math.floor(clock.now() / minuteMs);
+    if (minute !== this.#minute) [this.#minute, this.#sent] = [minute, 0];
+    if (this.#sent >= messagesPerMinute)
+      throw new FederationError(
+        "loop",
+        `${what}: this agent has sent ${this.#sent} messages this minute; the limit is ${messagesPerMinute}`,
+        { remedy: "Send less, or raise messagesPerMinute" },
+      );
+    this.#sent++;
+    if (cause === undefined) return { hopCount };
+    const { traceparent } = cause;
+    return {
+      hopCount,
+      correlationId: cause.correlation_id ?? cause.id,
+      ...(traceparent === undefined ? {} : { traceparent }),
+    };
+  }
+}
+
+// Browsers have none: there each message begins a chain, and the budget alone guards.
+function newStorage(): Storage | undefined {
+  const process = globalThis.process as
+    | { getBuiltinModule?: (name: "node:async_hooks") => unknown }
+    | undefined;
+  const hooks = process?.getBuiltinModule?.("node:async_hooks") as
+    | { readonly AsyncLocalStorage: new () => Storage }
+    | undefined;
+  return hooks === undefined ? undefined : new hooks.AsyncLocalStorage();
+}
