@@ -256,6 +256,29 @@ test("[111] without the right to select, that something changed is all that is h
   await database.exec("delete from public.secret");
 });
 
+test("[113] a vector comes as Postgres writes it, and so does a whole number of any length", async () => {
+  const name = `made_${names++}`;
+  await database.exec(`create extension if not exists vector with schema extensions;
+    create table public.${name} (id int8 primary key, embedding extensions.vector(3));
+    grant select on public.${name} to anon; alter publication supabase_realtime add table public.${name};`);
+  const socket = new RawSocket(
+    `${server.url}/realtime/v1/websocket?apikey=${server.keyring.anonKey}&vsn=2.0.0`,
+  );
+  await socket.opened;
+  const config = {
+    postgres_changes: [{ schema: "public", table: name }],
+    postgres_changes_options: { wait: true },
+  };
+  socket.send(JSON.stringify(["1", "1", "realtime:vectors", "phx_join", { config }]));
+  await socket.take(({ event }) => event === "system");
+  await database.exec(`insert into public.${name} values (9007199254740993, '[1,2.5,-3]')`);
+  await expect
+    .poll(() => socket.received.map(String).join())
+    .toContain('"record":{"id":9007199254740993,"embedding":"[1,2.5,-3]"}');
+  await socket.close();
+  await database.exec(`drop table public.${name}`);
+});
+
 test("[112] of a row that is too large the small columns are heard", async () => {
   const { changes } = await subscribed([{ table: "types_demo" }]);
   await database.exec("insert into public.types_demo (id, t, v) values (1, repeat('x', 1100000), 'small')");
