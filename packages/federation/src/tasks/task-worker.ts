@@ -33,8 +33,9 @@ export interface TaskWorkerParts {
 }
 
 const leaseMs = 20_000;
-// With many workers each looks as much less often: a tenant is looked at about this often, however many they are.
-const lookEveryMs = 5_000;
+// With many workers each looks as much less often: a tenant is looked at about this often, however many they are. What a frozen
+// worker holds is claimed by another in the end by such a look, 20 s and one look after its last word.
+const lookEveryMs = 2_000;
 const retry = { minMs: 250, maxMs: 10_000 };
 
 /*  working ──stop──▶ finishing ──all ended, or grace over and given back──▶ ended */
@@ -201,7 +202,7 @@ export class TaskWorker {
   #lookLater(): void {
     const { agents, random } = this.#parts;
     if (this.#isStopping || this.#failures > 0) return;
-    const ms = lookEveryMs * Math.max(1, agents()) * (0.5 + random());
+    const ms = lookEveryMs * Math.max(1, agents()) * (0.75 + random() / 2);
     this.#after("look", ms, () => this.claim());
   }
 

@@ -71,7 +71,11 @@ async function main(kills: number | undefined, freezes: number | undefined): Pro
       const [victim] = workers;
       if (victim === undefined) break;
       const tasks = Array.from({ length: 8 }, (_, index) => `freeze-${round}-${index}`);
-      const strike = async (): Promise<void> => victim.signal("SIGSTOP");
+      const before = victim.claimed.length;
+      const strike = async (): Promise<void> => {
+        await victim.hasClaimed(before + 3); // as many as it does at once, all of them under way
+        victim.signal("SIGSTOP");
+      };
       const beganMs = performance.now();
       const result = await strikeWorker({ boss, victim, tasks, takesMs: 1_000, strike });
       await new Promise((resolve) =>

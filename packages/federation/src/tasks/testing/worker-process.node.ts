@@ -8,8 +8,8 @@ await hub.initialize();
 process.on("disconnect", () => process.exit(0)); // its parent died
 const working = hub.work(
   async (task) => {
-    process.send?.({ claimed: task.task_id });
     await task.progress(0.5);
+    process.send?.({ claimed: task.task_id });
     await new Promise((resolve) => setTimeout(resolve, Number(task.row["takes_ms"])));
     return { by: AGENT_ID, attempt: task.attempt };
   },
