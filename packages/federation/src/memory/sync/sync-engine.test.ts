@@ -259,7 +259,7 @@ describe("down", () => {
     await a.write("m");
     await clock.run(1_000);
     expect(livingIn(b.store)).toEqual([]);
-    const [synced] = await Promise.all([b.engine.sync(), clock.run(100)]);
+    const [synced] = await Promise.all([b.engine.sync(), clock.run(5_000)]);
     expect(synced).toMatchObject({ pulled: 0, isHeldBack: true });
     model.endTransaction(transaction);
     await clock.run(5_000);

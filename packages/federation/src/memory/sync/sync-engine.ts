@@ -1,5 +1,5 @@
 import type { Backoff } from "../../runtime/backoff.ts";
-import { withDeadline, type Clock } from "../../runtime/clock.ts";
+import { sleep, withDeadline, type Clock } from "../../runtime/clock.ts";
 import { Emitter, type ListenOptions, type Listener } from "../../runtime/emitter.ts";
 import { FederationError, isFederationError, toError } from "../../runtime/errors.ts";
 import type { Log } from "../../runtime/log.ts";
@@ -41,6 +41,8 @@ export interface SyncEngineOptions {
 
 const backoff: Backoff = { minMs: 250, maxMs: 30_000 };
 const lookAfterMs = 50;
+const heldBackWaitMs = 2_000;
+const heldBackPauseMs = 50;
 
 /**
  * Keeps the store of a tenant and its server alike. Rules and their tests: SPEC.md. Two loops run until `close()`: one brings the outbox
@@ -195,7 +197,7 @@ export class SyncEngine {
     this.#requireEnabled("sync");
     const both = async (): Promise<SyncSummary> => {
       const [up] = await Promise.allSettled([this.#pushes.force()]);
-      const { pulled, isHeldBack } = await this.#pulls.force();
+      const { pulled, isHeldBack } = await this.#pullAll();
       if (up.status === "rejected") throw toError(up.reason);
       const { pending } = this.#options.store.counts(this.#time.now());
       return { ...up.value, pulled, isHeldBack, pending, coverage: this.coverage() };
@@ -224,6 +226,19 @@ export class SyncEngine {
   /** Ends both loops and waits for them. Nothing is lost: what was not sent is sent next time. Twice returns the same promise. */
   close(): Promise<void> {
     return this.#scope.close(new FederationError("closed", "the sync was closed"));
+  }
+
+  /** What others have committed is held back while a transaction of anybody is open, usually for a moment. */
+  async #pullAll(): Promise<PullSummary> {
+    const { clock } = this.#options;
+    const giveUpMs = clock.now() + heldBackWaitMs;
+    let sum = await this.#pulls.force();
+    while (sum.isHeldBack && clock.now() < giveUpMs) {
+      await sleep(clock, heldBackPauseMs, this.#scope.signal);
+      const { pulled, isHeldBack } = await this.#pulls.force();
+      sum = { pulled: sum.pulled + pulled, isHeldBack };
+    }
+    return sum;
   }
 
   async #pull(signal: AbortSignal): Promise<PullSummary> {

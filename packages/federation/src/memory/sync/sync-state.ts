@@ -33,7 +33,9 @@ export interface SyncSummary {
   readonly pushed: number;
   readonly refused: number;
   readonly pulled: number;
-  /** Something was committed behind a transaction that is still open in the database: it comes by itself when that has ended. */
+  /**
+   * Something was committed behind a transaction that is open in the database for more than 2 s: it comes by itself when that has ended.
+   */
   readonly isHeldBack: boolean;
   /** Still to be pushed: written meanwhile. */
   readonly pending: number;
