@@ -97,7 +97,10 @@ test.each([2, 5])("in a small room of %i the model says what the server counts",
     await late.shutdown();
     await Promise.all(gone);
   });
-  expect(leaving).toEqual(costOf("leaves a small room", n));
+  const { messages, presence } = costOf("leaves a small room", n);
+  expect(leaving.presence).toBe(presence);
+  // Whether the one that leaves still hears that its session was closed is a race.
+  expect([messages, messages - 1]).toContain(leaving.messages);
 });
 
 test("heartbeats cost no messages", async () => {
