@@ -327,7 +327,13 @@ create table public.agent_task_queue ( -- owner postgres, row level security on
   lease_until timestamp with time zone,
   fence bigint not null default 0,
   tx xid8 not null default pg_current_xact_id(),
-  seq bigint not null default nextval('federation.change_seq'::regclass)
+  seq bigint not null default nextval('federation.change_seq'::regclass),
+  lane text generated always as (
+CASE
+    WHEN (assigned_to IS NULL) THEN ('able '::text || COALESCE(capability, ''::text))
+    ELSE ('agent '::text || assigned_to)
+END) stored,
+  look_from xid8
 );
 comment on table public.agent_task_queue is 'What can be claimed: one row per task that has not ended.';
 alter table public.agent_task_queue add constraint agent_task_queue_task_row_key UNIQUE (task_row);
@@ -335,12 +341,11 @@ alter table public.agent_task_queue add constraint agent_task_queue_pkey PRIMARY
 alter table public.agent_task_queue add constraint agent_task_queue_task_row_fkey FOREIGN KEY (task_row) REFERENCES public.agent_tasks(row_id) ON DELETE CASCADE;
 alter table public.agent_task_queue add constraint agent_task_queue_priority_check CHECK (((priority >= 0) AND (priority <= 3)));
 alter table public.agent_task_queue add constraint agent_task_queue_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
-CREATE INDEX agent_task_queue_age ON public.agent_task_queue USING btree (tenant_id, assigned_to, capability, ready_at) WHERE (lease_until IS NULL);
-CREATE INDEX agent_task_queue_agent ON public.agent_task_queue USING btree (tenant_id, assigned_to, priority, ready_at);
-CREATE INDEX agent_task_queue_capability ON public.agent_task_queue USING btree (tenant_id, capability, priority, ready_at) WHERE (assigned_to IS NULL);
+CREATE INDEX agent_task_queue_held ON public.agent_task_queue USING btree (tenant_id, look_from) WHERE (look_from IS NOT NULL);
 CREATE INDEX agent_task_queue_leases ON public.agent_task_queue USING btree (tenant_id, lease_until) WHERE (lease_until IS NOT NULL);
 CREATE INDEX agent_task_queue_news ON public.agent_task_queue USING btree (tenant_id, assigned_to, seq);
-CREATE INDEX agent_task_queue_ready ON public.agent_task_queue USING btree (tenant_id, assigned_to, capability, priority, ready_at) WHERE (lease_until IS NULL);
+CREATE INDEX agent_task_queue_oldest ON public.agent_task_queue USING btree (tenant_id, lane, ready_at) WHERE ((lease_until IS NULL) AND (ready_at < 'infinity'::timestamp with time zone));
+CREATE INDEX agent_task_queue_urgent ON public.agent_task_queue USING btree (tenant_id, lane, priority, ready_at) WHERE ((lease_until IS NULL) AND (ready_at < 'infinity'::timestamp with time zone));
 CREATE TRIGGER hold BEFORE INSERT ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.hold_dependent();
 CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.stamp();
 CREATE TRIGGER wake AFTER INSERT OR UPDATE ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.wake_workers();
@@ -1028,6 +1033,8 @@ begin
   if coalesce(task.details ->> 'on_dependency_failure', 'fail') not in ('fail', 'release') then
     raise exception 'on_dependency_failure: expected fail or release, got %', quote_literal(task.details ->> 'on_dependency_failure') using errcode = '22023';
   end if;
+  -- One after the other in a tenant: two that close a circle together would not see each other.
+  perform pg_advisory_xact_lock(hashtextextended('federation.dependencies ' || task.tenant_id, 0));
   with recursive reached (id) as (
     select unnest(task.dependencies)
     union
@@ -1039,6 +1046,7 @@ begin
   end if;
   if federation.is_waiting(task) then
     new.ready_at := 'infinity';
+    new.look_from := '0'; -- what it waits for may end before this commits, and not see it
   end if;
   return new;
 end
@@ -1611,6 +1619,32 @@ grant execute on function federation.read_filter(jsonb) to authenticated;
 grant execute on function federation.read_filter(jsonb) to service_role;
 comment on function federation.read_filter(jsonb) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.ready_in_lane(tenant text, lane text, by_age boolean, many integer)
+ RETURNS TABLE(task_row uuid, rank double precision)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+begin
+  if by_age then
+    return query
+      select q.task_row, extract(epoch from q.ready_at)::double precision from public.agent_task_queue q
+      where q.tenant_id = tenant and q.lane = ready_in_lane.lane and q.lease_until is null and q.ready_at < 'infinity' and q.ready_at <= now()
+      order by q.ready_at limit many;
+  else
+    return query
+      select q.task_row, q.priority * 1e12::double precision + extract(epoch from q.ready_at)::double precision
+      from public.agent_task_queue q
+      where q.tenant_id = tenant and q.lane = ready_in_lane.lane and q.lease_until is null and q.ready_at < 'infinity' and q.ready_at <= now()
+      order by q.priority, q.ready_at limit many;
+  end if;
+end
+$function$
+-- owner postgres
+grant execute on function federation.ready_in_lane(text,text,boolean,integer) to federation_definer;
+comment on function federation.ready_in_lane(text,text,boolean,integer) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.receipt_json(message public.agent_messages)
  RETURNS jsonb
  LANGUAGE sql
@@ -1670,20 +1704,25 @@ declare
 begin
   for task in
     select t.* from public.agent_task_queue q join public.agent_tasks t on t.row_id = q.task_row
-    where q.tenant_id = tenant and q.lease_until < now() order by q.lease_until limit 500 for update of q, t skip locked
+    where q.tenant_id = tenant and q.lease_until < now() and t.ended_at is null
+    order by q.lease_until limit 500 for update of t skip locked
   loop
+    -- Unless it was renewed just before it was locked.
+    continue when not exists (
+      select from public.agent_task_queue q where q.tenant_id = tenant and q.task_row = task.row_id and q.lease_until < now());
     perform federation.give_back(task, 'the lease of ' || coalesce(task.lease_agent, 'its worker') || ' ran out', now());
     released := released + 1;
   end loop;
   for task in
     select t.* from public.agent_tasks t
-    where t.tenant_id = tenant and t.ended_at is null and least(t.deadline, t.expires_at) < now()
+    where t.tenant_id = tenant and t.ended_at is null and (t.deadline is not null or t.expires_at is not null)
+      and least(t.deadline, t.expires_at) < now()
     order by least(t.deadline, t.expires_at) limit 500 for update skip locked
   loop
     perform federation.end_task(task, 'failed', case when task.deadline < now() then 'its deadline passed' else 'it expired' end);
     released := released + 1;
   end loop;
-  return released;
+  return released + federation.settle_dependents(tenant);
 end
 $function$
 -- owner postgres
@@ -1850,6 +1889,66 @@ $function$
 -- owner postgres
 grant execute on function federation.session_news_json(public.agent_sessions) to federation_definer;
 comment on function federation.session_news_json(public.agent_sessions) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.settle_dependent(task public.agent_tasks)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  failed public.agent_tasks;
+begin
+  if coalesce(task.details ->> 'on_dependency_failure', 'fail') = 'fail' then
+    select d.* into failed from public.agent_tasks d
+    where d.tenant_id = task.tenant_id and d.task_id = any (task.dependencies) and d.ended_at is not null and d.status <> 'completed'
+    order by d.ended_at limit 1;
+    if found then
+      perform federation.end_task(
+        task, 'failed', 'task ' || quote_literal(failed.task_id) || ', which it depends on, is ' || failed.status);
+      return false;
+    end if;
+  end if;
+  if federation.is_waiting(task) then
+    return true;
+  end if;
+  update public.agent_task_queue q set ready_at = now(), look_from = null
+  where q.tenant_id = task.tenant_id and q.task_row = task.row_id and q.ready_at = 'infinity';
+  return false;
+end
+$function$
+-- owner postgres
+grant execute on function federation.settle_dependent(public.agent_tasks) to federation_definer;
+comment on function federation.settle_dependent(public.agent_tasks) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.settle_dependents(tenant text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  ended_before constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  held record;
+  settled integer := 0;
+begin
+  for held in
+    select t as task, q.look_from from public.agent_task_queue q join public.agent_tasks t on t.row_id = q.task_row
+    where q.tenant_id = tenant and q.look_from <= ended_before and t.ended_at is null
+    order by q.look_from limit 500 for update of t skip locked
+  loop
+    if not federation.settle_dependent(held.task) then
+      settled := settled + 1;
+    else
+      update public.agent_task_queue q
+      set look_from = case when held.look_from = '0' then pg_snapshot_xmax(pg_current_snapshot()) end
+      where q.tenant_id = tenant and q.task_row = (held.task).row_id;
+    end if;
+  end loop;
+  return settled;
+end
+$function$
+-- owner postgres
+grant execute on function federation.settle_dependents(text) to federation_definer;
+comment on function federation.settle_dependents(text) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.speaks_for(task public.agent_tasks, agent text, fence bigint)
  RETURNS boolean
@@ -2545,6 +2644,7 @@ declare
   who record;
   by_age constant boolean := random() < 0.1;
   chosen uuid[];
+  taken uuid[];
   until constant timestamptz := now() + interval '20 seconds';
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
@@ -2554,25 +2654,30 @@ begin
   perform federation.check_text('instance_id', claim_tasks.instance_id, 255, false), federation.sweep(who.tenant);
   -- Others claim at the same time: a few more candidates than wanted, and of those the ones that nobody else has.
   chosen := array(
-    select c.task_row from (
-      select * from federation.claimable(who.tenant, who.agent, null, by_age, claim_tasks.max_tasks + 32)
-      union all
-      select k.* from unnest(coalesce(claim_tasks.capabilities, '{}') || null::text) wanted,
-        lateral federation.claimable(who.tenant, null, wanted, by_age, claim_tasks.max_tasks + 32) k) c
-    order by c.rank);
+    select c.task_row
+    from (
+      select 'agent ' || who.agent as lane union
+      select 'able ' || wanted from unnest(coalesce(claim_tasks.capabilities, '{}') || ''::text) wanted where wanted is not null) l,
+      lateral federation.ready_in_lane(who.tenant, l.lane, by_age, claim_tasks.max_tasks + 32) c
+    order by c.rank limit claim_tasks.max_tasks + 32);
+  -- The task first, as in every function: one that is cancelled at the same time is passed over, and nobody waits in a circle.
   chosen := array(
-    select q.task_row from public.agent_task_queue q
+    select t.row_id from public.agent_tasks t
+    where t.tenant_id = who.tenant and t.row_id = any (chosen) and t.status in ('pending', 'assigned')
+    order by array_position(chosen, t.row_id) limit claim_tasks.max_tasks for update skip locked);
+  -- It may have been claimed and given back since it was read.
+  with leased as (
+    update public.agent_task_queue q set lease_until = until, fence = q.fence + 1
     where q.tenant_id = who.tenant and q.task_row = any (chosen) and q.lease_until is null and q.ready_at <= now()
-    order by array_position(chosen, q.task_row) limit claim_tasks.max_tasks for update skip locked);
-  update public.agent_task_queue q set lease_until = until, fence = q.fence + 1
-  where q.tenant_id = who.tenant and q.task_row = any (chosen);
+    returning q.task_row)
+  select array_agg(l.task_row) into taken from leased l;
   return query
     with claimed as (
       update public.agent_tasks t set
         status = 'in_progress', attempt = t.attempt + 1, fence = t.fence + 1, lease_until = until, lease_agent = who.agent,
         instance_id = claim_tasks.instance_id, started_at = coalesce(t.started_at, now()), progress = null, progress_note = null,
         holders = case when who.agent = any (t.holders) then t.holders else t.holders || who.agent end
-      where t.tenant_id = who.tenant and t.row_id = any (chosen) and t.ended_at is null
+      where t.tenant_id = who.tenant and t.row_id = any (taken)
       returning t.*)
     select federation.task_json(c::public.agent_tasks) from claimed c order by array_position(chosen, c.row_id);
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);

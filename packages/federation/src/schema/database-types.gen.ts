@@ -329,7 +329,9 @@ export interface Database {
           assigned_to: string | null;
           capability: string | null;
           fence: number;
+          lane: string | null;
           lease_until: string | null;
+          look_from: string | null;
           priority: number;
           ready_at: string;
           row_id: string;
@@ -342,7 +344,9 @@ export interface Database {
           assigned_to?: string | null;
           capability?: string | null;
           fence?: number;
+          lane?: never;
           lease_until?: string | null;
+          look_from?: string | null;
           priority?: number;
           ready_at?: string;
           row_id?: string;
@@ -355,7 +359,9 @@ export interface Database {
           assigned_to?: string | null;
           capability?: string | null;
           fence?: number;
+          lane?: never;
           lease_until?: string | null;
+          look_from?: string | null;
           priority?: number;
           ready_at?: string;
           row_id?: string;

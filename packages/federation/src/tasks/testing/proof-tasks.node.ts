@@ -13,7 +13,8 @@ npm run proof:tasks -- [--kills N] [--freezes N] [--keep]
 
 Starts a local Supabase and two workers in processes of their own, and kills (-9) one of them in the middle of its tasks, again and
 again, at random moments; then freezes one for a minute (SIGSTOP, SIGCONT), whose late results must change nothing. After each, every
-task must be completed once. Prints how soon what the worker held was claimed by the other.
+task must be completed once, what a killed worker held be claimed by the other within 5 s and what a frozen one held within 30 s, and
+each late result be kept as superseded. Prints how soon that was.
 
   --kills N     default 50
   --freezes N   default 1; each takes a minute
@@ -98,7 +99,15 @@ async function main(kills: number | undefined, freezes: number | undefined): Pro
     frozenHeld: frozen.reduce((sum, { held }) => sum + held.length, 0),
     frozenElsewhereMs: spread(frozen.flatMap(({ elsewhereMs }) => elsewhereMs)),
     superseded: frozen.reduce((sum, { superseded }) => sum + superseded, 0),
-    wrong: [...wrongOf(killed), ...wrongOf(frozen)],
+    wrong: [
+      ...wrongOf(killed),
+      ...wrongOf(frozen),
+      ...tooLate("killed", killed, 5_000),
+      ...tooLate("frozen", frozen, 30_000),
+      ...frozen
+        .filter(({ held, superseded }) => superseded !== held.length)
+        .map(({ held, superseded }) => `${superseded} of ${held.length} late results are kept`),
+    ],
   };
   say(JSON.stringify(facts, undefined, 2));
   if (values.keep) keep(facts);
@@ -122,6 +131,11 @@ async function lateResults(
 
 function wrongOf(results: readonly KillResult[]): string[] {
   return results.flatMap(({ wrong }) => wrong);
+}
+
+function tooLate(what: string, results: readonly KillResult[], withinMs: number): string[] {
+  const late = results.flatMap(({ elsewhereMs }) => elsewhereMs).filter((ms) => ms > withinMs);
+  return late.map((ms) => `a task of a ${what} worker was claimed after ${Math.round(ms)} ms`);
 }
 
 function spread(samples: readonly number[]): {
