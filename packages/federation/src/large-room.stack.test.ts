@@ -10,12 +10,8 @@ test("200 agents in one tenant each see 200, and none is cut off", async ({ onTe
   let stage = "joining";
   onTestFailed(() => {
     const seen = hubs.map((hub) => hub.getActiveAgents().length);
-    console.error({
-      stage,
-      joined: hubs.length,
-      fewestSeen: Math.min(...seen),
-      trouble: trouble.slice(0, 5),
-    });
+    const facts = { stage, joined: hubs.length, fewestSeen: Math.min(...seen), trouble: trouble.slice(0, 5) };
+    process.stderr.write(`${JSON.stringify(facts)}\n`);
   });
   const wanted = Array.from({ length: manyAgents }, (_, index) => `agent-${index}`);
   const hubs: RealtimeFederationHub[] = [];
