@@ -28,8 +28,8 @@ export default defineConfig({
     sequence: { sequencer: SlowestFirst },
     // supabase-js says so in every process on Node 20; two hundred test files saying it hide what matters.
     onConsoleLog: (log) => !log.includes("Node.js 20 and below are deprecated"),
-    // Many files wait for processes and sockets: on two cores a third worker has something to do.
-    maxWorkers: Math.max(3, availableParallelism() - 1),
+    // One less than there are cores would leave one of two idle; a third on two cores gains nothing, measured.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       {
         ...source,
