@@ -91,9 +91,10 @@ grant delete, insert, select, update on table federation.sync_settings to federa
 create table federation.upkeep ( -- owner postgres, row level security on
   tenant_id text not null,
   swept_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
-  told_at timestamp with time zone not null default '-infinity'::timestamp with time zone
+  told_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  told_seq bigint not null default 0
 );
-comment on table federation.upkeep is 'When a tenant was swept, and when its sessions were told last.';
+comment on table federation.upkeep is 'When a tenant was swept, when its sessions were told last, and up to which change.';
 alter table federation.upkeep add constraint upkeep_pkey PRIMARY KEY (tenant_id);
 alter table federation.upkeep add constraint upkeep_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
 grant delete, insert, select, update on table federation.upkeep to federation_definer;
@@ -2265,7 +2266,9 @@ AS $function$
 declare
   due_ms integer;
   change record;
+  after_seq bigint;
   told jsonb[] := '{}';
+  newest_seq bigint;
   told_bytes integer := 0;
 begin
   if not exists (select from federation.session_news n where n.tenant_id = tenant) then
@@ -2279,29 +2282,36 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('federation.tell_sessions ' || tenant, 0)) then
     return 600;
   end if;
-  insert into federation.upkeep (tenant_id, told_at) values (tenant, clock_timestamp())
-  on conflict (tenant_id) do update set told_at = excluded.told_at;
+  insert into federation.upkeep as u (tenant_id, told_at) values (tenant, clock_timestamp())
+  on conflict (tenant_id) do update set told_at = excluded.told_at
+  returning u.told_seq into after_seq;
+  newest_seq := after_seq;
   for change in
     with news as (
       delete from federation.session_news n where n.news_id in (
         select w.news_id from federation.session_news w where w.tenant_id = tenant
         order by w.news_id limit 5000 for update skip locked)
       returning n.session_id)
-    select federation.session_news_json(s) as session from public.agent_sessions s
+    select s.seq, federation.session_news_json(s) as session from public.agent_sessions s
     where s.tenant_id = tenant and s.session_id in (select n.session_id from news n)
     order by s.seq
   loop
     if told_bytes + octet_length(change.session::text) > 199000 then
-      perform federation.announce('federation:' || tenant || ':feed', 'sessions', jsonb_build_object('sessions', to_jsonb(told)));
+      perform federation.announce('federation:' || tenant || ':feed', 'sessions',
+        jsonb_build_object('sessions', to_jsonb(told), 'after', after_seq));
+      after_seq := newest_seq;
       told := '{}';
       told_bytes := 0;
     end if;
     told := told || change.session;
+    newest_seq := greatest(newest_seq, change.seq);
     told_bytes := told_bytes + octet_length(change.session::text) + 2;
   end loop;
   if cardinality(told) > 0 then
-    perform federation.announce('federation:' || tenant || ':feed', 'sessions', jsonb_build_object('sessions', to_jsonb(told)));
+    perform federation.announce('federation:' || tenant || ':feed', 'sessions',
+      jsonb_build_object('sessions', to_jsonb(told), 'after', after_seq));
   end if;
+  update federation.upkeep u set told_seq = newest_seq where u.tenant_id = tenant;
   return (select 600 from federation.session_news n where n.tenant_id = tenant limit 1);
 end
 $function$

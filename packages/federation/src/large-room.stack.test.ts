@@ -58,6 +58,22 @@ test.skipIf(nativeUrl !== undefined)(
     const stats = await Promise.all(hubs.map((hub) => hub.getStats()));
     expect(new Set(stats.map(({ roster }) => roster))).toEqual(new Set(["sessions"]));
 
+    stage = "seeing a change";
+    // What one of them says of itself reaches every list with a digest; npm run proof:presence asks how soon, with a thousand.
+    const busy = hubs[manyAgents / 2];
+    const shown = hubs.map((hub) =>
+      until(hub, ["agent:update"], () =>
+        hub
+          .getActiveAgents()
+          .some(
+            (agent) =>
+              agent.agent_id === busy?.agentId && agent.status === "busy" && agent.task === "Reading",
+          ),
+      ),
+    );
+    await busy?.updateStatus("busy", "Reading");
+    await Promise.all(shown);
+
     stage = "seeing one leave";
     // One that is not in presence is in the list all the same, and leaves it.
     const [first, last] = [hubs[0], hubs.at(-1)];

@@ -312,6 +312,20 @@ test("sessions that the feed told of are heard whole, and what it lost is read",
   await clock.advance(2500);
   expect(told).toContain("join c");
   presence.position(4);
+  await clock.advance(0);
+  // A digest that comes after one that was not heard.
+  rows.push(row("d", 5));
+  presence.heardSessions({ after: 5, sessions: [row("e", 6)] });
+  expect(told.at(-1)).toBe("join e");
+  rows.push(row("e", 6));
+  await clock.advance(1000);
+  expect(told).toContain("join d");
+  // Now everything is known, an end that no list has as well.
+  presence.heardSessions({ after: 6, sessions: [row("d", 7, { ended_at: "2026-01-01T00:02:00Z" })] });
+  presence.heardSessions({ after: 7, sessions: [row("e", 8)] });
+  rows.push(row("f", 9));
+  await clock.advance(2500);
+  expect(told).not.toContain("join f"); // nobody looked
   await presence.close();
   expect(clock.pending).toBe(0);
 });

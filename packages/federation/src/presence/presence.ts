@@ -42,6 +42,8 @@ const reviewAfterMs = 200;
 const retryTrackMs = 2_000;
 // A digest of a large room comes within a second of the change.
 const missedAfterMs = 2_500;
+// All of a large room may have missed the same digest.
+const readMissedWithinMs = 1_000;
 // In a large room the feed tells of every change, and the heartbeat's answer of what the feed has lost.
 const relistInLargeRooms = 10;
 const relistInSmallRooms = 4;
@@ -64,8 +66,10 @@ export class Presence {
   #status = "online";
   #task: string | undefined;
   #load: number | undefined;
-  /** The newest change of a session that was heard of or read. */
-  #newestSeq = 0;
+  /** Every change of a session up to here was heard of or read. */
+  #knownSeq = 0;
+  /** The newest change that anybody told of, whether this process heard it or not. */
+  #toldSeq = 0;
   /** Changes that waited for the server's limit on presence calls, and were told as one. */
   #coalesced = 0;
   #channel: RealtimeChannel | undefined;
@@ -185,16 +189,27 @@ export class Presence {
 
   /** A `sessions` event of the feed: what changed, in one or many of them. */
   heardSessions(payload: unknown): void {
-    const told = isRecord(payload) && Array.isArray(payload["sessions"]) ? payload["sessions"] : [];
+    if (!isRecord(payload) || !Array.isArray(payload["sessions"])) return;
+    const told: readonly unknown[] = payload["sessions"];
     const nowMs = this.#parts.clock.now();
+    // A digest names the one before it.
+    const afterSeq = numberField(payload, "after") ?? 0;
+    const isNext = afterSeq <= this.#knownSeq;
     this.#apply(told.filter(isRecord).flatMap((session) => this.#heardSession(session, nowMs)));
+    if (isNext) this.#knownSeq = Math.max(this.#knownSeq, ...told.map(seqOf));
+    else this.#readMissed(afterSeq, this.#parts.random() * readMissedWithinMs);
   }
 
   /** The newest change of a session that the database knows of: what is not heard soon was missed. */
   position(seq: number): void {
-    if (seq <= this.#newestSeq) return;
-    this.#after("missed", missedAfterMs, () => {
-      if (seq > this.#newestSeq) this.#scope.run(() => this.#readSessions());
+    this.#readMissed(seq, missedAfterMs);
+  }
+
+  #readMissed(seq: number, withinMs: number): void {
+    this.#toldSeq = Math.max(this.#toldSeq, seq);
+    if (this.#toldSeq <= this.#knownSeq || this.#timers.has("missed")) return;
+    this.#after("missed", withinMs, () => {
+      if (this.#toldSeq > this.#knownSeq) this.#scope.run(() => this.#readSessions());
     });
   }
 
@@ -202,7 +217,7 @@ export class Presence {
     const { tenantId, instanceId } = this.#options;
     const said = parsePresence({ ...session, tenant_id: tenantId });
     if (said === undefined) return [];
-    this.#newestSeq = Math.max(this.#newestSeq, numberField(session, "seq") ?? 0);
+    this.#toldSeq = Math.max(this.#toldSeq, seqOf(session));
     const isOwn = said.instance_id === instanceId;
     if (isOwn) this.#parts.onOwnSession(stringField(session, "end_reason"));
     if (session["ended_at"] != null) {
@@ -300,14 +315,14 @@ export class Presence {
   async #syncSessions(): Promise<void> {
     const { clock } = this.#parts;
     const askedAtMs = clock.now();
+    const toldSeq = this.#toldSeq; // of what has ended the answer says nothing
     const rows = await this.#parts.listSessions();
     if (this.#scope.isClosed) return;
     if (!Array.isArray(rows))
       throw new FederationError("protocol", `list_sessions: expected an array, got ${typeof rows}`);
     // Newest first from the database; the newest goes last here.
     const sessions = rows.toReversed().flatMap((row: unknown) => parsePresence(row) ?? []);
-    for (const row of rows.filter(isRecord))
-      this.#newestSeq = Math.max(this.#newestSeq, numberField(row, "seq") ?? 0);
+    this.#knownSeq = Math.max(this.#knownSeq, toldSeq, ...rows.map(seqOf));
     this.#apply(this.roster.syncSessions(sessions, askedAtMs, clock.now()));
   }
 
@@ -352,4 +367,8 @@ export class Presence {
       return isOurs && ref !== undefined ? [{ ref, presence }] : [];
     });
   }
+}
+
+function seqOf(session: unknown): number {
+  return (isRecord(session) ? numberField(session, "seq") : undefined) ?? 0;
 }

@@ -117,6 +117,21 @@ test("sessions count only in a large room, and not those of processes whose pres
   expect(names(roster.due(92_000 + graceMs)).toSorted()).toEqual(["leave killed", "leave untracked"]);
 });
 
+test("in a large room a process is what its session says, whatever presence said last", () => {
+  const roster = make();
+  roster.sawPresence([see("1", "a")], 0);
+  roster.syncSessions([presence("a", undefined, "busy")], 10, 11);
+  expect(roster.agents()[0]?.status).toBe("online");
+  expect(names(roster.countSessions(true, 20))).toEqual(["update a"]);
+  expect(roster.agents()[0]?.status).toBe("busy");
+  expect(roster.sawPresence([see("2", "a", "idle")], 30)).toEqual([]); // its digest follows
+  expect(names(roster.sawSession(presence("a", undefined, "idle"), 40))).toEqual(["update a"]);
+  // Its socket drops: it is gone although its session is open.
+  roster.lostPresence([{ agentId: "a", ref: "1" }], 50);
+  roster.lostPresence([{ agentId: "a", ref: "2" }], 50);
+  expect(names(roster.due(50 + graceMs))).toEqual(["leave a"]);
+});
+
 test("the answer to a question about the sessions is not newer than what was heard meanwhile", () => {
   const roster = make();
   roster.countSessions(true, 0);

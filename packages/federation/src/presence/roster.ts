@@ -60,7 +60,8 @@ export interface RosterOptions {
 
 /**
  * Who is here. No clock and no network: what was seen goes in with the time, changes come out. Seeing the same thing twice is seeing
- * it once. Presence and sessions both count; for one process of an agent, presence is the better witness.
+ * it once. Presence and sessions both count. Where sessions count, what they say of a process is believed: a presence that was missed
+ * is not said again, a session is read again.
  */
 export class Roster {
   readonly #options: RosterOptions;
@@ -253,9 +254,10 @@ export class Roster {
     if (this.#countsSessions)
       for (const [instance, { presence }] of entry.bySession) byInstance.set(instance, presence);
     for (const { presence, isDenied } of entry.byRef.values()) {
-      if (isDenied) continue;
-      byInstance.delete(presence.instance_id);
-      byInstance.set(presence.instance_id, presence);
+      const { instance_id: instance } = presence;
+      if (isDenied || (this.#countsSessions && entry.bySession.has(instance))) continue;
+      byInstance.delete(instance);
+      byInstance.set(instance, presence);
     }
     return [...byInstance.values()];
   }

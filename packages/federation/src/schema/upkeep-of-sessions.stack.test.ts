@@ -116,6 +116,15 @@ test("a large room is told at most one digest a second, and nothing is left out"
     ],
   ]);
   expect(await call(database, alice, "tell_sessions")).toBe(null); // nothing waits
+  // Each digest names the newest change of the one before it.
+  await call(database, alice, "set_load", { session_id: "s", load: 0.75 });
+  await aSecondLater(tenant);
+  await call(database, alice, "tell_sessions");
+  const [previous, last] = (await announcements(database, tenant))
+    .filter(({ event }) => event === "sessions")
+    .slice(-2)
+    .map(({ payload }) => payload as { after?: number; sessions: { seq: number }[] });
+  expect(last?.after).toBe(Math.max(...(previous?.sessions ?? []).map(({ seq }) => seq)));
 });
 
 test("what is told of many sessions at once fits into frames of 200 kB", async () => {
