@@ -68,6 +68,7 @@ export class LockKeeper {
   readonly #parts: LockKeeperParts;
   readonly #held = new Set<HeldLock>();
   readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #closing = new AbortController();
   #takers = 0;
 
   constructor(parts: LockKeeperParts) {
@@ -91,34 +92,32 @@ export class LockKeeper {
   /** Undefined while somebody else holds it. */
   async try(name: string, { ttlMs = defaultTtlMs }: LockOptions = {}): Promise<HeldLock | undefined> {
     const answer = await this.#take(name, ttlMs);
-    return "held" in answer ? answer.held : undefined;
+    if (!("held" in answer)) return undefined;
+    if (this.#closing.signal.aborted) await answer.held.release();
+    throwIfAborted(this.#closing.signal);
+    return answer.held;
   }
 
   /** Resolves when it is held. Rejects with the signal's reason. */
   async take(name: string, { ttlMs = defaultTtlMs, signal }: LockOptions = {}): Promise<HeldLock> {
-    const throwIfAborted = (): void => {
-      if (signal?.aborted === true) throw toError(signal.reason);
-    };
+    const ends =
+      signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
     for (;;) {
-      throwIfAborted();
+      throwIfAborted(ends);
       // Before asking: it may be let go while the answer is on its way.
       const freed = this.#whenFreed(name);
       try {
         const answer = await this.#take(name, ttlMs);
         if ("held" in answer) {
-          if (signal?.aborted === true) await answer.held.release();
-          throwIfAborted();
+          if (ends.aborted) await answer.held.release();
+          throwIfAborted(ends);
           return answer.held;
         }
-        await this.#either(freed.promise, answer.leftMs + 10, signal);
+        await this.#either(freed.promise, answer.leftMs + 10, ends);
       } finally {
         freed.forget();
       }
-      await sleep(
-        this.#parts.clock,
-        wakeDelayMs(name, this.#parts.instanceId, this.#waitersOf(name)),
-        signal,
-      );
+      await sleep(this.#parts.clock, wakeDelayMs(name, this.#parts.instanceId, this.#waitersOf(name)), ends);
     }
   }
 
@@ -140,8 +139,9 @@ export class LockKeeper {
     return isRecord(found) ? (found as unknown as LockHolder) : undefined; // the columns of agent_locks
   }
 
-  /** Lets all go. Never rejects. */
+  /** Lets all go, and ends all waiting. Never rejects. */
   async close(): Promise<void> {
+    this.#closing.abort(new FederationError("closed", "the hub was shut down"));
     await Promise.all([...this.#held].map((lock) => lock.release().catch(() => undefined)));
   }
 
@@ -163,37 +163,47 @@ export class LockKeeper {
   #keep(name: string, fence: number, ttlMs: number, sinceMs: number): HeldLock {
     const { call, clock } = this.#parts;
     const lost = new AbortController();
-    let renewedMs = sinceMs;
-    let cancel = (): void => {};
+    let cancelRenewal = (): void => {};
+    let cancelExpiry = (): void => {};
     let releasing: Promise<void> | undefined;
+    const forget = (): boolean => {
+      cancelRenewal();
+      cancelExpiry();
+      return this.#held.delete(lock);
+    };
     const lose = (why: string): void => {
-      cancel();
-      this.#held.delete(lock);
-      lost.abort(new FederationError("invalid_state", `lock ${name}: ${why}`));
+      if (forget()) lost.abort(new FederationError("invalid_state", `lock ${name}: ${why}`));
     };
     const renew = async (): Promise<void> => {
       const askedMs = clock.now();
       try {
         const isHeld = await call("renew_lock", { name, fence, ttl_ms: Math.round(ttlMs) });
         if (isHeld !== true) return lose("somebody else has taken it");
-        renewedMs = askedMs;
+        keepSince(askedMs);
       } catch (error) {
-        if (!isRetryable(error) || clock.now() - renewedMs >= ttlMs)
-          return lose("it could not be renewed in time");
+        if (!isRetryable(error)) return lose("it could not be renewed");
       }
       if (this.#held.has(lock)) renewLater();
     };
     const renewLater = (): void => {
-      cancel = clock.after(ttlMs / 3, () => void renew());
+      cancelRenewal = clock.after(ttlMs / 3, () => void renew());
+    };
+    // By this clock, not by the answers: a renewal whose answer never comes has not held it.
+    const keepSince = (askedMs: number): void => {
+      if (!this.#held.has(lock)) return;
+      cancelExpiry();
+      cancelExpiry = clock.after(askedMs + ttlMs - clock.now(), () =>
+        lose("it could not be renewed in time"),
+      );
     };
     const lock: HeldLock = new HeldLock(name, fence, lost.signal, () => {
       releasing ??= (async () => {
-        cancel();
-        if (this.#held.delete(lock)) await call("release_lock", { name, fence });
+        if (forget()) await call("release_lock", { name, fence });
       })();
       return releasing;
     });
     this.#held.add(lock);
+    keepSince(sinceMs);
     renewLater();
     return lock;
   }
@@ -211,11 +221,10 @@ export class LockKeeper {
     return { promise, forget };
   }
 
-  async #either(freed: Promise<void>, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  async #either(freed: Promise<void>, ms: number, ends: AbortSignal): Promise<void> {
     const stop = new AbortController();
-    const ends = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
     try {
-      await Promise.race([freed, sleep(this.#parts.clock, ms, ends)]);
+      await Promise.race([freed, sleep(this.#parts.clock, ms, AbortSignal.any([ends, stop.signal]))]);
     } finally {
       stop.abort(new Error("done waiting"));
     }
@@ -225,4 +234,8 @@ export class LockKeeper {
   #waitersOf(name: string): number {
     return Math.max(this.#parts.agents(), this.#waiting.get(name)?.size ?? 0);
   }
+}
+
+function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw toError(signal.reason);
 }
