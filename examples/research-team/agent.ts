@@ -70,18 +70,21 @@ export async function joinTeam(agentId: string, setUp: (me: Teammate) => void): 
   });
   hub.on("error", ({ error }) => fail(error));
   setUp(me);
+  // In the middle of joining as well: what waits for an answer ends then.
+  const stopped = stop.then(async () => {
+    isStopping = true;
+    await Promise.all([hub.shutdown(), adapter.shutdown()]);
+  });
 
   try {
     await adapter.initialize();
     await hub.initialize();
     tell({ kind: "joined", text: `joins ${tenantId}` });
-    await stop;
-    isStopping = true;
+    await stopped;
   } catch (error) {
     fail(error);
   } finally {
-    await hub.shutdown();
-    await adapter.shutdown();
+    await Promise.all([hub.shutdown(), adapter.shutdown()]);
   }
   tell({ kind: "left", text: "leaves" });
   // The channel to the parent would keep this process alive.

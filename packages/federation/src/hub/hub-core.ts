@@ -9,7 +9,7 @@ import type { HubEvents } from "./hub-events.ts";
 import { hubStateOf, isSameState, type HubState } from "./hub-state.ts";
 import { LiveHub, type LiveHubParts } from "./live-hub.ts";
 import { acknowledgesItself } from "../messaging/received.ts";
-import { sleep, withDeadline } from "../runtime/clock.ts";
+import { withDeadline } from "../runtime/clock.ts";
 import { Emitter, type Listener, type ListenOptions } from "../runtime/emitter.ts";
 import { FederationError, toError, toFederationError } from "../runtime/errors.ts";
 
@@ -142,8 +142,8 @@ export abstract class HubCore<Own extends object = object> {
       this.live = await withDeadline(open, { clock, ms, signal: this.#stop.signal, error });
     } catch (thrown) {
       // Whatever opens after all is closed again; a token source that hangs is not waited for.
-      const cleanUp = opening?.then((live) => live.close()).catch(() => {});
-      await Promise.race([cleanUp, sleep(clock, cleanUpMs)]);
+      const cleanUp = async (): Promise<void> => await (await opening)?.close();
+      await withDeadline(cleanUp, { clock, ms: cleanUpMs, error }).catch(() => {});
       const cause = toFederationError(thrown, "server", "initialize");
       this.#closing ??= this.#shutdown(cause);
       throw cause;

@@ -40,8 +40,9 @@ export interface LiveHubParts {
   readonly onReplaced: (error: FederationError) => void;
 }
 
-// Closing waits for what is under way, and not longer than this for each part of it.
+// Closing waits for what is under way, and not longer than this for each part of it, nor for all of them.
 const closeStepMs = 3_000;
+const closeAllMs = 5_000;
 
 /**
  * Everything of a hub that runs: one connection with three channels, and what speaks and listens on them. The room carries presence and
@@ -181,10 +182,11 @@ export class LiveHub {
 
   async #close(): Promise<void> {
     const { log, clock } = this.#parts.options;
+    const untilMs = clock.now() + closeAllMs;
     const quietly = async (what: string, work: Promise<unknown>): Promise<void> => {
-      const error = (): Error =>
-        new FederationError("timeout", `closing: ${what} took more than ${closeStepMs} ms`);
-      const bounded = withDeadline(() => work, { clock, ms: closeStepMs, error });
+      const ms = Math.max(0, Math.min(closeStepMs, untilMs - clock.now()));
+      const error = (): Error => new FederationError("timeout", `closing: ${what} took more than ${ms} ms`);
+      const bounded = withDeadline(() => work, { clock, ms, error });
       await bounded.catch((failure: unknown) =>
         log("debug", "a step of closing failed", { what, error: failure }),
       );

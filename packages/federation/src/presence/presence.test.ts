@@ -13,7 +13,7 @@ interface Wire {
 }
 
 /** What the room looks like from above: takes tracks, tells what it is told to tell. */
-function wire(clock: TestClock, state: object = {}, answer: "ok" | "timed out" = "ok"): Wire {
+function wire(clock: TestClock, state: object = {}, answer: "ok" | "timed out" | Promise<"ok"> = "ok"): Wire {
   const handlers = new Map<string, (payload: object) => void>();
   const tracked: Wire["tracked"][number][] = [];
   const channel = {
@@ -127,6 +127,24 @@ test("a presence call that the server did not take is made again", async () => {
   await clock.advance(2_000);
   expect(room.tracked.length).toBe(2);
   await presence.close();
+  expect(clock.pending).toBe(0);
+});
+
+test("whoever waits to be visible and gave up already is told so, and closing waits for a call under way", async () => {
+  const { presence, clock } = open();
+  const stopped = new AbortController();
+  stopped.abort(new Error("no longer wanted"));
+  await expect(presence.whenVisible(stopped.signal)).rejects.toThrow("no longer wanted");
+  let take: (answer: "ok") => void = () => {};
+  const room = wire(clock, {}, new Promise((resolve) => (take = resolve)));
+  await presence.start();
+  presence.joined(room.channel);
+  let isClosed = false;
+  const closing = presence.close().then(() => (isClosed = true));
+  await clock.advance(0);
+  expect(isClosed).toBe(false);
+  take("ok");
+  await closing;
   expect(clock.pending).toBe(0);
 });
 

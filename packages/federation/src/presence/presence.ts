@@ -40,6 +40,7 @@ export interface PresenceParts {
 
 const reviewAfterMs = 200;
 const retryTrackMs = 2_000;
+const trackTimeoutMs = 2_000;
 // A digest of a large room comes within a second of the change.
 const missedAfterMs = 2_500;
 // All of a large room may have missed the same digest.
@@ -74,6 +75,8 @@ export class Presence {
   #coalesced = 0;
   #channel: RealtimeChannel | undefined;
   #trackedAtMs: number[] = [];
+  /** Until the server has taken the last presence call. */
+  #tracking: Promise<void> | undefined;
 
   constructor(options: PresenceOptions, parts: PresenceParts) {
     this.#options = options;
@@ -241,6 +244,7 @@ export class Presence {
       const look = (): void => {
         if (this.roster.has(this.#options.agentId)) done(resolve);
       };
+      if (signal.aborted) return onAbort();
       this.#visibleWaiters.add(look);
       signal.addEventListener("abort", onAbort, { once: true });
       look();
@@ -252,6 +256,7 @@ export class Presence {
     this.#timers.clear();
     this.#channel = undefined;
     await this.#scope.close(new FederationError("closed", "presence was closed"));
+    await this.#tracking; // its timer would keep the process alive
   }
 
   #apply(changes: readonly RosterChange[]): void {
@@ -335,7 +340,7 @@ export class Presence {
     const waitMs = trackWaitMs(this.#trackedAtMs, clock.now());
     if (waitMs > 0) return this.#after("track", waitMs, () => this.#track());
     this.#trackedAtMs = withTrackCall(this.#trackedAtMs, clock.now());
-    void channel.track({ ...this.shown }).then((result) => {
+    this.#tracking = channel.track({ ...this.shown }, { timeout: trackTimeoutMs }).then((result) => {
       if (result === "ok" || channel !== this.#channel || this.#scope.isClosed) return;
       log("debug", "presence was not taken", { result });
       this.#after("track", retryTrackMs, () => this.#track());
