@@ -12,7 +12,6 @@ import { MemoryFeed } from "../messaging/memory-feed.ts";
 import type { CoordinationMessage } from "../messaging/message.ts";
 import { Outbox } from "../messaging/outbox.ts";
 import { sendReply, toReceiptMessage, toReceived } from "../messaging/received.ts";
-import { readBroadcasts, readOwnMessages } from "../messaging/read-broadcasts.ts";
 import { RoomBroadcasts } from "../messaging/room-broadcasts.ts";
 import { presenceKey } from "../presence/agent-presence.ts";
 import { Presence } from "../presence/presence.ts";
@@ -67,6 +66,7 @@ export class LiveHub {
   #ownProcesses = 0;
   #closing: Promise<void> | undefined;
   #positions = { inbox: 0, feed: 0 };
+  #rose = { inbox: false, feed: false };
   #received = 0;
   #isUsable = false;
 
@@ -93,7 +93,10 @@ export class LiveHub {
     signal.addEventListener("abort", () => void live.close(), { once: true }); // ends what still waits for an answer
     try {
       step("asking for the schema version");
+      const begun = live.inbox.begin();
+      begun.catch(() => {}); // whatever it is, the schema check says it better
       await checkSchema(connection, access, options.fetch ?? fetch, signal);
+      await begun;
       await live.#join(signal, step);
       return live;
     } catch (error) {
@@ -207,7 +210,7 @@ export class LiveHub {
   async #join(signal: AbortSignal, step: (name: string) => void): Promise<void> {
     const { initializeTimeoutMs } = this.#parts.options;
     step("opening the session");
-    this.inbox.startFeedAt(await this.session.open());
+    await this.session.open();
     step("joining the channels");
     for (const channel of this.channels) channel.open();
     const joined = this.channels.map((channel) => channel.whenJoined(initializeTimeoutMs, signal));
@@ -320,8 +323,11 @@ export class LiveHub {
           this.#turn.beat();
           this.tasks.position(queue);
           // An announcement can be lost on a channel that looks joined: the heartbeat's answer says whether anything was.
-          if (inbox > this.#positions.inbox) this.inbox.pull();
-          if (feed > this.#positions.feed) this.inbox.pullFeed();
+          // What commits late lies below the newest position, so a beat later it is read once more.
+          const rose = { inbox: inbox > this.#positions.inbox, feed: feed > this.#positions.feed };
+          if (rose.inbox || this.#rose.inbox) this.inbox.pull();
+          if (rose.feed || this.#rose.feed) this.inbox.pullFeed();
+          this.#rose = rose;
           if (options.memorySync) this.#memories.position(feed);
           this.#positions = { inbox, feed };
         },
@@ -351,16 +357,16 @@ export class LiveHub {
       clock: options.clock,
       log: options.log,
       isMyTurn: () => this.#turn.isMine,
-      pull: (maxMessages, afterSeq, newestSeq) =>
-        options.deliverTo === "all"
-          ? readOwnMessages(this.connection, options, { afterSeq, newestSeq })
-          : this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
+      pull: (maxMessages, afterSeq) =>
+        this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
+      isShared: options.deliverTo === "all",
+      pullMissed: (box, cursor) => this.connection.call("pull_messages", { box, cursor }),
+      readOne: (id) => this.connection.call("get_message", { id }),
       mark: (ids, state) =>
         state === "begun" ? count(ids) : this.connection.call("mark_messages", { ids, state }),
       limits: { maxDeliveries, giveUpMs: options.giveUpAfterMs },
       count,
       fail: (id, error, dead) => this.connection.call("fail_message", { id, error, dead }),
-      pullFeed: (afterSeq) => readBroadcasts(this.connection, options.tenantId, afterSeq),
       tookReply: (message) => this.correspondence.tookReply(message),
       hasListener: (type) =>
         emitter.listenerCount("message:received") + emitter.listenerCount(`message:${type}`) > 0,

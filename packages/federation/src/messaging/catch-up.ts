@@ -1,8 +1,8 @@
 import { sleep, type Clock } from "../runtime/clock.ts";
-import { FederationError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import type { Scope } from "../runtime/scope.ts";
-import { inSenderOrder, parseStoredMessage, type CoordinationMessage } from "./message.ts";
+import { inSenderOrder, type CoordinationMessage } from "./message.ts";
+import type { Missed } from "./missed-messages.ts";
 
 export interface CatchUpParts {
   /** For the log: what is read. */
@@ -10,22 +10,28 @@ export interface CatchUpParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly scope: Scope;
-  /** After which position reading begins; asked anew each time. */
-  readonly startSeq: () => number;
-  /** One page of rows after a position, oldest first; a short page is not the end, an empty one is. */
-  readonly readAfter: (seq: number) => Promise<unknown>;
+  readonly read: (signal: AbortSignal) => Promise<Missed>;
+  /** One message that was announced by its id alone; undefined when it is gone. */
+  readonly readOne?: (id: string) => Promise<CoordinationMessage | undefined>;
   /** In order per sender. A message may come more than once. `wasRead`: it may have been delivered before. */
   readonly admit: (messages: readonly CoordinationMessage[], wasRead: boolean) => void;
 }
 
 const againAfterMs = 2_000;
+// What is held back mostly waits for a transaction of milliseconds.
+const firstLookMs = 100;
+const longHeldMs = 60_000;
 
 /** Joins what is heard live with what has to be read because it was missed: while reading lasts, the live ones wait. */
 export class CatchUp {
   readonly #parts: CatchUpParts;
+  readonly #wanted = new Set<string>();
   #arrived: CoordinationMessage[] = [];
   #isPulling = false;
   #again = false;
+  #held:
+    | { readonly sinceMs: number; nextLookMs: number; isWaiting: boolean; isReported: boolean }
+    | undefined;
 
   constructor(parts: CatchUpParts) {
     this.#parts = parts;
@@ -36,8 +42,9 @@ export class CatchUp {
     else this.#parts.admit([message], false);
   }
 
-  /** Reads what was missed, until that has succeeded. Calls while one runs make it run once more. */
-  pull(): void {
+  /** Reads what was missed, until that has succeeded. Calls while one runs make it run once more. `id`: this one at any rate. */
+  pull(id?: string): void {
+    if (id !== undefined) this.#wanted.add(id);
     this.#again = true;
     if (this.#isPulling) return;
     this.#isPulling = true;
@@ -54,10 +61,13 @@ export class CatchUp {
   }
 
   async #pullOnce(signal: AbortSignal): Promise<void> {
-    const { what, clock, log, admit } = this.#parts;
+    const { what, clock, log, admit, read } = this.#parts;
     try {
-      const missed = await this.#readAll(signal);
+      const { messages, isHeldBack } = await read(signal);
+      const missed = [...messages, ...(await this.#readWanted(messages))];
       admit([...inSenderOrder(missed), ...this.#arrived.splice(0)], true);
+      if (isHeldBack) this.#lookAgain();
+      else this.#held = undefined;
     } catch (error) {
       if (signal.aborted) return;
       admit(this.#arrived.splice(0), false);
@@ -67,18 +77,34 @@ export class CatchUp {
     }
   }
 
-  async #readAll(signal: AbortSignal): Promise<CoordinationMessage[]> {
-    const { what, readAfter, startSeq } = this.#parts;
-    const messages: CoordinationMessage[] = [];
-    for (let after = startSeq(); ;) {
-      const rows = await readAfter(after);
-      if (!Array.isArray(rows))
-        throw new FederationError("protocol", `${what}: expected an array, got ${typeof rows}`);
-      const page = rows.flatMap((row: unknown) => parseStoredMessage(row) ?? []);
-      const last = page.at(-1)?.seq;
-      messages.push(...page);
-      if (last === undefined || last <= after || signal.aborted) return messages;
-      after = last;
+  async #readWanted(found: readonly CoordinationMessage[]): Promise<CoordinationMessage[]> {
+    const { readOne } = this.#parts;
+    if (this.#wanted.size === 0) return [];
+    const wanted = [...this.#wanted].filter((id) => found.every((message) => message.id !== id));
+    const read = readOne === undefined ? [] : await Promise.all(wanted.map(readOne));
+    for (const id of wanted) this.#wanted.delete(id);
+    for (const { id } of found) this.#wanted.delete(id);
+    return read.filter((message) => message !== undefined);
+  }
+
+  /** Soon, then more seldom. Live messages need not wait for it. */
+  #lookAgain(): void {
+    const { what, clock, log, scope } = this.#parts;
+    this.#held ??= { sinceMs: clock.now(), nextLookMs: firstLookMs, isWaiting: false, isReported: false };
+    const held = this.#held;
+    if (!held.isReported && clock.now() - held.sinceMs >= longHeldMs) {
+      held.isReported = true;
+      log("error", "a transaction that has been open for long keeps missed messages from being read", {
+        what,
+      });
     }
+    if (held.isWaiting) return;
+    held.isWaiting = true;
+    scope.run(async (signal) => {
+      await sleep(clock, held.nextLookMs, signal).catch(() => {});
+      held.isWaiting = false;
+      held.nextLookMs = Math.min(held.nextLookMs * 2, againAfterMs);
+      if (!signal.aborted) this.pull();
+    });
   }
 }

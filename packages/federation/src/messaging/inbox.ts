@@ -1,6 +1,6 @@
 import type { Clock } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
-import { isRecord } from "../runtime/json.ts";
+import { isRecord, stringField } from "../runtime/json.ts";
 import type { Log } from "../runtime/log.ts";
 import { Scope } from "../runtime/scope.ts";
 import { CatchUp } from "./catch-up.ts";
@@ -8,6 +8,8 @@ import { Deliveries, type Counted, type DeliveriesParts, type Delivery } from ".
 import { Lanes } from "./lanes.ts";
 import { Marks, type Mark } from "./marks.ts";
 import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
+import { MissedMessages, type Missed } from "./missed-messages.ts";
+import { readInbox } from "./read-inbox.ts";
 import { SeenIds } from "./seen-ids.ts";
 
 export interface InboxParts {
@@ -16,14 +18,17 @@ export interface InboxParts {
   readonly log: Log;
   /** Whether it is this process that handles the messages to its agent; `pull()` when that begins. */
   readonly isMyTurn: () => boolean;
-  /** Messages to this agent that are not handled, after a position, oldest first. `newestSeq`: what came before it was heard. */
-  readonly pull: (maxMessages: number, afterSeq: number, newestSeq: number) => Promise<unknown>;
+  /** Messages to this agent that are not handled, after a position, oldest first: `pull_inbox`. */
+  readonly pull: (maxMessages: number, afterSeq: number) => Promise<unknown>;
+  /** Whether this process wants the messages that another process of its agent has handled, too. */
+  readonly isShared?: boolean;
   readonly mark: (ids: readonly string[], state: Mark) => Promise<unknown>;
   readonly limits: Pick<DeliveriesParts, "maxDeliveries" | "giveUpMs">;
   readonly count: DeliveriesParts["count"];
   readonly fail: DeliveriesParts["fail"];
-  /** A page of durable broadcasts after a position, oldest first. */
-  readonly pullFeed: (afterSeq: number) => Promise<unknown>;
+  /** A page of what was stored for everybody, or for this agent, behind a cursor: `pull_messages`. */
+  readonly pullMissed: (box: "feed" | "inbox", cursor: string | null) => Promise<unknown>;
+  readonly readOne: (id: string) => Promise<unknown>;
   /** Whether somebody in this process waits for this reply, who has it now. */
   readonly tookReply?: (message: CoordinationMessage) => boolean;
   readonly hasListener: (type: string) => boolean;
@@ -33,8 +38,6 @@ export interface InboxParts {
 // What nobody listens for is kept up to here; the rest stays in the database alone.
 const mostHeld = 10_000;
 const pageSize = 100;
-// Rows of transactions that ended out of order lie a little below the newest one seen.
-const feedOverlap = 500;
 
 /**
  * Receives stored messages, each once in this process, whichever way it is heard of. A message to this agent that nobody listens for
@@ -47,6 +50,7 @@ export class Inbox {
   readonly #deliveries: Deliveries;
   readonly #lanes = new Lanes();
   readonly #seen = new SeenIds();
+  readonly #seenBroadcasts = new SeenIds();
   /** In order of arrival. Waiting for a listener, or for the hub to be ready. */
   #held: CoordinationMessage[] = [];
   /** Read, not heard: an earlier process may have died of it, so that its delivery is counted before its handler begins. */
@@ -54,9 +58,9 @@ export class Inbox {
   #isReleased = false;
   readonly #direct: CatchUp;
   readonly #feed: CatchUp;
-  #feedStartSeq = 0;
-  #feedSeq = 0;
-  #directSeq = 0;
+  readonly #missedBroadcasts: MissedMessages;
+  /** Where every process of the agent gets every message: those that another one has handled meanwhile. */
+  readonly #missedDirect: MissedMessages | undefined;
 
   constructor(parts: InboxParts) {
     this.#parts = parts;
@@ -73,13 +77,21 @@ export class Inbox {
       handled: (id) => this.#marks.add(id, "handled"),
       deliver: parts.deliver,
     });
+    this.#missedBroadcasts = new MissedMessages({
+      pull: (cursor) => parts.pullMissed("feed", cursor),
+      toldUntilMs: () => this.#seenBroadcasts.droppedMs,
+    });
+    if (parts.isShared === true)
+      this.#missedDirect = new MissedMessages({
+        pull: (cursor) => parts.pullMissed("inbox", cursor),
+        toldUntilMs: () => this.#seen.droppedMs,
+      });
     this.#direct = new CatchUp({
-      what: "pull_inbox",
+      what: "messages to this agent",
       clock,
       log,
       scope: this.#scope,
-      startSeq: () => 0,
-      readAfter: (seq) => parts.pull(pageSize, seq, Math.max(0, this.#directSeq - feedOverlap)),
+      read: (signal) => this.#readDirect(signal),
       admit: (messages, wasRead) => this.#admitDirect(messages, wasRead),
     });
     this.#feed = new CatchUp({
@@ -87,17 +99,15 @@ export class Inbox {
       clock,
       log,
       scope: this.#scope,
-      startSeq: () => Math.max(this.#feedStartSeq, this.#feedSeq - feedOverlap),
-      readAfter: parts.pullFeed,
+      read: (signal) => this.#missedBroadcasts.read(signal),
+      readOne: async (id) => parseStoredMessage(await parts.readOne(id)),
       admit: (messages) => this.#admitBroadcasts(messages),
     });
   }
 
-  /** From which position on broadcasts are this agent's concern: what was said before it came is not. */
-  startFeedAt(seq: number): void {
-    this.#feedStartSeq = seq;
-    this.#feedSeq = Math.max(this.#feedSeq, seq);
-    this.#directSeq = this.#feedSeq + feedOverlap;
+  /** From now on broadcasts are this agent's concern: what was said before it came is not. */
+  async begin(): Promise<void> {
+    await Promise.all([this.#missedBroadcasts.begin(), this.#missedDirect?.begin()]);
   }
 
   /** A `message` event of the inbox: `{ message }`, or `{ id }` where the row is too large to be carried. */
@@ -111,7 +121,7 @@ export class Inbox {
   /** A `message` event of the feed, of the same two shapes. */
   heardBroadcast(payload: unknown): void {
     const message = isRecord(payload) ? parseStoredMessage(payload["message"]) : undefined;
-    if (message === undefined) this.pullFeed();
+    if (message === undefined) this.#feed.pull(isRecord(payload) ? stringField(payload, "id") : undefined);
     else if (message.to_agent === undefined) this.#feed.receive(message);
   }
 
@@ -160,11 +170,19 @@ export class Inbox {
     await this.#marks.close();
   }
 
+  async #readDirect(signal: AbortSignal): Promise<Missed> {
+    const waiting = await readInbox((seq) => this.#parts.pull(pageSize, seq), signal);
+    const others = await this.#missedDirect?.read(signal);
+    return {
+      messages: [...waiting, ...(others?.messages ?? [])],
+      isHeldBack: others?.isHeldBack ?? false,
+    };
+  }
+
   #admitDirect(messages: readonly CoordinationMessage[], wasRead: boolean): void {
     if (!this.#parts.isMyTurn()) return; // it went by while they were read
     for (const message of messages) {
-      this.#directSeq = Math.max(this.#directSeq, message.seq ?? 0);
-      if (!this.#seen.add(message.id)) continue;
+      if (!this.#seen.add(message.id, Date.parse(message.timestamp))) continue;
       this.#marks.add(message.id, "delivered");
       if (wasRead) this.#mayBeRepeated.add(message.id);
       if (this.#parts.tookReply?.(message) !== true) this.#deliver(message);
@@ -173,10 +191,10 @@ export class Inbox {
 
   #admitBroadcasts(messages: readonly CoordinationMessage[]): void {
     for (const message of messages) {
-      if (message.seq !== undefined) this.#feedSeq = Math.max(this.#feedSeq, message.seq);
       // Nobody gets its own broadcasts back.
       const isOurs = message.to_agent === undefined && message.from_agent !== this.#parts.agentId;
-      if (isOurs && this.#seen.add(message.id)) this.#deliver(message);
+      if (isOurs && this.#seenBroadcasts.add(message.id, Date.parse(message.timestamp)))
+        this.#deliver(message);
     }
   }
 

@@ -3,7 +3,8 @@ import { FederationError } from "../runtime/errors.ts";
 import { silentLog } from "../runtime/log.ts";
 import { TestClock } from "../runtime/testing/test-clock.ts";
 import { MemoryFeed } from "./memory-feed.ts";
-import { cursorOfNow, parseMemoryPage } from "./memory-pull.ts";
+import { cursorOfNow } from "./memory-pull.ts";
+import { parsePulledPage } from "./pulled-page.ts";
 
 interface Row {
   readonly id: string;
@@ -209,7 +210,7 @@ test("what comes from another tenant is not told, and what is no announcement or
   expect(told).toEqual([]);
   expect(errors).toEqual([]);
   for (const wrong of [undefined, {}, { rows: [], cursor: 7, server_time: "x" }])
-    expect(() => parseMemoryPage(wrong)).toThrow(/expected rows, cursor and server_time/);
+    expect(() => parsePulledPage("pull_memories", wrong)).toThrow(/expected rows, cursor and server_time/);
   const page = { rows: [], done: false, isHeldBack: false, serverTimeMs: 0 };
   expect(cursorOfNow({ ...page, isReset: false, cursor: "e:5:0" })).toBe("e:5:0");
   expect(() => cursorOfNow({ ...page, isReset: true, cursor: "e:0:0" })).toThrow(/when the reading began/);

@@ -8,7 +8,8 @@ import {
   type MemoryEvent,
   type MemoryOperation,
 } from "./memory-event.ts";
-import { cursorOfNow, fromNow, parseMemoryPage, type MemoryPage } from "./memory-pull.ts";
+import { cursorOfNow, fromNow } from "./memory-pull.ts";
+import { parsePulledPage, type PulledPage } from "./pulled-page.ts";
 
 export interface MemoryFeedParts {
   readonly agentId: string;
@@ -138,8 +139,8 @@ export class MemoryFeed {
     }
   }
 
-  async #page(cursor: string | null): Promise<MemoryPage> {
-    return parseMemoryPage(await this.#parts.pullMemories(cursor));
+  async #page(cursor: string | null): Promise<PulledPage> {
+    return parsePulledPage("pull_memories", await this.#parts.pullMemories(cursor));
   }
 
   /** A row of the reading. */

@@ -38,6 +38,20 @@ const failing: Delivery = {
   again: () => failing,
 };
 
+const broadcast = (id: string, extra: object = {}): Record<string, unknown> =>
+  row(id, "b", { to_agent: null, ...extra });
+
+/** As pull_messages answers. */
+const page = (rows: readonly unknown[], extra: object = {}): object => ({
+  rows,
+  cursor: "e:1:0",
+  done: true,
+  held_back: false,
+  reset: false,
+  server_time: "2026-01-01T00:00:00Z",
+  ...extra,
+});
+
 interface Bench {
   readonly inbox: Inbox;
   readonly clock: TestClock;
@@ -61,7 +75,8 @@ function open(parts: Partial<InboxParts> = {}): Bench {
     count: async (ids) => ids.map((id) => ({ id, delivery_attempt: 1, dead: false })),
     fail: async (id, error, dead) => void marks.push(`${dead ? "dead" : "failed"} ${id} ${error}`),
     mark: async (ids, state) => void marks.push(...ids.map((id) => `${state} ${id}`)),
-    pullFeed: async () => [],
+    pullMissed: async () => page([]),
+    readOne: async () => null,
     hasListener: (type) => listening.has(type),
     deliver: (message) => {
       handled.push(message.id);
@@ -175,7 +190,7 @@ test("an inbox that cannot be read is read again, and what arrives meanwhile is 
 test("an announcement without the row is read, one for somebody else is dropped", async () => {
   const { inbox, handled } = open({
     pull: async (_max, after) => (after === 0 ? [row("1")] : []),
-    pullFeed: async (after) => (after < 2 ? [row("2", "b", { to_agent: null })] : []),
+    readOne: async (id) => broadcast(id),
   });
   inbox.heardDirect({ id: "1" });
   inbox.heardBroadcast({ id: "2" });
@@ -197,22 +212,85 @@ test("every page of the inbox is read, a short one as well", async () => {
 });
 
 test("durable broadcasts are read to the last page, again after a failure, in order with what is announced meanwhile", async () => {
-  const all = Array.from({ length: 7 }, (_, index) => row(String(index + 1), "b", { to_agent: null }));
-  let reads = 0;
+  const all = Array.from({ length: 7 }, (_, index) => broadcast(String(index + 1)));
+  const asked: (string | null)[] = [];
   const { inbox, clock, handled } = open({
-    pullFeed: async (after) => {
-      if (reads++ === 0) throw new FederationError("unreachable", "down");
-      return all.filter((each) => Number(each["seq"]) > after).slice(0, 3);
+    pullMissed: async (_box, cursor) => {
+      asked.push(cursor);
+      if (asked.length === 2) throw new FederationError("unreachable", "down");
+      const from = Number(cursor ?? 1);
+      const rows = cursor === null ? [] : all.slice(from, from + 3);
+      return page(rows, { cursor: String(from + rows.length), done: from + rows.length === 7 });
     },
   });
-  inbox.startFeedAt(1);
+  await inbox.begin();
   inbox.pullFeed();
   await clock.advance(2000);
   await turns();
   expect(handled).toEqual(["2", "3", "4", "5", "6", "7"]);
-  expect(reads).toBe(4); // the failure, 2 to 4, 5 to 7, and the empty page that is the end
-  inbox.heardBroadcast({ message: row("8", "b", { to_agent: null }) });
+  expect(asked).toEqual([null, "1", "1", "4"]);
+  inbox.heardBroadcast({ message: broadcast("8") });
   expect(handled.at(-1)).toBe("8");
+  inbox.pullFeed();
+  await turns();
+  expect(asked.at(-1)).toBe("7");
+});
+
+test("what an open transaction holds back is looked for again, ever more seldom, and live broadcasts do not wait for it", async () => {
+  const errors: string[] = [];
+  let reads = 0;
+  let isHeld = true;
+  const { inbox, clock, handled } = open({
+    log: (level, text) => void (level === "error" && errors.push(text)),
+    pullMissed: async (_box, cursor) => {
+      if (cursor !== null) reads++;
+      return isHeld ? page([], { held_back: true }) : page(cursor === null ? [] : [broadcast("1")]);
+    },
+  });
+  inbox.pullFeed();
+  await turns();
+  inbox.heardBroadcast({ message: broadcast("2") });
+  expect(handled).toEqual(["2"]);
+  for (const waitMs of [100, 200, 400, 800, 1600]) await clock.advance(waitMs);
+  expect(reads).toBe(6);
+  for (let second = 0; second < 60; second += 2) await clock.advance(2000);
+  expect(errors).toEqual(["a transaction that has been open for long keeps missed messages from being read"]);
+  isHeld = false;
+  await clock.advance(2000);
+  expect(handled).toEqual(["2", "1"]);
+  await inbox.close();
+  expect(clock.pending).toBe(0);
+});
+
+test("from another database everything since this agent came is read again, and told but for what was told", async () => {
+  const at = (id: string, timestamp: string) => broadcast(id, { timestamp });
+  const { inbox, handled } = open({
+    pullMissed: async (_box, cursor) => {
+      if (cursor === null) return page([], { cursor: "old:1:0" });
+      if (cursor.startsWith("old")) return page([], { cursor: "new:0:0", done: false, reset: true });
+      return page([
+        at("1", "2025-12-31T23:59:00Z"),
+        at("2", "2026-01-01T00:01:00Z"),
+        at("3", "2026-01-01T00:02:00Z"),
+      ]);
+    },
+  });
+  await inbox.begin();
+  inbox.heardBroadcast({ message: at("2", "2026-01-01T00:01:00Z") });
+  inbox.pullFeed();
+  await turns();
+  expect(handled).toEqual(["2", "3"]);
+});
+
+test("a process that wants every message reads those that another one has handled, too, as from a moment on", async () => {
+  const { inbox, handled } = open({
+    isShared: true,
+    pull: async (_max, after) => (after === 0 ? [row("1")] : []),
+    pullMissed: async (box, cursor) => page(box === "inbox" && cursor !== null ? [row("1"), row("2")] : []),
+  });
+  inbox.pull();
+  await turns();
+  expect(handled).toEqual(["1", "2"]);
 });
 
 test("a sender's messages come in the order of its numbers, and nothing is lost or added", () => {
@@ -261,6 +339,17 @@ test("seen ids are bounded and forget the oldest first", () => {
   expect(["a", "b", "c", "d"].map((id) => seen.has(id))).toEqual(
     [true, false, true, true].toSpliced(2, 1, true),
   );
+});
+
+test("seen ids know up to which time they have forgotten some", () => {
+  const seen = new SeenIds(2);
+  seen.add("a", 5);
+  seen.add("b", 9);
+  expect(seen.droppedMs).toBe(-Infinity);
+  seen.add("c", 7);
+  expect(seen.droppedMs).toBe(5);
+  seen.add("d", 8);
+  expect(seen.droppedMs).toBe(9);
 });
 
 test("messages to one recipient are stored one after the other, with an id that stays the same and a number that grows", async () => {

@@ -69,8 +69,7 @@ export class Session {
     this.#scope = new Scope((error) => parts.log("error", "the heartbeat stopped", { error }));
   }
 
-  /** Resolves to the position at which the session was opened. */
-  async open(): Promise<number> {
+  async open(): Promise<void> {
     const { sessionId, instanceId, capabilities, metadata, timeoutSeconds, exclusive } = this.#options;
     const { status, task, load } = this.#parts.status();
     const { call } = this.#parts;
@@ -87,7 +86,6 @@ export class Session {
     if (load !== undefined) await call("set_load", { session_id: sessionId, load });
     this.#isOpen = true;
     this.#tellLater(session);
-    return (isRecord(session) ? numberField(session, "seq") : undefined) ?? 0;
   }
 
   keepAlive(): void {

@@ -804,6 +804,17 @@ export interface Database {
         };
         Returns: Json;
       };
+      pull_messages: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          box?: string | null;
+          cursor?: string | null;
+          max_bytes?: number | null;
+          max_rows?: number | null;
+        };
+        Returns: Json;
+      };
       push_memories: {
         Args: {
           as_agent?: string | null;

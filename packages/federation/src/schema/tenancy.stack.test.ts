@@ -273,6 +273,7 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
   ["sweep", {}],
   ["send_message", { id: "m", to_agent: "bob", type: "t", payload: {} }],
   ["pull_inbox", {}],
+  ["pull_messages", { cursor: "x" }],
   ["mark_messages", { ids: ["m"], state: "handled" }],
   ["ask_receipts", { id: "m" }],
   ["deliver_messages", { ids: ["m"] as object }],

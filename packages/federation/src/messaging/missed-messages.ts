@@ -1,0 +1,65 @@
+import { FederationError } from "../runtime/errors.ts";
+import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
+import { parsePulledPage, type PulledPage } from "./pulled-page.ts";
+
+/** What one reading found. */
+export interface Missed {
+  readonly messages: readonly CoordinationMessage[];
+  /** More has been committed, behind a transaction that is still open: it is read once that has ended. */
+  readonly isHeldBack: boolean;
+}
+
+export interface MissedMessagesParts {
+  /** `pull_messages`: the next page behind a cursor; null asks for the cursor of this moment. */
+  readonly pull: (cursor: string | null) => Promise<unknown>;
+  /** Messages up to this time were told, as far as one that was is not known by its id. */
+  readonly toldUntilMs: () => number;
+}
+
+/** Reads the stored messages behind a cursor that loses none to transactions that commit late, nor to a database that was restored. */
+export class MissedMessages {
+  readonly #parts: MissedMessagesParts;
+  #cursor: string | undefined;
+  #beganMs = -Infinity;
+
+  constructor(parts: MissedMessagesParts) {
+    this.#parts = parts;
+  }
+
+  /** From now on messages are this agent's concern: what was said before it came is not. */
+  async begin(): Promise<void> {
+    const page = await this.#page(null);
+    this.#cursor = page.cursor;
+    this.#beganMs = page.serverTimeMs;
+  }
+
+  /** Everything since the last reading, in the order of the transactions. A message may come more than once. */
+  async read(signal: AbortSignal): Promise<Missed> {
+    const messages: CoordinationMessage[] = [];
+    if (this.#cursor === undefined) await this.begin();
+    let cursor = this.#cursor ?? null;
+    let sinceMs = -Infinity;
+    for (;;) {
+      const page = await this.#page(cursor);
+      ({ cursor } = page);
+      if (page.isReset) {
+        // Another database, or one that was put back: what was stored there since this agent came, but for what it knows.
+        if (sinceMs !== -Infinity)
+          throw new FederationError("protocol", "pull_messages: the cursor it gave is none");
+        sinceMs = Math.max(this.#beganMs, this.#parts.toldUntilMs());
+        continue;
+      }
+      for (const row of page.rows) {
+        const message = parseStoredMessage(row);
+        if (message !== undefined && !(Date.parse(message.timestamp) < sinceMs)) messages.push(message);
+      }
+      if (!page.done && !signal.aborted) continue;
+      if (page.done) this.#cursor = cursor;
+      return { messages, isHeldBack: page.isHeldBack };
+    }
+  }
+
+  async #page(cursor: string | null): Promise<PulledPage> {
+    return parsePulledPage("pull_messages", await this.#parts.pull(cursor));
+  }
+}
