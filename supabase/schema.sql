@@ -335,7 +335,8 @@ CASE
     WHEN (assigned_to IS NULL) THEN ('able '::text || COALESCE(capability, ''::text))
     ELSE ('agent '::text || assigned_to)
 END) stored,
-  look_from xid8
+  look_from xid8,
+  claim_id uuid
 );
 comment on table public.agent_task_queue is 'What can be claimed: one row per task that has not ended.';
 alter table public.agent_task_queue add constraint agent_task_queue_task_row_key UNIQUE (task_row);
@@ -343,6 +344,7 @@ alter table public.agent_task_queue add constraint agent_task_queue_pkey PRIMARY
 alter table public.agent_task_queue add constraint agent_task_queue_task_row_fkey FOREIGN KEY (task_row) REFERENCES public.agent_tasks(row_id) ON DELETE CASCADE;
 alter table public.agent_task_queue add constraint agent_task_queue_priority_check CHECK (((priority >= 0) AND (priority <= 3)));
 alter table public.agent_task_queue add constraint agent_task_queue_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+CREATE INDEX agent_task_queue_claim ON public.agent_task_queue USING btree (tenant_id, claim_id) WHERE (claim_id IS NOT NULL);
 CREATE INDEX agent_task_queue_held ON public.agent_task_queue USING btree (tenant_id, look_from) WHERE (look_from IS NOT NULL);
 CREATE INDEX agent_task_queue_leases ON public.agent_task_queue USING btree (tenant_id, lease_until) WHERE (lease_until IS NOT NULL);
 CREATE INDEX agent_task_queue_news ON public.agent_task_queue USING btree (tenant_id, assigned_to, seq);
@@ -874,6 +876,40 @@ $function$
 grant execute on function federation.end_task(public.agent_tasks,text,text) to federation_definer;
 comment on function federation.end_task(public.agent_tasks,text,text) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.end_tasks(tenant text, agent text, ended jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  finished text[];
+  outcome jsonb;
+  refused jsonb := '[]';
+begin
+  finished := federation.finish_tasks(tenant, agent, (
+    select coalesce(jsonb_agg(e.value), '[]') from jsonb_array_elements(ended) e
+    where not e.value ? 'error' and octet_length((e.value -> 'result')::text) <= 1048576));
+  for outcome in
+    select e.value from jsonb_array_elements(ended) e where e.value ? 'error' or e.value ->> 'task_id' <> all (finished)
+  loop
+    begin
+      if outcome ? 'error' then
+        perform public.fail_task(outcome ->> 'task_id', outcome ->> 'error', (outcome ->> 'fence')::bigint,
+          coalesce((outcome ->> 'retry')::boolean, true));
+      else
+        perform public.complete_task(outcome ->> 'task_id', outcome -> 'result', (outcome ->> 'fence')::bigint);
+      end if;
+    exception when no_data_found or insufficient_privilege or object_not_in_prerequisite_state or data_exception then
+      refused := refused || jsonb_build_object('task_id', outcome ->> 'task_id', 'code', sqlstate, 'message', sqlerrm);
+    end;
+  end loop;
+  return refused;
+end
+$function$
+-- owner postgres
+grant execute on function federation.end_tasks(text,text,jsonb) to federation_definer;
+comment on function federation.end_tasks(text,text,jsonb) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.epoch()
  RETURNS text
  LANGUAGE plpgsql
@@ -907,6 +943,45 @@ grant execute on function federation.feed_topic() to authenticated;
 grant execute on function federation.feed_topic() to federation_definer;
 grant execute on function federation.feed_topic() to service_role;
 comment on function federation.feed_topic() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.finish_tasks(tenant text, agent text, said jsonb)
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  finished text[];
+begin
+  -- In the order of their rows, so that two calls about the same tasks wait for each other in one order.
+  with mine as (
+    select t.row_id, s.value -> 'result' as result
+    from jsonb_array_elements(finish_tasks.said) s
+    join public.agent_tasks t on t.tenant_id = finish_tasks.tenant and t.task_id = s.value ->> 'task_id'
+    where t.ended_at is null and coalesce(t.lease_agent, t.assigned_to) = finish_tasks.agent
+      and coalesce((s.value ->> 'fence')::bigint, t.fence) = t.fence
+    order by t.row_id for update of t),
+  done as (
+    update public.agent_tasks t set
+      status = 'completed', result = m.result, progress = 1, ended_at = now(), lease_until = null, error = null,
+      started_at = coalesce(t.started_at, now())
+    from mine m where t.row_id = m.row_id
+    returning t.*),
+  left_the_queue as (
+    delete from public.agent_task_queue q using done d where q.tenant_id = finish_tasks.tenant and q.task_row = d.row_id),
+  told as (
+    insert into public.agent_messages (tenant_id, id, from_agent, to_agent, type, payload, hop_count, correlation_id, traceparent)
+    select d.tenant_id, gen_random_uuid(), finish_tasks.agent, d.assigned_by, 'task_complete',
+      jsonb_build_object('task_id', d.task_id, 'result', d.result, 'completed_by', finish_tasks.agent),
+      d.hop_count + 1, coalesce(d.correlation_id, d.task_id), d.traceparent
+    from done d)
+  select coalesce(array_agg(d.task_id), '{}') into finished from done d;
+  return finished;
+end
+$function$
+-- owner postgres
+grant execute on function federation.finish_tasks(text,text,jsonb) to federation_definer;
+comment on function federation.finish_tasks(text,text,jsonb) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.forget_broadcasts(tenant text, agent text, ids text[])
  RETURNS integer
@@ -991,6 +1066,36 @@ end
 $function$
 -- owner postgres
 comment on function federation.hand_out(regproc,text[],boolean) is 'Owner and callers of a function; used by migrations.';
+
+CREATE OR REPLACE FUNCTION federation.held_by_claim(tenant text, agent text, claim_id uuid)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  until constant timestamptz := now() + interval '20 seconds';
+  held uuid[];
+begin
+  held := array(
+    select t.row_id from public.agent_task_queue q join public.agent_tasks t on t.row_id = q.task_row
+    where q.tenant_id = held_by_claim.tenant and q.claim_id = held_by_claim.claim_id and q.lease_until > now()
+      and t.lease_agent = held_by_claim.agent and t.ended_at is null
+    order by t.row_id for update of t);
+  if cardinality(held) = 0 then
+    return;
+  end if;
+  update public.agent_task_queue q set lease_until = until
+  where q.tenant_id = held_by_claim.tenant and q.task_row = any (held);
+  return query
+    update public.agent_tasks t set lease_until = until
+    where t.tenant_id = held_by_claim.tenant and t.row_id = any (held)
+    returning federation.task_json(t);
+end
+$function$
+-- owner postgres
+grant execute on function federation.held_by_claim(text,text,uuid) to federation_definer;
+comment on function federation.held_by_claim(text,text,uuid) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.hidden_since(after_tx xid8, after_seq bigint, horizon xid8, max_rows integer)
  RETURNS TABLE(tx xid8, seq bigint, memory text)
@@ -2068,6 +2173,55 @@ grant execute on function federation.sweep_own() to authenticated;
 grant execute on function federation.sweep_own() to service_role;
 comment on function federation.sweep_own() is NULL;
 
+CREATE OR REPLACE FUNCTION federation.take_tasks(tenant text, agent text, max_tasks integer, capabilities text[], instance_id text, claim_id uuid)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  by_age constant boolean := random() < 0.1;
+  chosen uuid[];
+  taken uuid[];
+  until constant timestamptz := now() + interval '20 seconds';
+begin
+  -- Others claim at the same time: a few more candidates than wanted, and of those the ones that nobody else has.
+  chosen := array(
+    select c.task_row
+    from (
+      select 'agent ' || take_tasks.agent as lane union
+      select 'able ' || wanted from unnest(coalesce(take_tasks.capabilities, '{}') || ''::text) wanted where wanted is not null) l,
+      lateral federation.ready_in_lane(take_tasks.tenant, l.lane, by_age, take_tasks.max_tasks + 32) c
+    order by c.rank limit take_tasks.max_tasks + 32);
+  if cardinality(chosen) = 0 then
+    return;
+  end if;
+  -- The task first, as in every function: one that is cancelled at the same time is passed over, and nobody waits in a circle.
+  chosen := array(
+    select t.row_id from public.agent_tasks t
+    where t.tenant_id = take_tasks.tenant and t.row_id = any (chosen) and t.status in ('pending', 'assigned')
+    order by array_position(chosen, t.row_id) limit take_tasks.max_tasks for update skip locked);
+  -- It may have been claimed and given back since it was read.
+  with leased as (
+    update public.agent_task_queue q set lease_until = until, fence = q.fence + 1, claim_id = take_tasks.claim_id
+    where q.tenant_id = take_tasks.tenant and q.task_row = any (chosen) and q.lease_until is null and q.ready_at <= now()
+    returning q.task_row)
+  select array_agg(l.task_row) into taken from leased l;
+  return query
+    with claimed as (
+      update public.agent_tasks t set
+        status = 'in_progress', attempt = t.attempt + 1, fence = t.fence + 1, lease_until = until, lease_agent = take_tasks.agent,
+        instance_id = take_tasks.instance_id, started_at = coalesce(t.started_at, now()), progress = null, progress_note = null,
+        holders = case when take_tasks.agent = any (t.holders) then t.holders else t.holders || take_tasks.agent end
+      where t.tenant_id = take_tasks.tenant and t.row_id = any (taken)
+      returning t.*)
+    select federation.task_json(c::public.agent_tasks) from claimed c order by array_position(chosen, c.row_id);
+end
+$function$
+-- owner postgres
+grant execute on function federation.take_tasks(text,text,integer,text[],text,uuid) to federation_definer;
+comment on function federation.take_tasks(text,text,integer,text[],text,uuid) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.taken_memory(tenant text, ids text[], owners text[])
  RETURNS text
  LANGUAGE sql
@@ -2650,47 +2804,15 @@ CREATE OR REPLACE FUNCTION public.claim_tasks(max_tasks integer DEFAULT 1, capab
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-#variable_conflict use_column
 declare
   who record;
-  by_age constant boolean := random() < 0.1;
-  chosen uuid[];
-  taken uuid[];
-  until constant timestamptz := now() + interval '20 seconds';
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
-  if claim_tasks.max_tasks is null or claim_tasks.max_tasks not between 1 and 1000 then
-    raise exception 'max_tasks: expected 1 to 1000, got %', coalesce(claim_tasks.max_tasks::text, 'nothing') using errcode = '22023';
+  if max_tasks is null or max_tasks not between 1 and 1000 then
+    raise exception 'max_tasks: expected 1 to 1000, got %', coalesce(max_tasks::text, 'nothing') using errcode = '22023';
   end if;
-  perform federation.check_text('instance_id', claim_tasks.instance_id, 255, false), federation.sweep(who.tenant);
-  -- Others claim at the same time: a few more candidates than wanted, and of those the ones that nobody else has.
-  chosen := array(
-    select c.task_row
-    from (
-      select 'agent ' || who.agent as lane union
-      select 'able ' || wanted from unnest(coalesce(claim_tasks.capabilities, '{}') || ''::text) wanted where wanted is not null) l,
-      lateral federation.ready_in_lane(who.tenant, l.lane, by_age, claim_tasks.max_tasks + 32) c
-    order by c.rank limit claim_tasks.max_tasks + 32);
-  -- The task first, as in every function: one that is cancelled at the same time is passed over, and nobody waits in a circle.
-  chosen := array(
-    select t.row_id from public.agent_tasks t
-    where t.tenant_id = who.tenant and t.row_id = any (chosen) and t.status in ('pending', 'assigned')
-    order by array_position(chosen, t.row_id) limit claim_tasks.max_tasks for update skip locked);
-  -- It may have been claimed and given back since it was read.
-  with leased as (
-    update public.agent_task_queue q set lease_until = until, fence = q.fence + 1
-    where q.tenant_id = who.tenant and q.task_row = any (chosen) and q.lease_until is null and q.ready_at <= now()
-    returning q.task_row)
-  select array_agg(l.task_row) into taken from leased l;
-  return query
-    with claimed as (
-      update public.agent_tasks t set
-        status = 'in_progress', attempt = t.attempt + 1, fence = t.fence + 1, lease_until = until, lease_agent = who.agent,
-        instance_id = claim_tasks.instance_id, started_at = coalesce(t.started_at, now()), progress = null, progress_note = null,
-        holders = case when who.agent = any (t.holders) then t.holders else t.holders || who.agent end
-      where t.tenant_id = who.tenant and t.row_id = any (taken)
-      returning t.*)
-    select federation.task_json(c::public.agent_tasks) from claimed c order by array_position(chosen, c.row_id);
+  perform federation.check_text('instance_id', instance_id, 255, false), federation.sweep(who.tenant);
+  return query select federation.take_tasks(who.tenant, who.agent, max_tasks, capabilities, instance_id, null);
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
 end
 $function$
@@ -2789,29 +2911,15 @@ AS $function$
 declare
   who record;
   task public.agent_tasks;
-  message public.agent_messages;
   is_late boolean := false;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
   perform federation.check_json('result', complete_task.result);
   task := federation.lock_task(who.tenant, complete_task.task_id);
   if federation.speaks_for(task, who.agent, complete_task.fence) then
-    update public.agent_tasks t set
-      status = 'completed', result = complete_task.result, progress = 1, ended_at = now(), lease_until = null, error = null,
-      started_at = coalesce(t.started_at, now())
-    where t.row_id = task.row_id
-    returning t.* into task;
-    delete from public.agent_task_queue q where q.tenant_id = who.tenant and q.task_row = task.row_id;
-    message.tenant_id := who.tenant;
-    message.id := gen_random_uuid();
-    message.from_agent := who.agent;
-    message.to_agent := task.assigned_by;
-    message.type := 'task_complete';
-    message.payload := jsonb_build_object('task_id', task.task_id, 'result', task.result, 'completed_by', who.agent);
-    message.hop_count := task.hop_count + 1;
-    message.correlation_id := coalesce(task.correlation_id, task.task_id);
-    message.traceparent := task.traceparent;
-    perform federation.store_message(message);
+    perform federation.finish_tasks(who.tenant, who.agent, jsonb_build_array(
+      jsonb_build_object('task_id', task.task_id, 'fence', task.fence) || coalesce(jsonb_build_object('result', complete_task.result), '{}')));
+    select * into task from public.agent_tasks t where t.tenant_id = who.tenant and t.row_id = task.row_id;
   elsif complete_task.fence < task.fence and who.agent = any (task.holders) then
     -- Too late: somebody else has, or had, the task by now. What was brought is kept beside it, the last ten.
     is_late := true;
@@ -3516,6 +3624,52 @@ $function$
 grant execute on function public.new_epoch() to service_role;
 comment on function public.new_epoch() is 'After a restore in place: every cursor given out before means nothing any more.';
 
+CREATE OR REPLACE FUNCTION public.next_tasks(claim_id uuid, max_tasks integer DEFAULT 1, capabilities text[] DEFAULT '{}'::text[], instance_id text DEFAULT NULL::text, ended jsonb DEFAULT '[]'::jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+declare
+  who record;
+  refused jsonb := '[]';
+  tasks jsonb[] := '{}';
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if claim_id is null then
+    raise exception 'claim_id: expected a UUID, got nothing' using errcode = '22023';
+  end if;
+  if max_tasks is null or max_tasks not between 0 and 1000 then
+    raise exception 'max_tasks: expected 0 to 1000, got %', coalesce(max_tasks::text, 'nothing') using errcode = '22023';
+  end if;
+  if ended is null or jsonb_typeof(ended) <> 'array' or jsonb_array_length(ended) > 1000
+    or jsonb_path_exists(ended, '$[*] ? (@.type() != "object" || !exists(@.task_id))') then
+    raise exception 'ended: expected an array of at most 1,000 { task_id, fence, result or error }, got %', coalesce(jsonb_typeof(ended), 'nothing')
+      using errcode = '22023';
+  end if;
+  perform federation.check_text('instance_id', instance_id, 255, false);
+  -- The first call may still be at it.
+  perform pg_advisory_xact_lock(hashtextextended('federation.next_tasks ' || who.tenant || ' ' || claim_id, 0));
+  if jsonb_array_length(ended) > 0 then
+    refused := federation.end_tasks(who.tenant, who.agent, ended);
+  end if;
+  perform federation.sweep(who.tenant);
+  if max_tasks > 0 then
+    tasks := array(select federation.held_by_claim(who.tenant, who.agent, claim_id));
+    if cardinality(tasks) = 0 then
+      tasks := array(select federation.take_tasks(who.tenant, who.agent, max_tasks, capabilities, instance_id, claim_id));
+    end if;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return jsonb_build_object('tasks', to_jsonb(tasks), 'refused', refused);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.next_tasks(uuid,integer,text[],text,jsonb,text,text) to authenticated;
+grant execute on function public.next_tasks(uuid,integer,text[],text,jsonb,text,text) to service_role;
+comment on function public.next_tasks(uuid,integer,text[],text,jsonb,text,text) is 'Ends tasks that the acting agent holds and claims others; the same claim id again is answered with the same tasks.';
+
 CREATE OR REPLACE FUNCTION public.open_session(session_id text, instance_id text DEFAULT NULL::text, status text DEFAULT 'online'::text, task text DEFAULT NULL::text, capabilities text[] DEFAULT '{}'::text[], metadata jsonb DEFAULT '{}'::jsonb, timeout_seconds integer DEFAULT 90, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -4018,12 +4172,14 @@ begin
   if leases is null or jsonb_typeof(leases) <> 'array' then
     raise exception 'leases: expected an array of { task_id, fence }, got %', coalesce(jsonb_typeof(leases), 'nothing') using errcode = '22023';
   end if;
-  with renewed as (
+  with mine as (
+    select t.row_id from jsonb_array_elements(leases) l
+    join public.agent_tasks t on t.tenant_id = who.tenant and t.task_id = l.value ->> 'task_id'
+    where t.fence = (l.value ->> 'fence')::bigint and t.lease_agent = who.agent and t.lease_until is not null and t.ended_at is null
+    order by t.row_id for update of t),
+  renewed as (
     update public.agent_tasks t set lease_until = now() + interval '20 seconds'
-    from jsonb_array_elements(leases) l
-    where t.tenant_id = who.tenant and t.task_id = l.value ->> 'task_id' and t.fence = (l.value ->> 'fence')::bigint
-      and t.lease_agent = who.agent and t.lease_until is not null and t.ended_at is null
-    returning t.row_id, t.task_id),
+    from mine m where t.row_id = m.row_id returning t.row_id, t.task_id),
   queued as (
     update public.agent_task_queue q set lease_until = now() + interval '20 seconds'
     from renewed r where q.tenant_id = who.tenant and q.task_row = r.row_id)

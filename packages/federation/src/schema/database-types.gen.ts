@@ -328,6 +328,7 @@ export interface Database {
         Row: {
           assigned_to: string | null;
           capability: string | null;
+          claim_id: string | null;
           fence: number;
           lane: string | null;
           lease_until: string | null;
@@ -343,6 +344,7 @@ export interface Database {
         Insert: {
           assigned_to?: string | null;
           capability?: string | null;
+          claim_id?: string | null;
           fence?: number;
           lane?: never;
           lease_until?: string | null;
@@ -358,6 +360,7 @@ export interface Database {
         Update: {
           assigned_to?: string | null;
           capability?: string | null;
+          claim_id?: string | null;
           fence?: number;
           lane?: never;
           lease_until?: string | null;
@@ -771,6 +774,18 @@ export interface Database {
         Returns: string;
       };
       new_epoch: { Args: Record<never, never>; Returns: string };
+      next_tasks: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          capabilities?: string[] | null;
+          claim_id: string | null;
+          ended?: Json | null;
+          instance_id?: string | null;
+          max_tasks?: number | null;
+        };
+        Returns: Json;
+      };
       open_session: {
         Args: {
           as_agent?: string | null;

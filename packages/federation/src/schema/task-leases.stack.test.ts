@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Database } from "../../../local-supabase/src/database/database.ts";
 import {
@@ -208,8 +209,77 @@ test("leases of a process that peers saw leave end soon, once, and those of othe
   expect(rows).toEqual([["gone"]]);
 });
 
+test("a claim whose answer was lost is answered again with the same tasks, as long as their leases hold", async () => {
+  const { ann, bob, assign, later, sweep } = team();
+  for (const task_id of ["a", "b", "c"]) await assign({ task_id, assigned_to: null });
+  const next = async (worker: Caller, claim_id: string, more: object = {}): Promise<Task[]> =>
+    (await call<{ tasks: Task[] }>(database, worker, "next_tasks", { claim_id, max_tasks: 2, ...more }))
+      .tasks;
+  const [id, other] = [randomUUID(), randomUUID()];
+  const first = await next(ann, id);
+  expect(await next(bob, id)).toMatchObject([{ task_id: "c", lease_agent: "bob" }]); // nobody else's, though it has the name
+  const again = await next(ann, id);
+  const facts = ({ task_id, fence, attempt }: Task) =>
+    `${String(task_id)} ${String(fence)} ${String(attempt)}`;
+  expect(again.map(facts).toSorted()).toEqual(first.map(facts).toSorted());
+  expect(again).toMatchObject([{ attempt: 1 }, { attempt: 1 }]);
+  expect(await next(ann, other)).toEqual([]);
+  await next(ann, other, { max_tasks: 0, ended: [{ task_id: "a", fence: 1, result: 1 }] });
+  expect(await next(ann, id)).toMatchObject([{ task_id: "b" }]);
+  await later();
+  await sweep();
+  expect(await next(bob, other)).toMatchObject([{ fence: 3 }, { fence: 3 }]);
+  expect(await next(ann, id)).toEqual([]);
+});
+
+test("a worker says in one call how its tasks ended, and what is refused stops nothing else", async () => {
+  const { boss, ann, bob, assign, claim, inboxOf } = team();
+  const ids = ["done", "thrown", "given up", "too large", "bobs"];
+  for (const task_id of ids)
+    await assign({ task_id, assigned_to: task_id === "bobs" ? "bob" : "ann", max_attempts: 1 });
+  await claim(bob);
+  await claim(ann, { max_tasks: 4 });
+  const ended = [
+    { task_id: "done", fence: 1, result: null },
+    { task_id: "thrown", fence: 1, error: "oh" },
+    { task_id: "given up", fence: 1, error: "no", retry: false },
+    { task_id: "too large", fence: 1, result: "x".repeat(1_048_577) },
+    { task_id: "bobs", fence: 1, result: 1 },
+    { task_id: "unknown", fence: 1, result: 1 },
+  ];
+  const say = (): Promise<{ refused: Task[] }> =>
+    call(database, ann, "next_tasks", { claim_id: randomUUID(), max_tasks: 0, ended });
+  const refusedOf = async () => (await say()).refused.map(({ task_id, code }) => [task_id, code]);
+  const refused = [
+    ["too large", "22023"],
+    ["bobs", "42501"],
+    ["unknown", "P0002"],
+  ];
+  expect(await refusedOf()).toEqual(refused);
+  // Said again, because the answer was lost: a completion is the same completion, and nothing ends twice.
+  expect(await refusedOf()).toEqual([["thrown", "55000"], ["given up", "55000"], ...refused]);
+  const stateOf = async (task_id: string) =>
+    (await call<Task>(database, boss, "get_task", { task_id }))["status"];
+  expect(await Promise.all(ids.map(stateOf))).toEqual([
+    "completed",
+    "dead",
+    "failed",
+    "in_progress",
+    "in_progress",
+  ]);
+  expect((await inboxOf(boss)).map(([type]) => type)).toEqual([
+    "task_complete",
+    "task_failed",
+    "task_failed",
+  ]);
+});
+
 test.each([
   ["claim_tasks", { max_tasks: 0 }, "22023"],
+  ["next_tasks", { claim_id: null }, "22023"],
+  ["next_tasks", { claim_id: randomUUID(), max_tasks: -1 }, "22023"],
+  ["next_tasks", { claim_id: randomUUID(), ended: {} }, "22023"],
+  ["next_tasks", { claim_id: randomUUID(), ended: [{}] }, "22023"],
   ["renew_tasks", { leases: {} }, "22023"],
   ["fail_task", { task_id: "nobody", error: "x" }, "P0002"],
   ["cancel_task", { task_id: "" }, "22023"],

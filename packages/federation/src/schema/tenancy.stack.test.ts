@@ -285,6 +285,13 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
   ["complete_task", { task_id: "t", result: {} }],
   ["get_task", { task_id: "t" }],
   ["claim_tasks", {}],
+  [
+    "next_tasks",
+    {
+      claim_id: "7d9c1b1e-3a52-4b4f-8f0b-2c7f6f6e0003",
+      ended: [{ task_id: "t", fence: 0, result: {} }] as object,
+    },
+  ],
   ["renew_tasks", { leases: [{ task_id: "t", fence: 0 }] as object }],
   ["fail_task", { task_id: "t", error: "x" }],
   ["cancel_task", { task_id: "t" }],

@@ -6,9 +6,17 @@ import type { FederationTask } from "./task.ts";
 
 export type TaskHandler = (task: ClaimedTask) => unknown;
 
+/** How a claimed task ended, as next_tasks takes it. */
+export type TaskOutcome = { readonly task_id: string; readonly fence: number } & (
+  | { readonly result: unknown }
+  | { readonly error: string; readonly retry: boolean }
+);
+
 export interface TaskRunParts {
   readonly call: (name: string, args: Readonly<Record<string, unknown>>) => Promise<unknown>;
   readonly handler: TaskHandler;
+  /** Says how it ended. Resolves when the database knows, or cannot be told. Never rejects. */
+  readonly tell: (outcome: TaskOutcome) => Promise<void>;
   /** What the handler threw, and what could not be told. */
   readonly onError: (error: Error) => void;
 }
@@ -23,6 +31,7 @@ export class TaskRun {
   readonly #control = new AbortController();
   #answered: (answer: unknown) => void = () => {};
   #isAsking = false;
+  #isHandling = true;
   #mustGiveBack = false;
 
   constructor(row: FederationTask, parts: TaskRunParts) {
@@ -37,6 +46,11 @@ export class TaskRun {
     return this.#isAsking;
   }
 
+  /** Whether its handler runs. */
+  get isHandling(): boolean {
+    return this.#isHandling;
+  }
+
   get isLost(): boolean {
     return this.#control.signal.aborted;
   }
@@ -49,9 +63,16 @@ export class TaskRun {
   /** Ends the handler as far as it listens to its signal, and lets others have the task. */
   async giveBack(): Promise<void> {
     if (this.isLost) return;
+    if (!this.#isHandling) return await this.ended; // it is being told already
     this.#mustGiveBack = true;
     this.lose("the worker has to end and gives it back");
-    await this.#tell("release_task", {});
+    const { call, onError } = this.#parts;
+    try {
+      await call("release_task", { task_id: this.taskId, fence: this.fence });
+    } catch (error) {
+      // That the task had moved on is no failure.
+      if (!isFederationError(error, "invalid_state")) onError(toError(error));
+    }
   }
 
   /** Something about the task has changed: perhaps the answer is there. */
@@ -67,16 +88,23 @@ export class TaskRun {
       report: async (args) => void (await this.#call("report_progress", args)),
       ask: (question) => this.#ask(question),
     });
+    const outcome = await this.#handle(task);
+    this.#isHandling = false;
+    if (outcome !== undefined && !this.#mustGiveBack) await this.#parts.tell(outcome);
+  }
+
+  /** Undefined where there is nothing to tell. */
+  async #handle(task: ClaimedTask): Promise<TaskOutcome | undefined> {
+    const claim = { task_id: this.taskId, fence: this.fence };
     try {
-      const result = toPayload(await this.#parts.handler(task)).value;
-      if (!this.#mustGiveBack) await this.#tell("complete_task", { result });
+      return { ...claim, result: toPayload(await this.#parts.handler(task)).value };
     } catch (thrown) {
       const error = toError(thrown);
-      if (this.#mustGiveBack) return;
-      if (this.isLost && error === this.#control.signal.reason) return; // nobody waits for it, and it did as it was told
+      if (this.#mustGiveBack) return undefined;
+      if (this.isLost && error === this.#control.signal.reason) return undefined; // nobody waits for it, and it did as it was told
       this.#parts.onError(error);
       const text = error.message === "" ? error.name : error.message;
-      await this.#tell("fail_task", { error: text, retry: !(error instanceof TaskFailure) });
+      return { ...claim, error: text, retry: !(error instanceof TaskFailure) };
     }
   }
 
@@ -99,14 +127,5 @@ export class TaskRun {
   async #call(name: string, args: Readonly<Record<string, unknown>>): Promise<unknown> {
     if (this.isLost) throw toError(this.#control.signal.reason);
     return await this.#parts.call(name, { task_id: this.taskId, fence: this.fence, ...args });
-  }
-
-  /** The last words of a run. That the task had moved on is no failure: the database has kept what there was to keep. */
-  async #tell(name: string, args: Readonly<Record<string, unknown>>): Promise<void> {
-    try {
-      await this.#parts.call(name, { task_id: this.taskId, fence: this.fence, ...args });
-    } catch (error) {
-      if (!isFederationError(error, "invalid_state")) this.#parts.onError(toError(error));
-    }
   }
 }

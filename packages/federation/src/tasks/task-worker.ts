@@ -1,9 +1,10 @@
 import type { Clock } from "../runtime/clock.ts";
-import { isRetryable, toError } from "../runtime/errors.ts";
+import { isFederationError, isRetryable, toError } from "../runtime/errors.ts";
 import { backoffMs } from "../runtime/backoff.ts";
+import { newId } from "../runtime/ids.ts";
+import { endTask, nextTasks } from "./next-tasks.ts";
 import type { ReadyTask } from "./task-event.ts";
-import { TaskRun, type TaskHandler } from "./task-run.ts";
-import { parseTask } from "./task.ts";
+import { TaskRun, type TaskHandler, type TaskOutcome } from "./task-run.ts";
 import { wakeDelayMs } from "./wake-up.ts";
 
 export interface WorkOptions {
@@ -37,11 +38,19 @@ const leaseMs = 20_000;
 // worker holds is claimed by another in the end by such a look, 20 s and one look after its last word.
 const lookEveryMs = 2_000;
 const retry = { minMs: 250, maxMs: 10_000 };
+// In one call. Results may be large.
+const mostReports = 100;
+
+/** How a run ended, to be told. */
+interface Report {
+  readonly outcome: TaskOutcome;
+  readonly told: (error?: unknown) => void;
+}
 
 /*  working ──stop──▶ finishing ──all ended, or grace over and given back──▶ ended */
 /**
- * Claims tasks, runs them, keeps their leases, and says how they ended. It does not poll: announcements wake it, and a look now and then
- * finds what an announcement was lost for, or what a worker that froze has let go.
+ * Claims tasks, runs them, keeps their leases, and says how they ended, in one call at a time. It does not poll: announcements wake it,
+ * and a look now and then finds what an announcement was lost for, or what a worker that froze has let go.
  */
 export class TaskWorker {
   /** Resolves when nothing runs any more. */
@@ -51,9 +60,12 @@ export class TaskWorker {
   /** Turns that are still to come, by task. */
   readonly #turns = new Map<string, () => void>();
   readonly #cancels = new Map<"look" | "renew" | "grace", () => void>();
+  readonly #reports: Report[] = [];
+  /** Of the next claim that is answered: until then it stays the same claim. */
+  #claimId = newId();
   #failures = 0;
   #lastRenewedMs = 0;
-  #isClaiming = false;
+  #isTurning = false;
   #isWanted = false;
   #isStopping = false;
   #hasEnded = false;
@@ -100,7 +112,7 @@ export class TaskWorker {
   /** There may be something to claim. */
   claim(): void {
     this.#isWanted = true;
-    if (!this.#isClaiming) void this.#claimAll();
+    if (!this.#isTurning) void this.#takeTurns();
   }
 
   /** Claims no more; `ended` resolves when what runs has ended, or was given back after the grace time. */
@@ -126,35 +138,75 @@ export class TaskWorker {
   }
 
   /** Never rejects. */
-  async #claimAll(): Promise<void> {
-    this.#isClaiming = true;
-    while (this.#isWanted && !this.#isStopping) {
-      const free = this.#parts.concurrency - this.#runs.size;
-      if (free <= 0) break;
-      this.#isWanted = false;
-      await this.#claimSome(free);
-    }
-    this.#isClaiming = false;
+  async #takeTurns(): Promise<void> {
+    this.#isTurning = true;
+    while (this.#reports.length > 0 || this.#freeHands() > 0) await this.#takeTurn();
+    this.#isTurning = false;
     this.#lookLater();
     this.#endIfDone();
   }
 
-  async #claimSome(free: number): Promise<void> {
-    const { call, capabilities, instanceId, onError, random } = this.#parts;
+  /** How many tasks may be claimed. */
+  #freeHands(): number {
+    if (this.#isStopping || !this.#isWanted) return 0;
+    let busy = 0;
+    for (const run of this.#runs) if (run.isHandling) busy += 1;
+    return Math.max(0, this.#parts.concurrency - busy);
+  }
+
+  async #takeTurn(): Promise<void> {
+    await Promise.resolve(); // what ends in the same moment goes along
+    const { call, capabilities, instanceId } = this.#parts;
+    const reports = this.#reports.splice(0, mostReports);
+    const free = this.#freeHands();
+    if (free > 0) this.#isWanted = false;
     try {
-      const args = { max_tasks: Math.min(free, 1000), capabilities, instance_id: instanceId };
-      const rows = await call("claim_tasks", args);
+      const { tasks, refused } = await nextTasks(call, {
+        claim_id: this.#claimId,
+        max_tasks: free,
+        capabilities,
+        instance_id: instanceId,
+        ended: reports.map(({ outcome }) => outcome),
+      });
       this.#failures = 0;
-      const claimed = Array.isArray(rows) ? rows.map(parseTask) : [];
+      if (free > 0) this.#claimId = newId();
+      for (const { outcome, told } of reports) told(refused.get(outcome.task_id));
       // Claimed when it had to end: nobody shall wait for the lease.
-      for (const row of claimed)
-        this.#start(new TaskRun(row, { ...this.#parts, onError: this.#toldBy(row.task_id) }));
-      if (claimed.length === free) this.#isWanted = true;
+      for (const row of tasks) {
+        const onError = this.#toldBy(row.task_id);
+        this.#start(new TaskRun(row, { ...this.#parts, onError, tell: (outcome) => this.#tell(outcome) }));
+      }
+      if (free > 0 && tasks.length >= free) this.#isWanted = true;
     } catch (error) {
-      this.#failures += 1;
-      if (!isRetryable(error) || this.#failures === 3) onError(toError(error), "claiming tasks");
-      this.#after("look", backoffMs(this.#failures, retry, random), () => this.claim());
+      await this.#turnFailed(error, reports, free > 0);
     }
+  }
+
+  async #turnFailed(error: unknown, reports: readonly Report[], wasClaiming: boolean): Promise<void> {
+    const { call, onError, random } = this.#parts;
+    if (reports.length > 0 && !isRetryable(error)) {
+      // One of them may be to blame.
+      await Promise.all(reports.map(({ outcome, told }) => endTask(call, outcome).then(() => told(), told)));
+      this.#isWanted ||= wasClaiming;
+      return;
+    }
+    for (const { told } of reports) told(error);
+    this.#failures += 1;
+    if (!isRetryable(error) || this.#failures === 3) onError(toError(error), "claiming tasks");
+    if (!this.#isStopping) this.#after("look", backoffMs(this.#failures, retry, random), () => this.claim());
+  }
+
+  /** Never rejects. That the task had moved on is no failure: the database has kept what there was to keep. */
+  #tell(outcome: TaskOutcome): Promise<void> {
+    return new Promise((resolve) => {
+      const told = (error?: unknown): void => {
+        if (error !== undefined && !isFederationError(error, "invalid_state"))
+          this.#toldBy(outcome.task_id)(toError(error));
+        resolve();
+      };
+      this.#reports.push({ outcome, told });
+      this.claim(); // there is a free hand, too
+    });
   }
 
   #start(run: TaskRun): void {
@@ -164,7 +216,7 @@ export class TaskWorker {
       this.#runs.delete(run);
       if (this.#runs.size === 0) this.#cancel("renew");
       if (this.#isStopping) this.#endIfDone();
-      else this.claim();
+      else if (run.isLost) this.claim();
     });
   }
 
@@ -207,7 +259,7 @@ export class TaskWorker {
   }
 
   #endIfDone(): void {
-    if (this.#isStopping && !this.#isClaiming && this.#runs.size === 0) this.#finish();
+    if (this.#isStopping && !this.#isTurning && this.#runs.size === 0) this.#finish();
   }
 
   #finish(): void {
