@@ -80,10 +80,12 @@ grant delete, insert, select, update on table federation.session_news to federat
 create table federation.sync_settings ( -- owner postgres, row level security on
   only_one boolean not null default true,
   epoch uuid not null default gen_random_uuid(),
-  tombstones_kept interval not null default '30 days'::interval
+  tombstones_kept interval not null default '30 days'::interval,
+  messages_kept interval not null default '30 days'::interval
 );
-comment on table federation.sync_settings is 'One row: what cursors of this database begin with, and how long tombstones stay.';
+comment on table federation.sync_settings is 'One row: what cursors of this database begin with, how long tombstones and messages stay.';
 alter table federation.sync_settings add constraint sync_settings_pkey PRIMARY KEY (only_one);
+alter table federation.sync_settings add constraint sync_settings_messages_kept_check CHECK ((messages_kept >= '1 day'::interval));
 alter table federation.sync_settings add constraint sync_settings_only_one_check CHECK (only_one);
 alter table federation.sync_settings add constraint sync_settings_tombstones_kept_check CHECK ((tombstones_kept >= '1 day'::interval));
 grant delete, insert, select, update on table federation.sync_settings to federation_definer;
@@ -92,6 +94,7 @@ create table federation.upkeep ( -- owner postgres, row level security on
   tenant_id text not null,
   swept_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
   told_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  messages_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
   told_seq bigint not null default 0
 );
 comment on table federation.upkeep is 'When a tenant was swept, when its sessions were told last, and up to which change.';
@@ -259,9 +262,10 @@ alter table public.agent_messages add constraint agent_messages_type_check CHECK
 alter table public.agent_messages add constraint receipts_are_not_sent CHECK ((type <> 'receipt'::text)) NOT VALID;
 CREATE INDEX agent_messages_cursor ON public.agent_messages USING btree (tenant_id, tx, seq);
 CREATE INDEX agent_messages_dead ON public.agent_messages USING btree (tenant_id, to_agent, seq) WHERE (dead_at IS NOT NULL);
-CREATE INDEX agent_messages_expiry ON public.agent_messages USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+CREATE INDEX agent_messages_expiring ON public.agent_messages USING btree (tenant_id, expires_at) WHERE ((expires_at IS NOT NULL) AND (handled_at IS NULL));
 CREATE INDEX agent_messages_feed ON public.agent_messages USING btree (tenant_id, tx, seq) WHERE (to_agent IS NULL);
 CREATE INDEX agent_messages_from ON public.agent_messages USING btree (tenant_id, from_agent, seq);
+CREATE INDEX agent_messages_handled ON public.agent_messages USING btree (tenant_id, handled_at) WHERE (handled_at IS NOT NULL);
 CREATE INDEX agent_messages_pending ON public.agent_messages USING btree (tenant_id, to_agent, seq) WHERE ((to_agent IS NOT NULL) AND (handled_at IS NULL) AND (dead_at IS NULL));
 CREATE INDEX agent_messages_replies ON public.agent_messages USING btree (tenant_id, reply_to) WHERE (reply_to IS NOT NULL);
 CREATE INDEX agent_messages_to ON public.agent_messages USING btree (tenant_id, to_agent, seq);
@@ -1518,6 +1522,7 @@ AS $function$
       'correlation_id', message.correlation_id, 'hop_count', message.hop_count, 'sender_seq', message.sender_seq,
       'traceparent', message.traceparent, 'delivery_attempt', message.delivery_attempt, 'seq', message.seq)
     || case when message.to_agent is null then '{}' else jsonb_build_object('to_agent', message.to_agent) end
+    || case when message.expires_at is null then '{}' else jsonb_build_object('expires_at', message.expires_at) end
 $function$
 -- owner postgres
 grant execute on function federation.message_json(public.agent_messages) to authenticated;
@@ -1913,6 +1918,45 @@ grant execute on function federation.remove_expired_memories(text) to authentica
 grant execute on function federation.remove_expired_memories(text) to service_role;
 comment on function federation.remove_expired_memories(text) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.remove_old_messages(tenant text, max_rows integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  before timestamptz := now() - (select s.messages_kept from federation.sync_settings s);
+  old uuid[];
+  removed integer;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('federation.remove_old_messages ' || tenant, 0)) then
+    return 0;
+  end if;
+  old := array(
+      select h.row_id from public.agent_messages h where h.tenant_id = tenant and h.handled_at < before
+      order by h.handled_at limit max_rows for update skip locked)
+    || array(
+      select e.row_id from public.agent_messages e
+      where e.tenant_id = tenant and e.expires_at < now() - interval '1 day' and e.handled_at is null
+      order by e.expires_at limit max_rows for update skip locked)
+    || array(
+      select d.row_id from public.agent_messages d where d.tenant_id = tenant and d.dead_at < before
+      limit max_rows for update skip locked)
+    || array(
+      select b.row_id from (
+        select a.row_id, a.created_at from public.agent_messages a
+        where a.tenant_id = tenant and a.to_agent is null order by a.tx, a.seq limit max_rows) b
+      where b.created_at < before);
+  delete from public.agent_messages m where m.row_id = any (old[1:max_rows]);
+  get diagnostics removed = row_count;
+  return removed;
+end
+$function$
+-- owner federation_definer
+grant execute on function federation.remove_old_messages(text,integer) to authenticated;
+grant execute on function federation.remove_old_messages(text,integer) to service_role;
+comment on function federation.remove_old_messages(text,integer) is 'Removes messages of a tenant whose time is over; how many.';
+
 CREATE OR REPLACE FUNCTION federation.remove_tombstones(tenant text)
  RETURNS integer
  LANGUAGE plpgsql
@@ -2141,6 +2185,8 @@ CREATE OR REPLACE FUNCTION federation.sweep(tenant text, at_once boolean DEFAULT
 AS $function$
 declare
   done jsonb := '{}';
+  looked_at timestamptz;
+  removed integer;
 begin
   if not at_once and exists (
     select from federation.upkeep u where u.tenant_id = tenant and u.swept_at > clock_timestamp() - interval '1 second') then
@@ -2149,11 +2195,19 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('federation.sweep ' || tenant, 0)) then
     return done;
   end if;
-  insert into federation.upkeep (tenant_id, swept_at) values (tenant, clock_timestamp())
-  on conflict (tenant_id) do update set swept_at = excluded.swept_at;
+  insert into federation.upkeep as u (tenant_id, swept_at) values (tenant, clock_timestamp())
+  on conflict (tenant_id) do update set swept_at = excluded.swept_at
+  returning u.messages_at into looked_at;
   done := jsonb_build_object(
     'sessions', federation.end_silent_sessions(tenant), 'tasks', federation.release_tasks(tenant));
   delete from public.agent_locks l where l.tenant_id = tenant and l.expires_at < now() - interval '1 day';
+  if looked_at < clock_timestamp() - interval '1 minute' then
+    removed := federation.remove_old_messages(tenant, 1000);
+    if removed < 1000 then
+      update federation.upkeep u set messages_at = clock_timestamp() where u.tenant_id = tenant;
+    end if;
+    done := done || jsonb_build_object('messages', removed);
+  end if;
   perform federation.tell_sessions(tenant);
   return done;
 end
@@ -2354,8 +2408,10 @@ begin
   if octet_length(payload::text) > 200000 then
     payload := jsonb_build_object('id', new.id);
   end if;
-  perform federation.announce(
-    'federation:' || new.tenant_id || coalesce(':agent:' || new.to_agent, ':feed'), 'message', payload);
+  if coalesce(new.expires_at > clock_timestamp(), true) then
+    perform federation.announce(
+      'federation:' || new.tenant_id || coalesce(':agent:' || new.to_agent, ':feed'), 'message', payload);
+  end if;
   insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
   values (new.tenant_id, new.from_agent, 'message_stored', new.id, new.to_agent);
   return null;
@@ -2538,6 +2594,23 @@ grant execute on function federation.tenant_id() to authenticated;
 grant execute on function federation.tenant_id() to federation_definer;
 grant execute on function federation.tenant_id() to service_role;
 comment on function federation.tenant_id() is 'The tenant of whoever asks, or null, which sees nothing.';
+
+CREATE OR REPLACE FUNCTION federation.tenants_with_messages()
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  with recursive tenants as (
+    (select m.tenant_id from public.agent_messages m order by m.tenant_id limit 1)
+    union all
+    select (select m.tenant_id from public.agent_messages m where m.tenant_id > t.tenant_id order by m.tenant_id limit 1)
+    from tenants t where t.tenant_id is not null)
+  select t.tenant_id from tenants t where t.tenant_id is not null
+$function$
+-- owner postgres
+grant execute on function federation.tenants_with_messages() to service_role;
+comment on function federation.tenants_with_messages() is NULL;
 
 CREATE OR REPLACE FUNCTION federation.tenants_with_old_tombstones()
  RETURNS SETOF text
@@ -2847,6 +2920,30 @@ grant execute on function public.cleanup_expired_memories(text,text) to authenti
 grant execute on function public.cleanup_expired_memories(text,text) to service_role;
 comment on function public.cleanup_expired_memories(text,text) is 'Removes expired memories; answers how many.';
 
+CREATE OR REPLACE FUNCTION public.cleanup_messages(max_rows integer DEFAULT 10000, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  removed integer := 0;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
+  if who.tenant is not null then
+    removed := federation.remove_old_messages(who.tenant, federation.check_rows(max_rows));
+  else
+    select coalesce(sum(public.cleanup_messages(max_rows, null, t)), 0) into removed from federation.tenants_with_messages() t;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return removed;
+end
+$function$
+-- owner postgres
+grant execute on function public.cleanup_messages(integer,text,text) to authenticated;
+grant execute on function public.cleanup_messages(integer,text,text) to service_role;
+comment on function public.cleanup_messages(integer,text,text) is 'Removes messages whose time is over, at most max_rows of a tenant; answers how many.';
+
 CREATE OR REPLACE FUNCTION public.cleanup_tombstones(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS integer
  LANGUAGE plpgsql
@@ -3067,6 +3164,7 @@ begin
     with wanted as (
       select m.row_id from public.agent_messages m
       where m.tenant_id = who.tenant and m.id = any (ids) and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null
+        and (m.expires_at is null or m.expires_at > now())
       order by m.row_id for update)
     update public.agent_messages m set
       delivered_at = coalesce(m.delivered_at, now()),
@@ -3076,6 +3174,11 @@ begin
         then format('delivered %s times, and no handler came to its end', m.delivery_attempt) else m.last_error end
     from wanted w where m.row_id = w.row_id
     returning jsonb_build_object('id', m.id, 'delivery_attempt', m.delivery_attempt, 'dead', m.dead_at is not null);
+  return query
+    select jsonb_build_object('id', m.id, 'delivery_attempt', m.delivery_attempt, 'dead', true, 'expired', true)
+    from public.agent_messages m
+    where m.tenant_id = who.tenant and m.id = any (ids) and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null
+      and m.expires_at <= now();
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
 end
 $function$
@@ -3417,6 +3520,23 @@ $function$
 grant execute on function public.heartbeat(text,text,text,text,text) to authenticated;
 grant execute on function public.heartbeat(text,text,text,text,text) to service_role;
 comment on function public.heartbeat(text,text,text,text,text) is 'Keeps a session alive; answers the newest positions of inbox, feed, queue and roster, and sweeps the tenant.';
+
+CREATE OR REPLACE FUNCTION public.keep_messages(days integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if days is null or days not between 1 and 36500 then
+    raise exception 'days: expected 1 to 36500, got %', coalesce(days::text, 'nothing') using errcode = '22023';
+  end if;
+  update federation.sync_settings set messages_kept = make_interval(days => keep_messages.days);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.keep_messages(integer) to service_role;
+comment on function public.keep_messages(integer) is 'How long messages stay once they were handled, given up, or said to everybody.';
 
 CREATE OR REPLACE FUNCTION public.keep_tombstones(days integer)
  RETURNS void
@@ -4374,10 +4494,10 @@ AS $function$
 begin
   if to_regprocedure('cron.schedule(text,text,text)') is null then
     return jsonb_build_object('scheduled', false, 'jobs', '[]'::jsonb,
-      'reason', 'pg_cron is not there: create extension pg_cron, or call cleanup_expired_memories() and cleanup_tombstones() from a service now and then; the agents'' own calls sweep');
+      'reason', 'pg_cron is not there: create extension pg_cron, or call cleanup_expired_memories(), cleanup_tombstones() and cleanup_messages() from a service now and then; the agents'' own calls sweep');
   end if;
   execute 'select cron.schedule($1, $2, $3)' using 'agent-federation-cleanup', '*/5 * * * *',
-    'select public.cleanup_expired_memories(), public.cleanup_tombstones()';
+    'select public.cleanup_expired_memories(), public.cleanup_tombstones(), public.cleanup_messages()';
   execute 'select cron.schedule($1, $2, $3)' using 'agent-federation-sweep', '* * * * *', 'select public.sweep()';
   return jsonb_build_object('scheduled', true, 'jobs', jsonb_build_array('agent-federation-cleanup', 'agent-federation-sweep'), 'reason', null);
 end

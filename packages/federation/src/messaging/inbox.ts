@@ -220,13 +220,16 @@ export class Inbox {
     else this.#parts.deliver(message);
   }
 
-  // One after the other for each sender; what was read is counted before, alone: what waits behind it is innocent of what it does.
+  // One after the other for each sender; what was read is counted before, alone: what waits behind it is innocent of what it does. So
+  // is what may have expired while it waited: the database knows the time.
   async #handle(message: CoordinationMessage): Promise<void> {
     const { id, type } = message;
     if (!this.#isReleased || !this.#parts.isMyTurn()) return this.#seen.forget(id);
     if (!this.#parts.hasListener(type)) return this.#hold(message);
     let counted: Counted | undefined;
-    if (this.#mayBeRepeated.delete(id)) counted = await this.#deliveries.count([id]);
+    const mayBeOver =
+      message.expires_at !== undefined && this.#parts.clock.now() >= Date.parse(message.expires_at);
+    if (this.#mayBeRepeated.delete(id) || mayBeOver) counted = await this.#deliveries.count([id]);
     else this.#marks.add(id, "begun");
     const isLeft = await this.#deliveries.run(message, counted, this.#scope.signal);
     if (isLeft) this.#seen.forget(id);

@@ -22,6 +22,8 @@ export interface CoordinationMessage<Type extends string = string, Payload = unk
   readonly hop_count: number;
   readonly sender_seq?: number;
   readonly traceparent?: string;
+  /** ISO 8601: from then on it is not delivered any more. */
+  readonly expires_at?: string;
   /** In a handler: which delivery this is, from 1. */
   readonly delivery_attempt?: number;
   /** Its position among all changes of the tenant. */
@@ -61,6 +63,7 @@ export function parseStoredMessage(value: unknown): CoordinationMessage | undefi
     ...optional("correlation_id", stringField(value, "correlation_id")),
     ...optional("sender_seq", numberField(value, "sender_seq")),
     ...optional("traceparent", stringField(value, "traceparent")),
+    ...optional("expires_at", isoTimeOf(value, "expires_at")),
     ...optional("delivery_attempt", numberField(value, "delivery_attempt")),
     ...optional("seq", numberField(value, "seq")),
   };
@@ -131,6 +134,11 @@ export function inSenderOrder(messages: readonly CoordinationMessage[]): Coordin
 // Messages that a SQL function sent have no number of their own sender; their time is one on the same scale.
 function sentAt(message: CoordinationMessage): number {
   return message.sender_seq ?? Date.parse(message.timestamp) * 1000;
+}
+
+function isoTimeOf(value: Readonly<Record<string, unknown>>, key: string): string | undefined {
+  const text = stringField(value, key);
+  return text === undefined ? undefined : isoTime(text);
 }
 
 /** 2026-11-23T10:00:00.5+00:00 as 2026-11-23T10:00:00.500Z; what is no time stays as it is. */

@@ -171,6 +171,33 @@ test("a message that was read is counted before its handler begins, and not begu
   expect(handled).toEqual(["2"]);
 });
 
+test("what expired while it waited for its turn is not delivered, when the database says so as well", async () => {
+  let end = (_errors: Error[]): void => {};
+  const first = new Promise<Error[]>((resolve) => (end = resolve));
+  const asked: string[] = [];
+  const handled: string[] = [];
+  const { inbox, clock } = open({
+    deliver: ({ id }) => {
+      handled.push(id);
+      return id === "1" ? { ...succeeded, finished: first } : succeeded;
+    },
+    count: async (ids) => {
+      asked.push(...ids);
+      return ids.map((id) => ({ id, delivery_attempt: 0, dead: id === "2", expired: id === "2" }));
+    },
+  });
+  const expires_at = new Date(clock.now() + 1000).toISOString();
+  inbox.heardDirect({ message: row("1") });
+  inbox.heardDirect({ message: row("2", "b", { expires_at }) });
+  inbox.heardDirect({ message: row("3", "b", { expires_at }) });
+  inbox.heardDirect({ message: row("4") });
+  await clock.advance(1000);
+  end([]);
+  await turns();
+  expect(handled).toEqual(["1", "3", "4"]);
+  expect(asked).toEqual(["2", "3"]);
+});
+
 test("an inbox that cannot be read is read again, and what arrives meanwhile is delivered", async () => {
   let reads = 0;
   const { inbox, clock, handled } = open({

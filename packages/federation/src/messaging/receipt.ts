@@ -19,7 +19,7 @@ export interface MessageReceipt {
 }
 
 /** A message with how far it got. */
-export type StoredMessage = CoordinationMessage & MessageReceipt & { readonly expires_at?: string };
+export type StoredMessage = CoordinationMessage & MessageReceipt;
 
 export type MessageState = "stored" | "delivered" | "handled";
 
@@ -49,9 +49,7 @@ export function parseReceipt(value: unknown): MessageReceipt | undefined {
 export function parseMessageFacts(value: unknown): StoredMessage | undefined {
   const message = parseStoredMessage(value);
   const receipt = parseReceipt(value);
-  if (message === undefined || receipt === undefined || !isRecord(value)) return undefined;
-  const expiresAt = stringField(value, "expires_at");
-  return { ...message, ...receipt, ...(expiresAt === undefined ? {} : { expires_at: isoTime(expiresAt) }) };
+  return message === undefined || receipt === undefined ? undefined : { ...message, ...receipt };
 }
 
 export function hasReached(receipt: MessageReceipt, state: MessageState): boolean {

@@ -77,6 +77,7 @@ const ofPostgres = new Set([
   "forget_broadcasts",
   "matches",
   "schedule_maintenance",
+  "tenants_with_messages",
   "tenants_with_old_tombstones",
 ]);
 

@@ -566,6 +566,14 @@ export interface Database {
         };
         Returns: number;
       };
+      cleanup_messages: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          max_rows?: number | null;
+        };
+        Returns: number;
+      };
       cleanup_tombstones: {
         Args: {
           as_agent?: string | null;
@@ -715,6 +723,12 @@ export interface Database {
           task?: string | null;
         };
         Returns: Json;
+      };
+      keep_messages: {
+        Args: {
+          days: number | null;
+        };
+        Returns: string;
       };
       keep_tombstones: {
         Args: {

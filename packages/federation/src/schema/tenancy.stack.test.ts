@@ -274,6 +274,8 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
   ["send_message", { id: "m", to_agent: "bob", type: "t", payload: {} }],
   ["pull_inbox", {}],
   ["pull_messages", { cursor: "x" }],
+  ["cleanup_messages", {}],
+  ["keep_messages", { days: 1 }],
   ["mark_messages", { ids: ["m"], state: "handled" }],
   ["ask_receipts", { id: "m" }],
   ["deliver_messages", { ids: ["m"] as object }],
