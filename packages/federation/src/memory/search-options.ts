@@ -8,6 +8,7 @@ import {
   checkMetadata,
   checkText,
   checkTime,
+  type CheckedVector,
   maxIdBytes,
 } from "./check-memory.ts";
 import type { MemoryFilter } from "./memory-row.ts";
@@ -41,7 +42,7 @@ const maxTextBytes = 65_536;
 
 /** A search, checked, before its text has become an embedding. */
 export type CheckedSearch = Omit<SearchQuery, "embedding" | "model"> & {
-  readonly embedding: readonly number[] | undefined;
+  readonly embedding: CheckedVector | undefined;
   readonly model: string | undefined;
 };
 

@@ -13,7 +13,7 @@ export interface StoreManyParts {
   readonly how: Omit<MemoryWrite, "memory">;
 }
 
-/** Stores as many as come, in batches of one tenant and agent each. What a batch holds is stored together or not at all. */
+/** Stores as many as come, in batches of one tenant each, and of one agent where the backend wants it so. What a batch holds is stored together or not at all. */
 export async function storeMany(
   memories: Iterable<unknown> | AsyncIterable<unknown>,
   { backend, check, embed, how }: StoreManyParts,
@@ -37,7 +37,7 @@ export async function storeMany(
   };
   for await (const each of memories) {
     const memory = check(each);
-    const key = `${memory.tenant_id}/${memory.agent_id}`;
+    const key = backend.batch.mixed === true ? memory.tenant_id : `${memory.tenant_id}/${memory.agent_id}`;
     const batch = batches.get(key) ?? { memories: [], sizeBytes: 0 };
     batches.set(key, batch);
     batch.memories.push(memory);

@@ -22,7 +22,7 @@ import type {
 export class AgentdbBackend implements MemoryBackend {
   readonly name = "agentdb";
   readonly sync = undefined;
-  readonly batch = { maxRows: 1_000, maxBytes: 16_000_000 };
+  readonly batch = { maxRows: 1_000, maxBytes: 16_000_000, mixed: true };
   readonly sessions: LocalSessions;
   readonly #options: ResolvedAdapterOptions;
   readonly #clock: QuietClock;

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { FederationError, isFederationError } from "../../runtime/errors.ts";
 import type { LocalWrite, TenantStore } from "../local/local-store.ts";
 import { contains } from "../local/metadata-leaves.ts";
@@ -52,7 +52,7 @@ export class LocalMemories {
     this.search = new LocalSearch({ tenantId, notes, now: () => this.engine.nowMs() });
   }
 
-  /** All of one agent, all or none. */
+  /** All or none. */
   async write(writes: readonly MemoryWrite[]): Promise<readonly StoredMemory[]> {
     const ids = writes.flatMap(({ memory }) => [memory.id, memory.supersedes ?? memory.id]);
     return await this.#turns.take(ids, () => this.#untilWritten(() => this.#writeOnce(writes)));
@@ -258,7 +258,7 @@ function rowFor({ memory, ttlSeconds }: MemoryWrite, held: MemoryRow | undefined
     hlc: held?.hlc ?? { ms: 0, counter: 0, writer: "" }, // its own follows when it is written
     now: new Date(nowMs).toISOString(),
     expiresAt: expiresAt ?? null,
-    contentHash: createHash("sha256").update(memory.content).digest("hex"),
+    contentHash: hash("sha256", memory.content),
   });
 }
 

@@ -4,7 +4,7 @@ import type { MemoryFilter, MemoryRow } from "../memory-row.ts";
 import { fuseRanks } from "./fusion.ts";
 import type { SearchQuery } from "./memory-backend.ts";
 import type { RowNotes } from "./row-notes.ts";
-import { storedOf } from "./stored-row.ts";
+import { float32Of, storedOf } from "./stored-row.ts";
 
 export interface LocalSearchParts {
   readonly tenantId: string;
@@ -85,9 +85,9 @@ export class LocalSearch {
   }
 
   async #meaning(query: SearchQuery, limit: number, viewer: string | undefined): Promise<RowMatch[]> {
-    const { embedding = [], model, filter, minSimilarity, signal } = query;
+    const { embedding = new Float32Array(), model, filter, minSimilarity, signal } = query;
     const asked = {
-      embedding: new Float32Array(embedding),
+      embedding: float32Of(embedding),
       model,
       filter,
       nowMs: this.#parts.now(),

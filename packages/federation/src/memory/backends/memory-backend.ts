@@ -1,5 +1,5 @@
 import type { Named } from "../acting.ts";
-import type { CheckedMemory } from "../check-memory.ts";
+import type { CheckedMemory, CheckedVector } from "../check-memory.ts";
 import type { FoundMemory, StoredMemory } from "../memory.ts";
 import type { MemoryFilter } from "../memory-row.ts";
 import type { OnMemory, Subscription } from "../memory-subscription.ts";
@@ -29,7 +29,7 @@ export interface SearchQuery {
   /** There for `words` and `both`. */
   readonly text: string | undefined;
   /** There for `meaning` and `both`. */
-  readonly embedding: readonly number[] | undefined;
+  readonly embedding: CheckedVector | undefined;
   /** Of the embedding; null is a model of its own. */
   readonly model: string | null;
   readonly filter: MemoryFilter;
@@ -66,12 +66,12 @@ export interface MemoryBackend {
   readonly sessions: Sessions;
   /** Undefined where there are not two places to keep alike. */
   readonly sync: SyncControl | undefined;
-  /** How many memories, or how many bytes of them, are best given to one `store`. */
-  readonly batch: { readonly maxRows: number; readonly maxBytes: number };
+  /** How many memories, or how many bytes of them, are best given to one `store`; `mixed`: of several agents as well. */
+  readonly batch: { readonly maxRows: number; readonly maxBytes: number; readonly mixed?: boolean };
 
   /** Resolves when usable. Creates nothing on the server. */
   initialize(): Promise<void>;
-  /** All of one tenant and agent; all or none. Answers in the order given. */
+  /** All of one tenant and, unless batches may be mixed, one agent; all or none. Answers in the order given. */
   store(writes: readonly MemoryWrite[], signal?: AbortSignal): Promise<readonly StoredMemory[]>;
   /** Superseded ones too; undefined for what is deleted, expired, or not the caller's to read. */
   get(id: string, named: Named, signal?: AbortSignal): Promise<StoredMemory | undefined>;

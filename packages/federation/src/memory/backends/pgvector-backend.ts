@@ -116,7 +116,7 @@ export class PgvectorBackend implements MemoryBackend {
       filter,
       limit,
       ...(text === undefined ? {} : { text }),
-      ...(embedding === undefined ? {} : { embedding, embedding_model: model }),
+      ...(embedding === undefined ? {} : { embedding: Array.from(embedding), embedding_model: model }),
       ...(minSimilarity === undefined ? {} : { min_similarity: minSimilarity }),
     };
     const matches = await this.actors.run(named, (acting) =>
@@ -226,7 +226,7 @@ function wireOf({
 }: MemoryWrite): Readonly<Record<string, unknown>> {
   return {
     ...memory,
-    ...(memory.embedding === undefined ? {} : { embedding: JSON.stringify(memory.embedding) }),
+    ...(memory.embedding === undefined ? {} : { embedding: JSON.stringify(Array.from(memory.embedding)) }),
     ...(ifVersion === undefined ? {} : { if_version: ifVersion }),
     ...(ttlSeconds === undefined ? {} : { ttl_seconds: ttlSeconds }),
     ...(skipIdentical === undefined ? {} : { skip_identical: skipIdentical }),

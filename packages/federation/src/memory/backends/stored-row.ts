@@ -1,5 +1,5 @@
 import { isRecord } from "../../runtime/json.ts";
-import type { CheckedMemory } from "../check-memory.ts";
+import type { CheckedMemory, CheckedVector } from "../check-memory.ts";
 import type { StoredMemory } from "../memory.ts";
 import type { Hlc, MemoryRow } from "../memory-row.ts";
 
@@ -44,7 +44,7 @@ export function rowOf(memory: CheckedMemory, held: MemoryRow | undefined, stamp:
     agent_id: memory.agent_id,
     session_id: memory.session_id ?? null,
     content: memory.content,
-    embedding: memory.embedding === undefined ? null : new Float32Array(memory.embedding),
+    embedding: memory.embedding === undefined ? null : float32Of(memory.embedding),
     embedding_model: memory.embedding_model ?? null,
     metadata: memory.metadata ?? {},
     source: memory.source ?? null,
@@ -94,6 +94,11 @@ export function isSameMemory(held: MemoryRow, row: MemoryRow): boolean {
     isSameJson(held.metadata, row.metadata) &&
     isSameJson(held.source, row.source)
   );
+}
+
+/** What was checked is nobody else's, and need not be copied. */
+export function float32Of(vector: CheckedVector): Float32Array {
+  return vector instanceof Float32Array ? vector : new Float32Array(vector);
 }
 
 function numbersOf(vector: Float32Array): number[] {

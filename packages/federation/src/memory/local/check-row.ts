@@ -1,6 +1,6 @@
 import { FederationError } from "../../runtime/errors.ts";
 import { describe } from "../../runtime/json.ts";
-import { maxContentBytes, maxDimensions, maxIdBytes } from "../check-memory.ts";
+import { isDirection, maxContentBytes, maxDimensions, maxIdBytes } from "../check-memory.ts";
 import type { MemoryRow } from "../memory-row.ts";
 import { microsOf } from "./time-micros.ts";
 
@@ -19,12 +19,6 @@ export function checkVector(vector: Float32Array, what: string): void {
   if (vector.length < 1 || vector.length > maxDimensions)
     throw invalid(what, `1 to ${maxDimensions} numbers`, vector.length);
   if (!isDirection(vector)) throw invalid(what, "finite numbers, not all zero", "others");
-}
-
-export function isDirection(vector: Float32Array): boolean {
-  let sum = 0;
-  for (let at = 0; at < vector.length; at++) sum += Math.abs(vector[at] ?? 0);
-  return sum > 0 && sum < Infinity;
 }
 
 function checkSize(value: string, what: string, maxBytes: number): void {

@@ -43,18 +43,22 @@ export function quantiseBytes(vector: Float32Array, values: Int8Array): number {
   return quantise(vector, rowLimit, values);
 }
 
+/** Added and taken away it leaves a whole number: a float64 this large has no bits for less. Math.round takes four times as long. */
+const rounding = 1.5 * 2 ** 52;
+
 function quantise(vector: Float32Array, limit: number, values: Int8Array | Int16Array): number {
+  const { length } = vector;
   let largest = 0;
-  for (const value of vector) {
-    const size = Math.abs(value);
-    if (!(size < Infinity)) throw new RangeError(`vector: expected finite numbers, got ${value}`);
+  for (let at = 0; at < length; at++) {
+    const size = Math.abs(vector[at]!); // within its length, so never undefined
+    if (!(size < Infinity)) throw new RangeError(`vector: expected finite numbers, got ${vector[at]}`);
     if (size > largest) largest = size;
   }
   if (largest === 0) throw new RangeError("vector: expected a direction, got zero in every dimension");
   const factor = limit / largest;
   let squares = 0;
-  for (let at = 0; at < vector.length; at++) {
-    const value = Math.round((vector[at] ?? 0) * factor);
+  for (let at = 0; at < length; at++) {
+    const value = vector[at]! * factor + rounding - rounding;
     values[at] = value;
     squares += value * value;
   }
