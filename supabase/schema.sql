@@ -24,6 +24,21 @@ create sequence federation.session_news_news_id_seq as bigint owner postgres;
 
 -- tables
 
+create table federation.feed_places ( -- owner postgres, row level security on
+  tenant_id text not null,
+  agent_id text not null,
+  epoch text not null,
+  tx xid8 not null,
+  seq bigint not null,
+  cursor text not null,
+  moved_at timestamp with time zone not null default now()
+);
+comment on table federation.feed_places is 'Up to where each agent has handled what was said to everybody.';
+alter table federation.feed_places add constraint feed_places_pkey PRIMARY KEY (tenant_id, agent_id);
+alter table federation.feed_places add constraint feed_places_agent_id_check CHECK ((agent_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table federation.feed_places add constraint feed_places_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+grant delete, insert, select, update on table federation.feed_places to federation_definer;
+
 create table federation.hidden_memories ( -- owner postgres, row level security on
   tenant_id text not null,
   id text not null,
@@ -439,6 +454,9 @@ grant delete, insert, select, update on table public.agent_tasks to service_role
 alter publication supabase_realtime add table public.agent_tasks;
 
 -- policies
+create policy "functions, in the tenant they act for" on federation.feed_places as permissive for all to federation_definer
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
+  with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
 create policy functions on federation.hidden_memories as permissive for all to federation_definer
   using true
   with check true;
@@ -624,6 +642,36 @@ $function$
 -- owner postgres
 grant execute on function federation.announce_memories(text,text,text,text[],jsonb) to federation_definer;
 comment on function federation.announce_memories(text,text,text,text[],jsonb) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.broadcast_receipt(message public.agent_messages)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  here text := federation.epoch();
+  counts record;
+  handled_at timestamptz := message.handled_at;
+begin
+  select count(*) as recipients, count(p.agent_id) as handled_by, max(p.moved_at) as last_at into counts
+  from (
+    select distinct s.agent_id from public.agent_sessions s
+    where s.tenant_id = message.tenant_id and s.agent_id <> message.from_agent and s.started_at <= message.created_at
+      and (s.ended_at is null or s.ended_at > message.created_at)) r
+  left join federation.feed_places p on p.tenant_id = message.tenant_id and p.agent_id = r.agent_id and p.epoch = here
+    and (p.tx, p.seq) >= (message.tx, message.seq);
+  if handled_at is null and counts.handled_by = counts.recipients then
+    handled_at := greatest(counts.last_at, message.created_at); -- at the latest
+  end if;
+  return federation.receipt_json(message) || jsonb_build_object(
+    'recipients', counts.recipients, 'handled_by', counts.handled_by, 'delivered_at', handled_at, 'handled_at', handled_at);
+end
+$function$
+-- owner federation_definer
+grant execute on function federation.broadcast_receipt(public.agent_messages) to authenticated;
+grant execute on function federation.broadcast_receipt(public.agent_messages) to service_role;
+comment on function federation.broadcast_receipt(public.agent_messages) is 'How many were to hear a message to everybody, and how many have handled it.';
 
 CREATE OR REPLACE FUNCTION federation.check_agent(what text, value text)
  RETURNS text
@@ -1886,6 +1934,7 @@ begin
   counts := counts || jsonb_build_object('agent_events', removed);
   counts := counts || jsonb_build_object('broadcasts', federation.forget_broadcasts(tenant, agent, ids));
   delete from federation.upkeep u where u.tenant_id = tenant and agent is null;
+  delete from federation.feed_places p where p.tenant_id = tenant and (agent is null or p.agent_id = agent);
   perform set_config('federation.quiet', '', true);
   return counts;
 end
@@ -1949,6 +1998,8 @@ begin
       where b.created_at < before);
   delete from public.agent_messages m where m.row_id = any (old[1:max_rows]);
   get diagnostics removed = row_count;
+  delete from federation.feed_places p where p.tenant_id = tenant and p.moved_at < before and not exists (
+    select from public.agent_sessions s where s.tenant_id = tenant and s.agent_id = p.agent_id and s.ended_at is null);
   return removed;
 end
 $function$
@@ -2708,16 +2759,26 @@ CREATE OR REPLACE FUNCTION public.ask_receipts(id text, as_agent text DEFAULT NU
 AS $function$
 declare
   who record;
+  message public.agent_messages;
   receipt jsonb;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
-  update public.agent_messages m set receipts = true
-  where m.tenant_id = who.tenant and m.id = ask_receipts.id and m.from_agent = who.agent
-  returning federation.receipt_json(m) into receipt;
-  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
-  if receipt is null then
+  select * into message from public.agent_messages m
+  where m.tenant_id = who.tenant and m.id = ask_receipts.id and m.from_agent = who.agent for update;
+  if message.row_id is null then
     raise exception 'no message % of this sender', quote_literal(ask_receipts.id) using errcode = 'P0002';
   end if;
+  update public.agent_messages m set receipts = true where m.row_id = message.row_id and not m.receipts;
+  if message.to_agent is not null then
+    receipt := federation.receipt_json(message);
+  else
+    receipt := federation.broadcast_receipt(message);
+    if not message.receipts and receipt ->> 'handled_at' is null then
+      perform federation.announce('federation:' || who.tenant || ':feed', 'place_asked', jsonb_build_object(
+        'within_ms', 2 * (receipt ->> 'recipients')::integer));
+    end if;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return receipt;
 end
 $function$
@@ -3315,6 +3376,58 @@ grant execute on function public.federation_stats(text,text) to authenticated;
 grant execute on function public.federation_stats(text,text) to service_role;
 comment on function public.federation_stats(text,text) is 'How many memories, live sessions, messages and open tasks the caller may read.';
 
+CREATE OR REPLACE FUNCTION public.feed_place(cursor text DEFAULT NULL::text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  given text[] := string_to_array(feed_place.cursor, ':');
+  moment pg_snapshot := pg_current_snapshot();
+  here text := federation.epoch();
+  before federation.feed_places;
+  place federation.feed_places;
+  is_new boolean := false;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if feed_place.cursor is null then
+    insert into federation.feed_places (tenant_id, agent_id, epoch, tx, seq, cursor)
+    values (who.tenant, who.agent, here, pg_snapshot_xmin(moment), 0, concat_ws(':', here, pg_snapshot_xmin(moment), 0, moment))
+    on conflict (tenant_id, agent_id) do nothing;
+    is_new := found;
+  elsif feed_place.cursor !~ '^[0-9a-f]{32}:[0-9]{1,18}:[0-9]{1,18}(:[0-9]{1,18}:[0-9]{1,18}:[0-9,]*)?$' or given[1] <> here
+    or given[2]::xid8 > pg_snapshot_xmax(moment) then
+    raise exception 'cursor: expected one that pull_messages() gave out here, got %', quote_literal(left(feed_place.cursor, 150))
+      using errcode = '22023';
+  else
+    select * into before from federation.feed_places p where p.tenant_id = who.tenant and p.agent_id = who.agent for update;
+    -- Several processes of an agent: the one that came furthest. In another epoch, no place says anything.
+    insert into federation.feed_places as p (tenant_id, agent_id, epoch, tx, seq, cursor)
+    values (who.tenant, who.agent, here, given[2]::xid8, given[3]::bigint, feed_place.cursor)
+    on conflict (tenant_id, agent_id) do update set
+      epoch = excluded.epoch, tx = excluded.tx, seq = excluded.seq, cursor = excluded.cursor, moved_at = now()
+    where p.epoch <> excluded.epoch or (excluded.tx, excluded.seq) > (p.tx, p.seq);
+    if before.epoch = here then
+      -- The last one to come by tells the sender.
+      update public.agent_messages m set delivered_at = now(), handled_at = now()
+      where m.tenant_id = who.tenant and m.to_agent is null and m.receipts and m.handled_at is null
+        and (m.tx, m.seq) > (before.tx, before.seq) and (m.tx, m.seq) <= (given[2]::xid8, given[3]::bigint)
+        and federation.broadcast_receipt(m) ->> 'handled_at' is not null;
+    end if;
+  end if;
+  select * into place from federation.feed_places p where p.tenant_id = who.tenant and p.agent_id = who.agent;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return jsonb_build_object('cursor', place.cursor, 'moved_at', place.moved_at, 'new', is_new);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.feed_place(text,text,text) to authenticated;
+grant execute on function public.feed_place(text,text,text) to service_role;
+comment on function public.feed_place(text,text,text) is 'Up to where the acting agent has handled what was said to everybody; with a cursor, moves that on.';
+
 CREATE OR REPLACE FUNCTION public.find_memories(query jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS SETOF json
  LANGUAGE plpgsql
@@ -3436,14 +3549,18 @@ CREATE OR REPLACE FUNCTION public.get_message(id text, as_agent text DEFAULT NUL
 AS $function$
 declare
   who record;
-  found_one jsonb;
+  message public.agent_messages;
+  facts jsonb;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
-  select federation.message_facts(m) into found_one from public.agent_messages m
+  select * into message from public.agent_messages m
   where m.tenant_id = who.tenant and m.id = get_message.id
     and (m.to_agent is null or m.to_agent = who.agent or m.from_agent = who.agent);
+  if message.row_id is not null then
+    facts := federation.message_facts(message) || case when message.to_agent is null then federation.broadcast_receipt(message) else '{}' end;
+  end if;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
-  return found_one;
+  return facts;
 end
 $function$
 -- owner postgres

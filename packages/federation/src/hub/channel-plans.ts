@@ -8,7 +8,7 @@ import { broadcastEvent, parseBroadcastFrame, type CoordinationMessage } from ".
 import type { LiveTasks } from "./live-tasks.ts";
 import { SeenIds } from "../messaging/seen-ids.ts";
 import type { Presence } from "../presence/presence.ts";
-import { isRecord } from "../runtime/json.ts";
+import { isRecord, numberField } from "../runtime/json.ts";
 
 /** What a channel listens to, and what it does when it is joined and when the database announces on it. */
 export type ChannelBehaviour = Pick<ChannelPlan, "bind" | "onJoined" | "onReplicating">;
@@ -51,6 +51,9 @@ export function feedPlan({ presence, inbox, memories, tasks }: ChannelHearers): 
   return {
     bind: (channel) => {
       onBroadcast(channel, "message", (payload) => inbox.heardBroadcast(payload));
+      onBroadcast(channel, "place_asked", (payload) =>
+        inbox.placeAsked((isRecord(payload) ? numberField(payload, "within_ms") : undefined) ?? 0),
+      );
       onBroadcast(channel, "sessions", (payload) => presence.heardSessions(payload));
       onBroadcast(channel, "task", (payload) => tasks.heardTask(payload));
       onBroadcast(channel, "task_ready", (payload) => tasks.heardReady(payload));

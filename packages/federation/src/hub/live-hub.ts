@@ -361,6 +361,8 @@ export class LiveHub {
         this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
       isShared: options.deliverTo === "all",
       pullMissed: (box, cursor) => this.connection.call("pull_messages", { box, cursor }),
+      keepPlace: (cursor) => this.connection.call("feed_place", { cursor }),
+      random: options.random,
       readOne: (id) => this.connection.call("get_message", { id }),
       mark: (ids, state) =>
         state === "begun" ? count(ids) : this.connection.call("mark_messages", { ids, state }),

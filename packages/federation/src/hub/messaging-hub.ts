@@ -7,8 +7,18 @@ import { FederationError } from "../runtime/errors.ts";
 import { HubCore } from "./hub-core.ts";
 
 export interface BroadcastOptions extends SendOptions {
-  /** Store it, so that it comes from the database: vouched for, announced to everybody, of any size. Default false. */
+  /**
+   * Store it, so that it comes from the database: vouched for, announced to everybody, of any size; whoever is away gets it when it is
+   * back. Default false.
+   */
   readonly durable?: boolean;
+  /**
+   * With `durable`: resolve only when everybody who had a session when it was stored has handled it. How far each is says no more than
+   * that, so `delivered` means the same.
+   */
+  readonly waitFor?: MessageState;
+  /** Milliseconds to wait for that. Default 30000. */
+  readonly timeoutMs?: number;
 }
 
 export interface SendMessageOptions extends SendOptions {
@@ -44,8 +54,14 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     const live = this.ready();
     const { value, sizeBytes } = toPayload(payload);
     requireType(type);
-    if (options.durable === true || isDatabaseOnly(type))
-      await live.outbox.send({ to: null, type, payload: value, options });
+    const { waitFor = "stored", timeoutMs, durable, ...sending } = options;
+    if (durable === true || isDatabaseOnly(type)) {
+      const { id } = await live.outbox.send({ to: null, type, payload: value, options: sending });
+      if (waitFor !== "stored") await live.correspondence.waitFor(id, waitFor, waiting(timeoutMs, options));
+    } else if (waitFor !== "stored")
+      throw new FederationError("invalid_argument", `broadcast: nobody can know that it was ${waitFor}`, {
+        remedy: "Pass { durable: true } as well",
+      });
     else await live.broadcasts.send(type, value, sizeBytes, live.guard.admit(`broadcast ${type}`).hopCount);
   }
 

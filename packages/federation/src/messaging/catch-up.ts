@@ -13,6 +13,8 @@ export interface CatchUpParts {
   readonly read: (signal: AbortSignal) => Promise<Missed>;
   /** One message that was announced by its id alone; undefined when it is gone. */
   readonly readOne?: (id: string) => Promise<CoordinationMessage | undefined>;
+  /** After what was read has been admitted. */
+  readonly onRead?: (missed: Missed) => void;
   /** In order per sender. A message may come more than once. `wasRead`: it may have been delivered before. */
   readonly admit: (messages: readonly CoordinationMessage[], wasRead: boolean) => void;
 }
@@ -61,12 +63,13 @@ export class CatchUp {
   }
 
   async #pullOnce(signal: AbortSignal): Promise<void> {
-    const { what, clock, log, admit, read } = this.#parts;
+    const { what, clock, log, admit, read, onRead } = this.#parts;
     try {
-      const { messages, isHeldBack } = await read(signal);
-      const missed = [...messages, ...(await this.#readWanted(messages))];
-      admit([...inSenderOrder(missed), ...this.#arrived.splice(0)], true);
-      if (isHeldBack) this.#lookAgain();
+      const missed = await read(signal);
+      const messages = [...missed.messages, ...(await this.#readWanted(missed.messages))];
+      admit([...inSenderOrder(messages), ...this.#arrived.splice(0)], true);
+      onRead?.(missed);
+      if (missed.isHeldBack) this.#lookAgain();
       else this.#held = undefined;
     } catch (error) {
       if (signal.aborted) return;

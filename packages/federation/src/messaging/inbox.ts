@@ -1,10 +1,11 @@
-import type { Clock } from "../runtime/clock.ts";
+import { sleep, type Clock } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
 import { isRecord, stringField } from "../runtime/json.ts";
 import type { Log } from "../runtime/log.ts";
 import { Scope } from "../runtime/scope.ts";
 import { CatchUp } from "./catch-up.ts";
 import { Deliveries, type Counted, type DeliveriesParts, type Delivery } from "./deliveries.ts";
+import { FeedPlace } from "./feed-place.ts";
 import { Lanes } from "./lanes.ts";
 import { Marks, type Mark } from "./marks.ts";
 import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
@@ -29,6 +30,9 @@ export interface InboxParts {
   /** A page of what was stored for everybody, or for this agent, behind a cursor: `pull_messages`. */
   readonly pullMissed: (box: "feed" | "inbox", cursor: string | null) => Promise<unknown>;
   readonly readOne: (id: string) => Promise<unknown>;
+  /** How far this agent is on the feed: `feed_place`. */
+  readonly keepPlace: (cursor: string | null) => Promise<unknown>;
+  readonly random: () => number;
   /** Whether somebody in this process waits for this reply, who has it now. */
   readonly tookReply?: (message: CoordinationMessage) => boolean;
   readonly hasListener: (type: string) => boolean;
@@ -59,6 +63,8 @@ export class Inbox {
   readonly #direct: CatchUp;
   readonly #feed: CatchUp;
   readonly #missedBroadcasts: MissedMessages;
+  readonly #place: FeedPlace;
+  #isBack = false;
   /** Where every process of the agent gets every message: those that another one has handled meanwhile. */
   readonly #missedDirect: MissedMessages | undefined;
 
@@ -77,7 +83,13 @@ export class Inbox {
       handled: (id) => this.#marks.add(id, "handled"),
       deliver: parts.deliver,
     });
+    this.#place = new FeedPlace({ clock, log, keep: parts.keepPlace });
     this.#missedBroadcasts = new MissedMessages({
+      begin: async () => {
+        const place = await this.#place.begin();
+        this.#isBack = !place.isNew;
+        return place;
+      },
       pull: (cursor) => parts.pullMissed("feed", cursor),
       toldUntilMs: () => this.#seenBroadcasts.droppedMs,
     });
@@ -101,11 +113,15 @@ export class Inbox {
       scope: this.#scope,
       read: (signal) => this.#missedBroadcasts.read(signal),
       readOne: async (id) => parseStoredMessage(await parts.readOne(id)),
+      onRead: (missed) => {
+        const { cursor } = this.#missedBroadcasts;
+        if (this.#isReleased) this.#scope.run((signal) => this.#place.wasRead(missed, cursor, signal));
+      },
       admit: (messages) => this.#admitBroadcasts(messages),
     });
   }
 
-  /** From now on broadcasts are this agent's concern: what was said before it came is not. */
+  /** From now on broadcasts are this agent's concern; where an earlier process of it left off, what was said since is as well. */
   async begin(): Promise<void> {
     await Promise.all([this.#missedBroadcasts.begin(), this.#missedDirect?.begin()]);
   }
@@ -135,6 +151,17 @@ export class Inbox {
     this.#feed.pull();
   }
 
+  /** Somebody wants to know how far everybody is; each says so at a moment of its own. */
+  placeAsked(withinMs: number): void {
+    const { clock, random } = this.#parts;
+    this.#scope.run(async (signal) => {
+      await sleep(clock, random() * withinMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      this.#place.asked();
+      this.pullFeed();
+    });
+  }
+
   /** Somebody took it who waited for it: it need not be delivered. */
   handled(id: string): void {
     this.#seen.add(id);
@@ -145,6 +172,7 @@ export class Inbox {
   release(): void {
     this.#isReleased = true;
     this.retryHeld();
+    if (this.#isBack) this.pullFeed();
   }
 
   /** Somebody listens who did not before. */
@@ -165,8 +193,11 @@ export class Inbox {
 
   /** What has been handled is still told to the database. */
   async close(): Promise<void> {
+    const wasReleased = this.#isReleased;
     this.#isReleased = false;
     await this.#scope.close(new FederationError("closed", "the inbox was closed"));
+    const isTold = (id: string): boolean => this.#seenBroadcasts.has(id);
+    if (wasReleased) await this.#place.close(this.#missedBroadcasts, isTold);
     await this.#marks.close();
   }
 
@@ -217,7 +248,7 @@ export class Inbox {
       return;
     }
     if (isDirect) this.#lanes.run(message.from_agent, () => this.#handle(message));
-    else this.#parts.deliver(message);
+    else this.#place.told(this.#parts.deliver(message).finished);
   }
 
   // One after the other for each sender; what was read is counted before, alone: what waits behind it is innocent of what it does. So

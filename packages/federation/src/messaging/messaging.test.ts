@@ -77,6 +77,8 @@ function open(parts: Partial<InboxParts> = {}): Bench {
     mark: async (ids, state) => void marks.push(...ids.map((id) => `${state} ${id}`)),
     pullMissed: async () => page([]),
     readOne: async () => null,
+    keepPlace: async () => ({ cursor: "1", moved_at: "2026-01-01T00:00:00Z", new: true }),
+    random: () => 1,
     hasListener: (type) => listening.has(type),
     deliver: (message) => {
       handled.push(message.id);
@@ -244,7 +246,7 @@ test("durable broadcasts are read to the last page, again after a failure, in or
   const { inbox, clock, handled } = open({
     pullMissed: async (_box, cursor) => {
       asked.push(cursor);
-      if (asked.length === 2) throw new FederationError("unreachable", "down");
+      if (asked.length === 1) throw new FederationError("unreachable", "down");
       const from = Number(cursor ?? 1);
       const rows = cursor === null ? [] : all.slice(from, from + 3);
       return page(rows, { cursor: String(from + rows.length), done: from + rows.length === 7 });
@@ -255,7 +257,7 @@ test("durable broadcasts are read to the last page, again after a failure, in or
   await clock.advance(2000);
   await turns();
   expect(handled).toEqual(["2", "3", "4", "5", "6", "7"]);
-  expect(asked).toEqual([null, "1", "1", "4"]);
+  expect(asked).toEqual(["1", "1", "4"]);
   inbox.heardBroadcast({ message: broadcast("8") });
   expect(handled.at(-1)).toBe("8");
   inbox.pullFeed();
@@ -292,9 +294,9 @@ test("what an open transaction holds back is looked for again, ever more seldom,
 test("from another database everything since this agent came is read again, and told but for what was told", async () => {
   const at = (id: string, timestamp: string) => broadcast(id, { timestamp });
   const { inbox, handled } = open({
+    keepPlace: async () => ({ cursor: "old:1:0", moved_at: "2026-01-01T00:00:00Z", new: true }),
     pullMissed: async (_box, cursor) => {
-      if (cursor === null) return page([], { cursor: "old:1:0" });
-      if (cursor.startsWith("old")) return page([], { cursor: "new:0:0", done: false, reset: true });
+      if (cursor?.startsWith("old")) return page([], { cursor: "new:0:0", done: false, reset: true });
       return page([
         at("1", "2025-12-31T23:59:00Z"),
         at("2", "2026-01-01T00:01:00Z"),
@@ -307,6 +309,56 @@ test("from another database everything since this agent came is read again, and 
   inbox.pullFeed();
   await turns();
   expect(handled).toEqual(["2", "3"]);
+});
+
+test("the place on the feed is told once what was read has been handled, and at the end", async () => {
+  const kept: (string | null)[] = [];
+  let end = (_errors: Error[]): void => {};
+  const handling = new Promise<Error[]>((resolve) => (end = resolve));
+  let rows = [broadcast("1")];
+  let cursor = 1;
+  const { inbox, clock } = open({
+    keepPlace: async (place) => {
+      kept.push(place);
+      return { cursor: "c1", moved_at: "2026-01-01T00:00:00Z", new: true };
+    },
+    pullMissed: async () => page(rows.splice(0), { cursor: `c${++cursor}` }),
+    deliver: ({ id }) => (id === "1" ? { ...succeeded, finished: handling } : succeeded),
+  });
+  await inbox.begin();
+  inbox.pullFeed();
+  await turns();
+  expect(kept).toEqual([null]);
+  end([]);
+  await turns();
+  expect(kept).toEqual([null, "c2"]);
+  inbox.pullFeed();
+  await turns();
+  expect(kept).toHaveLength(2); // nothing was read
+  inbox.placeAsked(500);
+  await clock.advance(500);
+  await turns();
+  expect(kept).toEqual([null, "c2", "c4"]);
+  inbox.heardBroadcast({ message: broadcast("2") });
+  rows = [broadcast("2")];
+  await inbox.close();
+  expect(kept).toEqual([null, "c2", "c4", "c5"]);
+  expect(clock.pending).toBe(0);
+});
+
+test("at the end no place is told behind which something lies that this process has not told", async () => {
+  const kept: (string | null)[] = [];
+  const { inbox } = open({
+    keepPlace: async (place) => {
+      kept.push(place);
+      return { cursor: "c1", moved_at: "2026-01-01T00:00:00Z", new: true };
+    },
+    pullMissed: async () => page([broadcast("1"), broadcast("2")], { cursor: "c2" }),
+  });
+  await inbox.begin();
+  inbox.heardBroadcast({ message: broadcast("2") });
+  await inbox.close();
+  expect(kept).toEqual([null]);
 });
 
 test("a process that wants every message reads those that another one has handled, too, as from a moment on", async () => {

@@ -10,6 +10,8 @@ export interface Missed {
 }
 
 export interface MissedMessagesParts {
+  /** From where on messages are this agent's concern, and when it was there. Default: from now on. */
+  readonly begin?: () => Promise<{ readonly cursor: string; readonly atMs: number }>;
   /** `pull_messages`: the next page behind a cursor; null asks for the cursor of this moment. */
   readonly pull: (cursor: string | null) => Promise<unknown>;
   /** Messages up to this time were told, as far as one that was is not known by its id. */
@@ -26,8 +28,17 @@ export class MissedMessages {
     this.#parts = parts;
   }
 
-  /** From now on messages are this agent's concern: what was said before it came is not. */
+  /** Everything before it has been read. */
+  get cursor(): string | undefined {
+    return this.#cursor;
+  }
+
   async begin(): Promise<void> {
+    const { begin } = this.#parts;
+    if (begin !== undefined) {
+      ({ cursor: this.#cursor, atMs: this.#beganMs } = await begin());
+      return;
+    }
     const page = await this.#page(null);
     this.#cursor = page.cursor;
     this.#beganMs = page.serverTimeMs;

@@ -14,6 +14,10 @@ export interface MessageReceipt {
   /** It was given up: a dead letter of the recipient. */
   readonly dead_at?: string;
   readonly delivery_attempt: number;
+  /** Of what was said to everybody: how many agents had a session when it was stored, the sender aside. */
+  readonly recipients?: number;
+  /** How many of those have handled it, as far as they have told; `handled_at` is there once it is all. */
+  readonly handled_by?: number;
   /** Why a handler failed last. */
   readonly last_error?: string;
 }
@@ -41,8 +45,14 @@ export function parseReceipt(value: unknown): MessageReceipt | undefined {
     type,
     stored_at: isoTime(storedAt),
     delivery_attempt: numberField(value, "delivery_attempt") ?? 0,
+    ...counts(value),
     ...Object.fromEntries(texts),
   };
+}
+
+function counts(value: Readonly<Record<string, unknown>>): Pick<MessageReceipt, "recipients" | "handled_by"> {
+  const [recipients, handled_by] = [numberField(value, "recipients"), numberField(value, "handled_by")];
+  return recipients === undefined || handled_by === undefined ? {} : { recipients, handled_by };
 }
 
 /** Reads what get_message and list_messages answer. Undefined for what is no message. */

@@ -674,6 +674,14 @@ export interface Database {
         };
         Returns: Json;
       };
+      feed_place: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          cursor?: string | null;
+        };
+        Returns: Json;
+      };
       find_memories: {
         Args: {
           as_agent?: string | null;

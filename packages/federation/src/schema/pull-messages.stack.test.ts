@@ -69,6 +69,8 @@ async function openReader(tenant: string, name: string): Promise<Reader> {
       answered();
       return page;
     },
+    keepPlace: (cursor) => call(database, agent(tenant, name), "feed_place", { cursor }),
+    random: () => 0,
     readOne: (id) => call(database, agent(tenant, name), "get_message", { id }),
     hasListener: () => true,
     deliver: ({ id }) => {
