@@ -438,15 +438,13 @@ alter table public.agent_tasks add constraint agent_tasks_status_check CHECK ((s
 alter table public.agent_tasks add constraint agent_tasks_task_id_check CHECK (((octet_length(task_id) >= 1) AND (octet_length(task_id) <= 255)));
 alter table public.agent_tasks add constraint agent_tasks_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
 alter table public.agent_tasks add constraint agent_tasks_traceparent_check CHECK ((octet_length(traceparent) <= 255));
-CREATE INDEX agent_tasks_by ON public.agent_tasks USING btree (tenant_id, assigned_by, seq);
-CREATE INDEX agent_tasks_cursor ON public.agent_tasks USING btree (tenant_id, tx, seq);
 CREATE INDEX agent_tasks_dependencies ON public.agent_tasks USING gin (dependencies) WHERE (ended_at IS NULL);
 CREATE INDEX agent_tasks_due ON public.agent_tasks USING btree (tenant_id, LEAST(deadline, expires_at)) WHERE ((ended_at IS NULL) AND ((deadline IS NOT NULL) OR (expires_at IS NOT NULL)));
 CREATE INDEX agent_tasks_open ON public.agent_tasks USING btree (tenant_id, status) WHERE (ended_at IS NULL);
-CREATE INDEX agent_tasks_to ON public.agent_tasks USING btree (tenant_id, assigned_to, seq);
-CREATE TRIGGER release_dependents AFTER UPDATE OF ended_at ON public.agent_tasks FOR EACH ROW WHEN (((old.ended_at IS NULL) AND (new.ended_at IS NOT NULL))) EXECUTE FUNCTION federation.release_dependents();
+CREATE INDEX agent_tasks_seq ON public.agent_tasks USING btree (tenant_id, seq);
 CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.stamp();
-CREATE TRIGGER tell AFTER INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.tell_task();
+CREATE TRIGGER tell_insert AFTER INSERT ON public.agent_tasks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_tasks();
+CREATE TRIGGER tell_update AFTER UPDATE ON public.agent_tasks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_tasks();
 CREATE TRIGGER version BEFORE INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.count_version();
 grant select on table public.agent_tasks to authenticated;
 grant delete, insert, select, update on table public.agent_tasks to federation_definer;
@@ -642,6 +640,33 @@ $function$
 -- owner postgres
 grant execute on function federation.announce_memories(text,text,text,text[],jsonb) to federation_definer;
 comment on function federation.announce_memories(text,text,text,text[],jsonb) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.announce_tasks(tenant text, news jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  topic constant text := 'federation:' || tenant || ':feed';
+  one jsonb;
+  frame jsonb := '[]';
+begin
+  if octet_length(news::text) > 6000 then
+    for one in select n.value from jsonb_array_elements(news) n loop
+      if jsonb_array_length(frame) > 0 and octet_length(frame::text) + octet_length(one::text) > 6000 then
+        perform federation.announce(topic, 'tasks', jsonb_build_object('tasks', frame));
+        frame := '[]';
+      end if;
+      frame := frame || one;
+    end loop;
+    news := frame;
+  end if;
+  perform federation.announce(topic, 'tasks', jsonb_build_object('tasks', news));
+end
+$function$
+-- owner postgres
+grant execute on function federation.announce_tasks(text,jsonb) to federation_definer;
+comment on function federation.announce_tasks(text,jsonb) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.broadcast_receipt(message public.agent_messages)
  RETURNS jsonb
@@ -1055,6 +1080,8 @@ declare
       or (jsonb_typeof(m.payload -> 'ids') = 'array' and m.payload -> 'ids' ?| %3$L::text[])
       or (jsonb_typeof(m.payload -> 'memories') = 'array' and exists (
         select from jsonb_array_elements(m.payload -> 'memories') k where %2$L in (k ->> 'agent_id', k ->> 'written_by')))
+      or (jsonb_typeof(m.payload -> 'tasks') = 'array' and exists (
+        select from jsonb_array_elements(m.payload -> 'tasks') t where %2$L in (t ->> 'assigned_to', t ->> 'assigned_by', t ->> 'agent')))
       or (jsonb_typeof(m.payload -> 'sessions') = 'array' and exists (
         select from jsonb_array_elements(m.payload -> 'sessions') s where s ->> 'agent_id' = %2$L)))
     $q$, room, agent, ids);
@@ -1822,37 +1849,6 @@ grant execute on function federation.receipt_json(public.agent_messages) to fede
 grant execute on function federation.receipt_json(public.agent_messages) to service_role;
 comment on function federation.receipt_json(public.agent_messages) is NULL;
 
-CREATE OR REPLACE FUNCTION federation.release_dependents()
- RETURNS trigger
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-declare
-  task public.agent_tasks;
-begin
-  if federation.is_quiet() then
-    return null;
-  end if;
-  -- In the order of their ids, so that two that end at once wait for each other in one order.
-  for task in
-    select t.* from public.agent_tasks t
-    where t.tenant_id = new.tenant_id and t.ended_at is null and t.dependencies @> array[new.task_id]
-    order by t.task_id for update
-  loop
-    if new.status <> 'completed' and coalesce(task.details ->> 'on_dependency_failure', 'fail') = 'fail' then
-      perform federation.end_task(task, 'failed', 'task ' || quote_literal(new.task_id) || ', which it depends on, is ' || new.status);
-    elsif not federation.is_waiting(task) then
-      update public.agent_task_queue q set ready_at = now()
-      where q.tenant_id = task.tenant_id and q.task_row = task.row_id and q.ready_at = 'infinity';
-    end if;
-  end loop;
-  return null;
-end
-$function$
--- owner federation_definer
-comment on function federation.release_dependents() is NULL;
-
 CREATE OR REPLACE FUNCTION federation.release_tasks(tenant text)
  RETURNS integer
  LANGUAGE plpgsql
@@ -2372,6 +2368,22 @@ grant execute on function federation.task_json(public.agent_tasks) to federation
 grant execute on function federation.task_json(public.agent_tasks) to service_role;
 comment on function federation.task_json(public.agent_tasks) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.task_news(task public.agent_tasks, change text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'change', change, 'task_id', task.task_id, 'status', task.status, 'assigned_to', task.assigned_to,
+    'assigned_by', task.assigned_by, 'capability', task.capability, 'agent', task.lease_agent, 'attempt', task.attempt,
+    'progress', task.progress, 'note', left(task.progress_note, 2000), 'question', left(task.question, 2000),
+    'error', left(task.error, 2000)))
+$function$
+-- owner postgres
+grant execute on function federation.task_news(public.agent_tasks,text) to federation_definer;
+comment on function federation.task_news(public.agent_tasks,text) is NULL;
+
 CREATE OR REPLACE FUNCTION federation.tell_memories()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2581,41 +2593,61 @@ $function$
 grant execute on function federation.tell_sessions(text) to federation_definer;
 comment on function federation.tell_sessions(text) is 'Tells a large room what changed, at most every 0.6 seconds; when it may be done again.';
 
-CREATE OR REPLACE FUNCTION federation.tell_task()
+CREATE OR REPLACE FUNCTION federation.tell_tasks()
  RETURNS trigger
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  is_news boolean := tg_op = 'INSERT';
+  change record;
+  dependent public.agent_tasks;
 begin
-  if tg_op = 'UPDATE' then
-    is_news := (old.status, old.assigned_to, old.attempt) is distinct from (new.status, new.assigned_to, new.attempt);
-    if not is_news and (old.progress, old.progress_note) is not distinct from (new.progress, new.progress_note) then
-      return null;
-    end if;
-  end if;
   if federation.is_quiet() then
     return null;
   end if;
-  perform federation.announce('federation:' || new.tenant_id || ':feed', 'task', jsonb_strip_nulls(jsonb_build_object(
-    'change', case when is_news then new.status else 'progress' end, 'task_id', new.task_id, 'status', new.status,
-    'assigned_to', new.assigned_to, 'assigned_by', new.assigned_by, 'capability', new.capability, 'agent', new.lease_agent,
-    'attempt', new.attempt, 'progress', new.progress, 'note', left(new.progress_note, 2000), 'question', left(new.question, 2000),
-    'error', left(new.error, 2000))));
   if tg_op = 'INSERT' then
+    for change in
+      select n.tenant_id, jsonb_agg(federation.task_news(n, n.status) order by n.seq) as news from new_rows n group by n.tenant_id
+    loop
+      perform federation.announce_tasks(change.tenant_id, change.news);
+    end loop;
     insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
-    values (new.tenant_id, new.assigned_by, 'task_assigned', new.task_id, new.assigned_to);
-  elsif old.status is distinct from new.status and new.status in ('completed', 'failed', 'dead', 'cancelled') then
-    insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
-    values (new.tenant_id, coalesce(new.lease_agent, new.assigned_to, new.assigned_by), 'task_' || new.status, new.task_id, new.assigned_by);
+    select n.tenant_id, n.assigned_by, 'task_assigned', n.task_id, n.assigned_to from new_rows n;
+    return null;
   end if;
+  for change in
+    select c.tenant_id, jsonb_agg(federation.task_news(c.task, case when c.is_news then (c.task).status else 'progress' end)
+        order by (c.task).seq) filter (where c.is_news or c.is_progress) as news,
+      array_agg((c.task).task_id) filter (where c.has_ended) as ended
+    from (
+      select n.tenant_id, n::public.agent_tasks as task, o.ended_at is null and n.ended_at is not null as has_ended,
+        (o.status, o.assigned_to, o.attempt) is distinct from (n.status, n.assigned_to, n.attempt) as is_news,
+        (o.progress, o.progress_note) is distinct from (n.progress, n.progress_note) as is_progress
+      from new_rows n join old_rows o using (row_id)) c
+    group by c.tenant_id
+  loop
+    if change.news is not null then
+      perform federation.announce_tasks(change.tenant_id, change.news);
+    end if;
+    continue when change.ended is null;
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
+    select n.tenant_id, coalesce(n.lease_agent, n.assigned_to, n.assigned_by), 'task_' || n.status, n.task_id, n.assigned_by
+    from new_rows n where n.tenant_id = change.tenant_id and n.task_id = any (change.ended);
+    -- In the order of their ids, so that two that end at once wait for each other in one order.
+    for dependent in
+      select t.* from public.agent_tasks t
+      where t.tenant_id = change.tenant_id and t.ended_at is null and t.dependencies && change.ended
+      order by t.task_id for update
+    loop
+      perform federation.settle_dependent(dependent);
+    end loop;
+  end loop;
   return null;
 end
 $function$
 -- owner federation_definer
-comment on function federation.tell_task() is NULL;
+comment on function federation.tell_tasks() is NULL;
 
 CREATE OR REPLACE FUNCTION federation.tenant_id()
  RETURNS text

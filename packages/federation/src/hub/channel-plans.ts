@@ -55,7 +55,7 @@ export function feedPlan({ presence, inbox, memories, tasks }: ChannelHearers): 
         inbox.placeAsked((isRecord(payload) ? numberField(payload, "within_ms") : undefined) ?? 0),
       );
       onBroadcast(channel, "sessions", (payload) => presence.heardSessions(payload));
-      onBroadcast(channel, "task", (payload) => tasks.heardTask(payload));
+      onBroadcast(channel, "tasks", (payload) => tasks.heardTasks(payload));
       onBroadcast(channel, "task_ready", (payload) => tasks.heardReady(payload));
       onBroadcast(channel, "agent_gone", (payload) => tasks.heardGone(payload));
       onBroadcast(channel, "lock", (payload) => tasks.locks.heard(payload));

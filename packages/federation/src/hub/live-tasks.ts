@@ -4,7 +4,7 @@ import type { RosterChange } from "../presence/roster.ts";
 import type { Emitter } from "../runtime/emitter.ts";
 import { isRecord, stringField } from "../runtime/json.ts";
 import { leaseLeftMs, LeaveReporter } from "../tasks/leave-reporter.ts";
-import { parseReadyTask, parseTaskEvent } from "../tasks/task-event.ts";
+import { parseReadyTask, parseTaskEvents } from "../tasks/task-event.ts";
 import type { TaskHandler } from "../tasks/task-run.ts";
 import { TaskWorker, type WorkOptions } from "../tasks/task-worker.ts";
 import type { HubEvents } from "./hub-events.ts";
@@ -73,11 +73,11 @@ export class LiveTasks {
     this.#workers.delete(worker);
   }
 
-  heardTask(payload: unknown): void {
-    const heard = parseTaskEvent(payload);
-    if (heard === undefined) return;
-    for (const worker of this.#workers) worker.changed(heard.event.task_id, heard.event.status);
-    this.#parts.emitter.emit(heard.name, heard.event);
+  heardTasks(payload: unknown): void {
+    for (const { name, event } of parseTaskEvents(payload)) {
+      for (const worker of this.#workers) worker.changed(event.task_id, event.status);
+      this.#parts.emitter.emit(name, event);
+    }
   }
 
   heardReady(payload: unknown): void {

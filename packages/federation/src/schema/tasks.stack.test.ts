@@ -73,11 +73,11 @@ test("a task is stored, queued, sent to its agent, completed, and told to whoeve
   ]);
   expect(await call(database, agent(tenant, "carol"), "get_task", { task_id: "t1" })).toEqual(completed);
 
-  const feed = (await announcements(database, tenant)).filter(({ event }) => event === "task");
+  const feed = (await announcements(database, tenant)).filter(({ event }) => event === "tasks");
   expect(feed).toMatchObject(
     ["assigned", "completed"].map((status) => ({
       topic: `federation:${tenant}:feed`,
-      payload: { task_id: "t1", status, assigned_to: "bob", assigned_by: "alice" },
+      payload: { tasks: [{ task_id: "t1", status, assigned_to: "bob", assigned_by: "alice" }] },
     })),
   );
   const events = (await callRows(database, alice, "list_events")).filter(({ kind }) =>
@@ -158,9 +158,9 @@ test("a task for a capability, or expressly for whoever is free, is queued and s
     [null, null, "2"],
   ]);
   expect((await announcements(database, tenant)).map(({ event }) => event)).toEqual([
-    "task",
+    "tasks",
     "task_ready",
-    "task",
+    "tasks",
     "task_ready",
   ]);
 });

@@ -40,10 +40,18 @@ const nameOf: Readonly<Record<string, TaskEventName>> = {
   dead: "task:dead",
 };
 
-/** Undefined for what is no announcement of a task. */
-export function parseTaskEvent(
-  payload: unknown,
-): { readonly name: TaskEventName; readonly event: TaskEvent } | undefined {
+export interface NamedTaskEvent {
+  readonly name: TaskEventName;
+  readonly event: TaskEvent;
+}
+
+/** What one announcement says, in order; what is no task in it is left out. */
+export function parseTaskEvents(payload: unknown): NamedTaskEvent[] {
+  const tasks = isRecord(payload) ? payload["tasks"] : undefined;
+  return Array.isArray(tasks) ? tasks.flatMap((task: unknown) => parseTaskEvent(task) ?? []) : [];
+}
+
+function parseTaskEvent(payload: unknown): NamedTaskEvent | undefined {
   if (!isRecord(payload)) return undefined;
   const text = (field: string): string | undefined => stringField(payload, field);
   const [task_id, status, assigned_by] = [text("task_id"), text("status"), text("assigned_by")];

@@ -21,24 +21,28 @@ export interface TaskRunParts {
   readonly onError: (error: Error) => void;
 }
 
+/*  waiting ──begin──▶ handling ──handler ended──▶ telling ──told──▶ over      waiting, handling ──given back, lost──▶ over */
 /** One claim of one task, from the claim to its end in the database. */
 export class TaskRun {
   readonly taskId: string;
   readonly fence: number;
   /** Resolves when nothing of it runs any more. Never rejects. */
   readonly ended: Promise<void>;
+  readonly #row: FederationTask;
   readonly #parts: TaskRunParts;
   readonly #control = new AbortController();
   #answered: (answer: unknown) => void = () => {};
+  #end: () => void = () => {};
+  #state: "waiting" | "handling" | "telling" | "over" = "waiting";
   #isAsking = false;
-  #isHandling = true;
   #mustGiveBack = false;
 
   constructor(row: FederationTask, parts: TaskRunParts) {
     this.taskId = row.task_id;
     this.fence = Number(row["fence"]);
+    this.#row = row;
     this.#parts = parts;
-    this.ended = this.#run(row);
+    this.ended = new Promise((resolve) => (this.#end = resolve));
   }
 
   /** Whether it waits for an answer. */
@@ -46,26 +50,40 @@ export class TaskRun {
     return this.#isAsking;
   }
 
+  /** Whether its handler has not begun. */
+  get isWaiting(): boolean {
+    return this.#state === "waiting";
+  }
+
   /** Whether its handler runs. */
   get isHandling(): boolean {
-    return this.#isHandling;
+    return this.#state === "handling";
   }
 
   get isLost(): boolean {
     return this.#control.signal.aborted;
   }
 
+  begin(): void {
+    if (this.#state !== "waiting") return;
+    this.#state = "handling";
+    void this.#run();
+  }
+
   /** Somebody else may have the task: what the handler brings is brought late. */
   lose(reason: string): void {
     this.#control.abort(new FederationError("invalid_state", `task ${this.taskId}: ${reason}`));
+    if (this.#state === "waiting") this.#isOver();
   }
 
   /** Ends the handler as far as it listens to its signal, and lets others have the task. */
   async giveBack(): Promise<void> {
     if (this.isLost) return;
-    if (!this.#isHandling) return await this.ended; // it is being told already
+    if (this.#state === "telling") return await this.ended;
+    const hasBegun = this.#state === "handling";
+    if (!hasBegun) this.#state = "telling";
     this.#mustGiveBack = true;
-    this.lose("the worker has to end and gives it back");
+    this.lose("the worker gives it back");
     const { call, onError } = this.#parts;
     try {
       await call("release_task", { task_id: this.taskId, fence: this.fence });
@@ -73,6 +91,7 @@ export class TaskRun {
       // That the task had moved on is no failure.
       if (!isFederationError(error, "invalid_state")) onError(toError(error));
     }
+    if (!hasBegun) this.#isOver();
   }
 
   /** Something about the task has changed: perhaps the answer is there. */
@@ -83,14 +102,20 @@ export class TaskRun {
       this.#answered(task["answer"]);
   }
 
-  async #run(row: FederationTask): Promise<void> {
-    const task = new ClaimedTask(row, this.#control.signal, {
+  #isOver(): void {
+    this.#state = "over";
+    this.#end();
+  }
+
+  async #run(): Promise<void> {
+    const task = new ClaimedTask(this.#row, this.#control.signal, {
       report: async (args) => void (await this.#call("report_progress", args)),
       ask: (question) => this.#ask(question),
     });
     const outcome = await this.#handle(task);
-    this.#isHandling = false;
+    this.#state = "telling";
     if (outcome !== undefined && !this.#mustGiveBack) await this.#parts.tell(outcome);
+    this.#isOver();
   }
 
   /** Undefined where there is nothing to tell. */

@@ -2,10 +2,14 @@ import type { Clock } from "../runtime/clock.ts";
 import { isFederationError, isRetryable, toError } from "../runtime/errors.ts";
 import { backoffMs } from "../runtime/backoff.ts";
 import { newId } from "../runtime/ids.ts";
+import { Foresight } from "./foresight.ts";
 import { endTask, nextTasks } from "./next-tasks.ts";
 import type { ReadyTask } from "./task-event.ts";
 import { TaskRun, type TaskHandler, type TaskOutcome } from "./task-run.ts";
+import type { FederationTask } from "./task.ts";
+import { TaskLeases } from "./task-leases.ts";
 import { wakeDelayMs } from "./wake-up.ts";
+import { WakeUps } from "./wake-ups.ts";
 
 export interface WorkOptions {
   /** How many tasks run at once. Default 1. */
@@ -33,13 +37,16 @@ export interface TaskWorkerParts {
   readonly onError: (error: Error, during: string) => void;
 }
 
-const leaseMs = 20_000;
 // With many workers each looks as much less often: a tenant is looked at about this often, however many they are. What a frozen
 // worker holds is claimed by another in the end by such a look, 20 s and one look after its last word.
 const lookEveryMs = 2_000;
 const retry = { minMs: 250, maxMs: 10_000 };
 // In one call. Results may be large.
 const mostReports = 100;
+// What was claimed ahead and has not begun by then is given back.
+const longestWaitMs = 100;
+
+type Timer = "look" | "grace" | "wait";
 
 /** How a run ended, to be told. */
 interface Report {
@@ -57,23 +64,26 @@ export class TaskWorker {
   readonly ended: Promise<void>;
   readonly #parts: TaskWorkerParts;
   readonly #runs = new Set<TaskRun>();
-  /** Turns that are still to come, by task. */
-  readonly #turns = new Map<string, () => void>();
-  readonly #cancels = new Map<"look" | "renew" | "grace", () => void>();
+  readonly #wakeUps: WakeUps;
+  readonly #leases: TaskLeases;
+  readonly #cancels = new Map<Timer, () => void>();
   readonly #reports: Report[] = [];
+  readonly #foresight: Foresight;
   /** Of the next claim that is answered: until then it stays the same claim. */
   #claimId = newId();
   #failures = 0;
-  #lastRenewedMs = 0;
   #isTurning = false;
   #isWanted = false;
   #isStopping = false;
   #hasEnded = false;
-  #renewEveryMs = 6_000;
   #end: () => void = () => {};
 
   constructor(parts: TaskWorkerParts) {
     this.#parts = parts;
+    this.#foresight = new Foresight(parts.concurrency);
+    this.#wakeUps = new WakeUps(parts.clock);
+    const { clock, call } = parts;
+    this.#leases = new TaskLeases({ clock, call, runs: this.#runs, renewed: () => this.#lookForAnswers() });
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.claim();
   }
@@ -88,20 +98,12 @@ export class TaskWorker {
     if (this.#isStopping || (!isOwn && !isOpen)) return;
     const waitMs = task.readyInMs + (isOwn ? 0 : wakeDelayMs(task.taskId, instanceId, agents()));
     if (waitMs <= 0) return this.claim();
-    this.#turns.get(task.taskId)?.();
-    const cancel = this.#parts.clock.after(waitMs, () => {
-      this.#turns.delete(task.taskId);
-      this.claim();
-    });
-    this.#turns.set(task.taskId, cancel);
+    this.#wakeUps.set(task.taskId, waitMs, () => this.claim());
   }
 
   /** Announced: how a task goes on. */
   changed(taskId: string, status: string): void {
-    if (status !== "pending" && status !== "assigned") {
-      this.#turns.get(taskId)?.();
-      this.#turns.delete(taskId);
-    }
+    if (status !== "pending" && status !== "assigned") this.#wakeUps.forget(taskId);
     for (const run of this.#runs) {
       if (run.taskId !== taskId) continue;
       if (status === "cancelled") run.lose("it was cancelled");
@@ -119,9 +121,9 @@ export class TaskWorker {
   stop(graceMs: number = this.#parts.graceMs): void {
     if (!this.#isStopping) {
       this.#isStopping = true;
-      for (const cancel of this.#turns.values()) cancel();
-      this.#turns.clear();
+      this.#wakeUps.clear();
       this.#cancel("look");
+      this.#giveBackWaiting();
       this.#endIfDone();
     }
     if (this.#hasEnded) return;
@@ -133,32 +135,28 @@ export class TaskWorker {
 
   /** Peers may have seen this process leave, and have had its leases shortened: it renews them often. */
   hurry(isHurried: boolean): void {
-    this.#renewEveryMs = isHurried ? 500 : 6_000;
-    if (isHurried && this.#runs.size > 0) this.#after("renew", 0, () => void this.#renew());
+    this.#leases.hurry(isHurried);
   }
 
   /** Never rejects. */
   async #takeTurns(): Promise<void> {
     this.#isTurning = true;
-    while (this.#reports.length > 0 || this.#freeHands() > 0) await this.#takeTurn();
+    while (this.#reports.length > 0 || this.#mayClaim()) await this.#takeTurn();
     this.#isTurning = false;
     this.#lookLater();
     this.#endIfDone();
   }
 
-  /** How many tasks may be claimed. */
-  #freeHands(): number {
-    if (this.#isStopping || !this.#isWanted) return 0;
-    let busy = 0;
-    for (const run of this.#runs) if (run.isHandling) busy += 1;
-    return Math.max(0, this.#parts.concurrency - busy);
+  #mayClaim(): boolean {
+    return this.#isWanted && !this.#isStopping && this.#count("isHandling") < this.#parts.concurrency;
   }
 
   async #takeTurn(): Promise<void> {
-    await Promise.resolve(); // what ends in the same moment goes along
-    const { call, capabilities, instanceId } = this.#parts;
+    await this.#momentOver();
+    const { call, capabilities, instanceId, concurrency } = this.#parts;
     const reports = this.#reports.splice(0, mostReports);
-    const free = this.#freeHands();
+    const wanted = concurrency + this.#foresight.ahead - this.#count("isHandling") - this.#count("isWaiting");
+    const free = this.#mayClaim() ? Math.min(wanted, 1000) : 0;
     if (free > 0) this.#isWanted = false;
     try {
       const { tasks, refused } = await nextTasks(call, {
@@ -170,16 +168,79 @@ export class TaskWorker {
       });
       this.#failures = 0;
       if (free > 0) this.#claimId = newId();
-      for (const { outcome, told } of reports) told(refused.get(outcome.task_id));
-      // Claimed when it had to end: nobody shall wait for the lease.
-      for (const row of tasks) {
-        const onError = this.#toldBy(row.task_id);
-        this.#start(new TaskRun(row, { ...this.#parts, onError, tell: (outcome) => this.#tell(outcome) }));
+      if (free > 0 && tasks.length >= free) {
+        this.#isWanted = true;
+        this.#foresight.thereIsMore();
       }
-      if (free > 0 && tasks.length >= free) this.#isWanted = true;
+      for (const { outcome, told } of reports) told(refused.get(outcome.task_id));
+      for (const row of tasks) this.#claimed(row);
+      this.#begin();
+      // Claimed when it had to end: nobody shall wait for the leases.
+      if (this.#isStopping) this.#giveBackWaiting();
     } catch (error) {
       await this.#turnFailed(error, reports, free > 0);
     }
+  }
+
+  /** What ends in the same moment is told together, and handlers that need no time end in one moment. */
+  async #momentOver(): Promise<void> {
+    for (let known = -1; known < this.#reports.length && known < mostReports;) {
+      known = this.#reports.length;
+      for (let step = 0; step < 10; step++) await Promise.resolve();
+    }
+  }
+
+  #claimed(row: FederationTask): void {
+    const { call, handler, clock } = this.#parts;
+    let begunMs = 0;
+    let isTold = false;
+    const run = new TaskRun(row, {
+      call,
+      handler: (task) => {
+        begunMs = clock.now();
+        return handler(task);
+      },
+      onError: this.#toldBy(row.task_id),
+      tell: (outcome) => {
+        isTold = true;
+        this.#foresight.took(clock.now() - begunMs);
+        return this.#tell(outcome);
+      },
+    });
+    if (this.#runs.size === 0) this.#leases.begin();
+    this.#runs.add(run);
+    void run.ended.then(() => {
+      this.#runs.delete(run);
+      if (this.#runs.size === 0) this.#leases.end();
+      if (this.#isStopping) this.#endIfDone();
+      else if (!isTold) this.claim();
+    });
+  }
+
+  /** Every free hand takes one that waits. */
+  #begin(): void {
+    let free = this.#parts.concurrency - this.#count("isHandling");
+    for (const run of this.#runs) {
+      if (free <= 0) break;
+      if (!run.isWaiting) continue;
+      run.begin();
+      free -= 1;
+    }
+    if (this.#count("isWaiting") === 0) this.#cancel("wait");
+    else this.#after("wait", longestWaitMs, () => this.#giveBackWaiting());
+  }
+
+  /** They shall not wait for what takes long here. */
+  #giveBackWaiting(): void {
+    this.#cancel("wait");
+    this.#foresight.wasWrong();
+    for (const run of this.#runs) if (run.isWaiting) void run.giveBack();
+  }
+
+  #count(what: "isHandling" | "isWaiting"): number {
+    let count = 0;
+    for (const run of this.#runs) if (run[what]) count += 1;
+    return count;
   }
 
   async #turnFailed(error: unknown, reports: readonly Report[], wasClaiming: boolean): Promise<void> {
@@ -205,44 +266,13 @@ export class TaskWorker {
         resolve();
       };
       this.#reports.push({ outcome, told });
+      this.#begin();
       this.claim(); // there is a free hand, too
     });
   }
 
-  #start(run: TaskRun): void {
-    if (this.#runs.size === 0) this.#renewLater();
-    this.#runs.add(run);
-    void run.ended.then(() => {
-      this.#runs.delete(run);
-      if (this.#runs.size === 0) this.#cancel("renew");
-      if (this.#isStopping) this.#endIfDone();
-      else if (run.isLost) this.claim();
-    });
-  }
-
-  #renewLater(): void {
-    this.#lastRenewedMs = this.#parts.clock.now();
-    this.#after("renew", this.#renewEveryMs, () => void this.#renew());
-  }
-
-  /** Never rejects. While it cannot ask, a run goes on for as long as its lease. */
-  async #renew(): Promise<void> {
-    const runs = [...this.#runs].filter((run) => !run.isLost);
-    const { call, clock } = this.#parts;
-    const askedMs = clock.now();
-    try {
-      const leases = runs.map(({ taskId, fence }) => ({ task_id: taskId, fence }));
-      const held = leases.length === 0 ? [] : await call("renew_tasks", { leases });
-      const ids = new Set(Array.isArray(held) ? held : []);
-      // One that ended meanwhile is not held, and not lost.
-      for (const run of runs) if (!ids.has(run.taskId) && this.#runs.has(run)) run.lose("its lease is lost");
-      this.#lastRenewedMs = askedMs;
-    } catch {
-      if (clock.now() - this.#lastRenewedMs > leaseMs)
-        for (const run of runs) run.lose("its lease could not be renewed");
-    }
+  #lookForAnswers(): void {
     for (const run of this.#runs) if (run.isAsking) this.#look(run);
-    if (this.#runs.size > 0) this.#after("renew", this.#renewEveryMs, () => void this.#renew());
   }
 
   #look(run: TaskRun): void {
@@ -265,16 +295,17 @@ export class TaskWorker {
   #finish(): void {
     for (const cancel of this.#cancels.values()) cancel();
     this.#cancels.clear();
+    this.#leases.end();
     this.#hasEnded = true;
     this.#end();
   }
 
-  #after(name: "look" | "renew" | "grace", ms: number, run: () => void): void {
+  #after(name: Timer, ms: number, run: () => void): void {
     this.#cancel(name);
     this.#cancels.set(name, this.#parts.clock.after(ms, run));
   }
 
-  #cancel(name: "look" | "renew" | "grace"): void {
+  #cancel(name: Timer): void {
     this.#cancels.get(name)?.();
     this.#cancels.delete(name);
   }
