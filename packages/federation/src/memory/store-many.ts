@@ -3,7 +3,7 @@ import type { CheckedMemory } from "./check-memory.ts";
 import type { BulkStoreOptions, StoreProgress } from "./store-options.ts";
 
 export interface StoreManyParts {
-  readonly backend: Pick<MemoryBackend, "store" | "batch">;
+  readonly backend: Pick<MemoryBackend, "storeBatch" | "batch">;
   readonly check: (memory: unknown) => CheckedMemory;
   /** Gives those that have none an embedding. */
   readonly embed: (
@@ -27,12 +27,12 @@ export async function storeMany(
     if (batch === undefined) return;
     signal?.throwIfAborted();
     const ready = await embed(batch.memories, signal);
-    const rows = await backend.store(
+    const ids = await backend.storeBatch(
       ready.map((memory) => ({ ...how, memory })),
       signal,
     );
-    const skipped = rows.filter((row, at) => row.id !== ready[at]?.id).length;
-    progress = { stored: progress.stored + rows.length - skipped, skipped: progress.skipped + skipped };
+    const skipped = ids.filter((id, at) => id !== ready[at]?.id).length;
+    progress = { stored: progress.stored + ids.length - skipped, skipped: progress.skipped + skipped };
     onProgress?.(progress);
   };
   for await (const each of memories) {

@@ -3,7 +3,7 @@ import type { ResolvedAdapterOptions } from "../adapter-options.ts";
 import { LocalSessions } from "../local-sessions.ts";
 import type { OnMemory, Subscription } from "../memory-subscription.ts";
 import type { StoredMemory } from "../memory.ts";
-import type { MemoryFilter } from "../memory-row.ts";
+import type { MemoryFilter, MemoryRow } from "../memory-row.ts";
 import type { QuietClock } from "../quiet-clock.ts";
 import { LocalTenants, subscribeToWrites } from "./local-tenants.node.ts";
 import type {
@@ -14,6 +14,7 @@ import type {
   SearchAnswer,
   SearchQuery,
 } from "./memory-backend.ts";
+import { storedOf } from "./stored-row.ts";
 
 /**
  * Memories on this machine alone: no project, no key, no network. Tenants and agents are whom calls name; what an agent keeps to itself
@@ -51,6 +52,20 @@ export class AgentdbBackend implements MemoryBackend {
   async store(writes: readonly MemoryWrite[], signal?: AbortSignal): Promise<readonly StoredMemory[]> {
     const [first] = writes;
     if (first === undefined) return [];
+    const rows = await this.#write(first, writes, signal);
+    return rows.map((row) => storedOf(row, first.memory.tenant_id));
+  }
+
+  async storeBatch(writes: readonly MemoryWrite[], signal?: AbortSignal): Promise<readonly string[]> {
+    const [first] = writes;
+    return first === undefined ? [] : (await this.#write(first, writes, signal)).map(({ id }) => id);
+  }
+
+  async #write(
+    first: MemoryWrite,
+    writes: readonly MemoryWrite[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly MemoryRow[]> {
     await Promise.all([...this.#subscriptions].map((each) => each.begun));
     const { memories } = await this.#tenants.of(first.memory.tenant_id);
     signal?.throwIfAborted();

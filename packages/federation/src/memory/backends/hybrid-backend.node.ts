@@ -4,7 +4,7 @@ import type { Named } from "../acting.ts";
 import type { ResolvedAdapterOptions } from "../adapter-options.ts";
 import type { OnMemory, Subscription } from "../memory-subscription.ts";
 import type { StoredMemory } from "../memory.ts";
-import type { MemoryFilter } from "../memory-row.ts";
+import type { MemoryFilter, MemoryRow } from "../memory-row.ts";
 import type { QuietClock } from "../quiet-clock.ts";
 import type { AdapterEvents } from "../sync-control.ts";
 import { RestSyncServer } from "../sync/rest-sync-server.ts";
@@ -100,6 +100,20 @@ export class HybridBackend implements MemoryBackend {
   async store(writes: readonly MemoryWrite[], signal?: AbortSignal): Promise<readonly StoredMemory[]> {
     const [first] = writes;
     if (first === undefined) return [];
+    const rows = await this.#write(first, writes, signal);
+    return rows.map((row) => storedOf(row, first.memory.tenant_id));
+  }
+
+  async storeBatch(writes: readonly MemoryWrite[], signal?: AbortSignal): Promise<readonly string[]> {
+    const [first] = writes;
+    return first === undefined ? [] : (await this.#write(first, writes, signal)).map(({ id }) => id);
+  }
+
+  async #write(
+    first: MemoryWrite,
+    writes: readonly MemoryWrite[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly MemoryRow[]> {
     const { tenant_id: tenantId, agent_id: agentId } = first.memory;
     await this.#speaker({ tenantId, agentId });
     if (this.#subscriptions.size > 0) await Promise.all([...this.#subscriptions].map((each) => each.begun));

@@ -53,7 +53,7 @@ export class LocalMemories {
   }
 
   /** All or none. */
-  async write(writes: readonly MemoryWrite[]): Promise<readonly StoredMemory[]> {
+  async write(writes: readonly MemoryWrite[]): Promise<readonly MemoryRow[]> {
     const ids = writes.flatMap(({ memory }) => [memory.id, memory.supersedes ?? memory.id]);
     return await this.#turns.take(ids, () => this.#untilWritten(() => this.#writeOnce(writes)));
   }
@@ -120,14 +120,15 @@ export class LocalMemories {
     }
   }
 
-  async #writeOnce(writes: readonly MemoryWrite[]): Promise<readonly StoredMemory[]> {
-    const { tenantId, hasServer, onWritten } = this.#parts;
+  async #writeOnce(writes: readonly MemoryWrite[]): Promise<readonly MemoryRow[]> {
+    const { hasServer, onWritten } = this.#parts;
     const nowMs = this.engine.nowMs();
+    const now = new Date(nowMs).toISOString();
     const decided = new Map<string, Decision>();
     const answers: string[] = [];
     for (const write of writes) {
       const held = this.store.get(write.memory.id);
-      const row = rowFor(write, held, nowMs);
+      const row = rowFor(write, held, { nowMs, now });
       const identical = write.skipIdentical ? await this.#identical(row, decided, nowMs) : undefined;
       answers.push(identical?.id ?? row.id);
       if (identical !== undefined) decided.set(identical.id, decided.get(identical.id) ?? { row: identical });
@@ -149,7 +150,7 @@ export class LocalMemories {
       const { row: written } = decided.get(row.id) ?? { row };
       onWritten({ change: isNew ? "added" : "updated", row: written });
     }
-    return answers.map((id) => storedOf(decided.get(id)!.row, tenantId)); // each was decided
+    return answers.map((id) => decided.get(id)!.row); // each was decided
   }
 
   async #identical(
@@ -251,12 +252,16 @@ export class LocalMemories {
   }
 }
 
-function rowFor({ memory, ttlSeconds }: MemoryWrite, held: MemoryRow | undefined, nowMs: number): MemoryRow {
+function rowFor(
+  { memory, ttlSeconds }: MemoryWrite,
+  held: MemoryRow | undefined,
+  { nowMs, now }: { readonly nowMs: number; readonly now: string },
+): MemoryRow {
   const expiresAt =
     ttlSeconds === undefined ? memory.expires_at : new Date(nowMs + ttlSeconds * 1000).toISOString();
   return rowOf(memory, held, {
     hlc: held?.hlc ?? { ms: 0, counter: 0, writer: "" }, // its own follows when it is written
-    now: new Date(nowMs).toISOString(),
+    now,
     expiresAt: expiresAt ?? null,
     contentHash: hash("sha256", memory.content),
   });

@@ -73,6 +73,8 @@ export interface MemoryBackend {
   initialize(): Promise<void>;
   /** All of one tenant and, unless batches may be mixed, one agent; all or none. Answers in the order given. */
   store(writes: readonly MemoryWrite[], signal?: AbortSignal): Promise<readonly StoredMemory[]>;
+  /** The same for many; answers the ids of what is there now. */
+  storeBatch(writes: readonly MemoryWrite[], signal?: AbortSignal): Promise<readonly string[]>;
   /** Superseded ones too; undefined for what is deleted, expired, or not the caller's to read. */
   get(id: string, named: Named, signal?: AbortSignal): Promise<StoredMemory | undefined>;
   /** False where there is nothing to delete; "forbidden" for another agent's. */

@@ -74,6 +74,10 @@ export class PgvectorBackend implements MemoryBackend {
     return rows.map(parseMemory);
   }
 
+  async storeBatch(writes: readonly MemoryWrite[], signal?: AbortSignal): Promise<readonly string[]> {
+    return (await this.store(writes, signal)).map(({ id }) => id);
+  }
+
   /** As replicas read it: `get_memory` passes over superseded ones. */
   async get(id: string, named: Named, signal?: AbortSignal): Promise<StoredMemory | undefined> {
     const rows = await this.actors.run(named, ({ connection, as }) =>

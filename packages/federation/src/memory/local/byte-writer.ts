@@ -7,8 +7,8 @@ export class ByteWriter {
   #length = 0;
 
   constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(capacity);
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#bytes = uncleared(capacity);
+    this.#view = viewOf(this.#bytes);
   }
 
   get length(): number {
@@ -52,7 +52,8 @@ export class ByteWriter {
 
   /** So that what follows a length lies where 32-bit numbers may. */
   align(): void {
-    this.#take(-this.#length & 3);
+    const at = this.#take(-this.#length & 3);
+    this.#bytes.fill(0, at, this.#length);
   }
 
   /** What was written; a view that later writes do not move. */
@@ -69,9 +70,19 @@ export class ByteWriter {
 
   #reserve(sizeBytes: number): void {
     if (this.#length + sizeBytes <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + sizeBytes));
+    const larger = uncleared(Math.max(this.#bytes.length * 2, this.#length + sizeBytes));
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
-    this.#view = new DataView(larger.buffer);
+    this.#view = viewOf(larger);
   }
+}
+
+/** Small ones come out of Node's pool: a record of one row has no memory of its own to be made and collected. */
+function uncleared(sizeBytes: number): Uint8Array {
+  const { buffer, byteOffset } = Buffer.allocUnsafe(sizeBytes);
+  return new Uint8Array(buffer, byteOffset, sizeBytes);
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }

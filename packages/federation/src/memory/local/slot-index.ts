@@ -1,3 +1,5 @@
+import { maxDimensions } from "../check-memory.ts";
+import { encodedBytes } from "../vectors/quantise.ts";
 import type { VectorIndex } from "../vectors/vector-index.ts";
 import { Columns, slotState } from "./columns.ts";
 import { Names } from "./names.ts";
@@ -27,6 +29,7 @@ export class SlotIndex {
   readonly #groupOfNumber: VectorGroup[] = [];
   readonly #free: number[] = [];
   readonly #createVectors: (dimensions: number, model: number) => StoredVectors;
+  readonly #code = new Uint8Array(encodedBytes(maxDimensions));
   #isBuilding = false;
 
   /** `createVectors` is asked for each dimension and number of a model that there are no vectors of yet. */
@@ -41,7 +44,7 @@ export class SlotIndex {
     return slot;
   }
 
-  /** Puts a row, or another version of it, into its slot. Answers what is to be kept for the next opening. */
+  /** Puts a row, or another version of it, into its slot. Answers what is to be kept for the next opening, good until the next `put`. */
   put(slot: number, facts: RowFacts, vector: Float32Array | null): SlotRecord {
     const group =
       vector === null || facts.state !== "living"
@@ -55,7 +58,10 @@ export class SlotIndex {
       createdMicros: facts.createdMicros,
       endMicros: facts.endMicros,
       dimensions: group?.vectors.dimensions ?? 0,
-      code: group === undefined || vector === null ? noCode : group.vectors.encode(vector),
+      code:
+        group === undefined || vector === null
+          ? noCode
+          : group.vectors.encode(vector, this.#code.subarray(0, encodedBytes(vector.length))),
     };
     this.load(slot, record);
     return record;

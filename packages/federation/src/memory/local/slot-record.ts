@@ -18,8 +18,8 @@ const states: readonly RowState[] = ["living", "superseded", "deleted"];
 const columnBytes = 31;
 
 export function encodeSlot(record: SlotRecord): Uint8Array {
-  const bytes = new Uint8Array(columnBytes + record.code.length);
-  const view = new DataView(bytes.buffer);
+  const bytes = Buffer.allocUnsafe(columnBytes + record.code.length); // all of it is written below
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   view.setUint8(0, states.indexOf(record.state));
   view.setUint32(1, record.agent, true);
   view.setUint32(5, record.session, true);

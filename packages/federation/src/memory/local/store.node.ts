@@ -258,7 +258,7 @@ export class Store implements LocalStore, Commits {
 
   /** One transaction after the other, each as large as the event loop bears. */
   async #applyAll(): Promise<void> {
-    await nextTurn(); // writers first
+    await this.#letWritersGoFirst(); // or each of many small writes would be a transaction, whose flush those behind it wait for
     while (this.#unapplied.length > 0 && this.#failure === undefined) {
       const some = this.#unapplied.slice(0, changesPerTransaction);
       try {
@@ -272,14 +272,15 @@ export class Store implements LocalStore, Commits {
     this.#applying = undefined;
   }
 
-  /** One turn of the event loop; more while writers come one after the other, as long as there is room for what they write. */
+  /** One turn of the event loop; longer while writers come one after the other, as long as there is room for what they write. */
   async #letWritersGoFirst(): Promise<void> {
-    do await nextTurn();
-    while (this.#isWritten() && this.#waitingBytes < this.#maxWaitingBytes / 4 && this.#drainsWanted === 0);
+    await nextTurn();
+    while (this.#isWritten() && this.#waitingBytes < this.#maxWaitingBytes / 2 && this.#drainsWanted === 0)
+      await new Promise<void>((resolve) => void setTimeout(resolve, 1)); // turns would keep a processor busy
   }
 
   #isWritten(): boolean {
-    return this.#undurable.size > 0 || this.#isPublishing || performance.now() - this.#lastWriteMs < 2;
+    return this.#undurable.size > 0 || this.#isPublishing || performance.now() - this.#lastWriteMs < 10;
   }
 
   #applied(changes: readonly PlacedChange[]): void {

@@ -139,8 +139,9 @@ export class Tables {
   }
 
   slotOf(tenant: number, id: string): number | undefined {
-    const bytes = this.#ids.get(keys.idKey(tenant, id));
-    return bytes === undefined ? undefined : Buffer.from(bytes).readUInt32LE(0);
+    const bytes = this.#ids.getBinaryFast(keys.idKey(tenant, id)); // good until the next read
+    if (bytes === undefined) return undefined;
+    return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
   }
 
   /** Ids behind `after`, in the order of their UTF-8 bytes. */
@@ -252,14 +253,18 @@ export class Tables {
     const { id, encoded, outbox, facts } = change;
     const key = keys.slotKey(tenant.number, slot);
     if (isNew) {
-      const value = Buffer.allocUnsafe(4);
+      const value = scratchOf(4);
       value.writeUInt32LE(slot);
       void this.#ids.put(keys.idKey(tenant.number, id), value);
     } else this.#unindex(tenant, slot, edits);
     void this.#rows.put(key, summed(encoded.json, slot));
     if (encoded.vector !== undefined) void this.#vectors.put(key, summed(encoded.vector, slot));
     else if (!isNew) void this.#vectors.remove(key);
-    if (record !== undefined) void this.#slots.put(key, record);
+    if (record !== undefined) {
+      const value = scratchOf(record.length);
+      value.set(record);
+      void this.#slots.put(key, value);
+    }
     if (facts.state === "living") this.#index(tenant, slot, { encoded, edits });
     if (outbox === "add") void this.#outbox.put([tenant.number, sequence], id);
   }
@@ -304,12 +309,20 @@ async function inSlices(steps: Generator<void>, rest: () => Promise<void>): Prom
   while (steps.next().done !== true) if (slice.isOver) await slice.rest(rest);
 }
 
-/** The slot is part of the sum: a row in another one's place is damage too. */
+/** The slot is part of the sum: a row in another one's place is damage too. Good until the next value is made. */
 function summed(bytes: Uint8Array, slot: number): Uint8Array {
-  const value = new Uint8Array(sumBytes + bytes.length);
-  new DataView(value.buffer).setUint32(0, crc32(bytes, slot), true);
+  const value = scratchOf(sumBytes + bytes.length);
+  value.writeUInt32LE(crc32(bytes, slot));
   value.set(bytes, sumBytes);
   return value;
+}
+
+let scratch = Buffer.allocUnsafeSlow(65_536);
+
+/** Within a transaction lmdb has taken a value over when `put` returns; a buffer of its own for each would cost more than writing it. */
+function scratchOf(sizeBytes: number): Buffer {
+  if (sizeBytes > scratch.length) scratch = Buffer.allocUnsafeSlow(sizeBytes * 2);
+  return scratch.subarray(0, sizeBytes);
 }
 
 function sound(value: Uint8Array, slot: number, what: string): Uint8Array {

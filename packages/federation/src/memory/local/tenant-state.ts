@@ -10,6 +10,8 @@ import { encodeSlot } from "./slot-record.ts";
 import type { PlacedChange, Tables, TenantTables } from "./tables.node.ts";
 import { WaitingRows } from "./waiting-rows.ts";
 
+const mostAbsent = 4_096;
+
 /**
  * What a tenant holds, as readers see it: everything acknowledged, whether the tables have it yet or not. Beside it what was accepted and
  * is not yet acknowledged, which only decisions about further writes look at.
@@ -30,6 +32,8 @@ export class TenantState {
   >();
   readonly #acceptedEntries = new Map<string, { readonly sequence: number; readonly hasEntry: boolean }>();
   readonly #acceptedReleases = new Set<number>();
+  /** Ids that the tables were asked for in vain, and that nobody has put since: a new row is looked for three times before it is there. */
+  readonly #absent = new Set<string>();
 
   constructor(tables: Tables, stored: TenantTables, index: SlotIndex) {
     this.#tables = tables;
@@ -64,7 +68,10 @@ export class TenantState {
   slotOf(id: string): number | undefined {
     const waiting = this.waiting.ofId(id);
     if (waiting !== undefined) return waiting.row === undefined ? undefined : waiting.slot;
-    return this.#tables.slotOf(this.stored.number, id);
+    if (this.#absent.has(id)) return undefined;
+    const slot = this.#tables.slotOf(this.stored.number, id);
+    if (slot === undefined) this.#noteAbsent(id);
+    return slot;
   }
 
   row(id: string): MemoryRow | undefined {
@@ -118,6 +125,7 @@ export class TenantState {
         this.#forgetAccepted(change.id, sequence);
         const known = this.slotOf(change.id);
         const slot = known ?? this.index.take();
+        this.#absent.delete(change.id);
         const { facts, encoded } = change;
         const vector = encoded.vector === undefined ? null : vectorView(encoded.vector);
         const record = encodeSlot(this.index.put(slot, facts, vector));
@@ -159,6 +167,11 @@ export class TenantState {
   /** The tables have it. */
   settle({ change, slot, sequence }: PlacedChange): void {
     if (change.kind === "put" || change.kind === "remove") this.waiting.drop(change.id, slot, sequence);
+  }
+
+  #noteAbsent(id: string): void {
+    if (this.#absent.size >= mostAbsent) this.#absent.clear();
+    this.#absent.add(id);
   }
 
   #endEntry(id: string): number | undefined {

@@ -116,9 +116,9 @@ class ScannedVectors implements ExactVectorIndex {
     this.#tell(slot);
   }
 
-  encode(vector: Float32Array): Uint8Array {
+  encode(vector: Float32Array, into?: Uint8Array): Uint8Array {
     this.#check(vector);
-    return encodeVector(vector);
+    return encodeVector(vector, into);
   }
 
   remove(slot: number): void {

@@ -13,10 +13,12 @@ export function encodedBytes(dimensions: number): number {
 }
 
 /** Throws RangeError on a vector that is not finite, or zero everywhere: neither has a direction. */
-export function encodeVector(vector: Float32Array): Uint8Array {
-  const encoded = new Uint8Array(encodedBytes(vector.length));
-  const scale = quantise(vector, rowLimit, new Int8Array(encoded.buffer, 4));
-  new DataView(encoded.buffer).setFloat32(0, scale, true);
+export function encodeVector(
+  vector: Float32Array,
+  encoded: Uint8Array = new Uint8Array(encodedBytes(vector.length)),
+): Uint8Array {
+  const scale = quantise(vector, rowLimit, readEncoded(encoded).values);
+  new DataView(encoded.buffer, encoded.byteOffset).setFloat32(0, scale, true);
   return encoded;
 }
 

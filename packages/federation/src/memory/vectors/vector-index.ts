@@ -7,8 +7,8 @@ export interface VectorIndex {
   set(slot: number, vector: Float32Array): void;
   /** The same from what `encode` gave earlier, so that reopening quantises nothing. */
   setEncoded(slot: number, encoded: Uint8Array): void;
-  /** The int8 row and its scale, as bytes to be kept. */
-  encode(vector: Float32Array): Uint8Array;
+  /** The int8 row and its scale, as bytes to be kept; with `into`, which is as long as they are, there. */
+  encode(vector: Float32Array, into?: Uint8Array): Uint8Array;
   remove(slot: number): void;
   /**
    * The slots nearest by cosine, best first, at most `count`, by the quantised vectors: the caller rescores them with the whole ones.

@@ -129,8 +129,8 @@ export class SegmentedVectorIndex implements VectorIndex {
     this.#countWrite();
   }
 
-  encode(vector: Float32Array): Uint8Array {
-    return this.#exact.encode(vector);
+  encode(vector: Float32Array, into?: Uint8Array): Uint8Array {
+    return this.#exact.encode(vector, into);
   }
 
   remove(slot: number): void {
