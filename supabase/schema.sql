@@ -96,10 +96,12 @@ create table federation.sync_settings ( -- owner postgres, row level security on
   only_one boolean not null default true,
   epoch uuid not null default gen_random_uuid(),
   tombstones_kept interval not null default '30 days'::interval,
-  messages_kept interval not null default '30 days'::interval
+  messages_kept interval not null default '30 days'::interval,
+  max_hops integer not null default 32
 );
-comment on table federation.sync_settings is 'One row: what cursors of this database begin with, how long tombstones and messages stay.';
+comment on table federation.sync_settings is 'One row: what cursors of this database begin with, how long tombstones and messages stay, how long a chain of messages may be.';
 alter table federation.sync_settings add constraint sync_settings_pkey PRIMARY KEY (only_one);
+alter table federation.sync_settings add constraint sync_settings_max_hops_check CHECK (((max_hops >= 1) AND (max_hops <= 1000000)));
 alter table federation.sync_settings add constraint sync_settings_messages_kept_check CHECK ((messages_kept >= '1 day'::interval));
 alter table federation.sync_settings add constraint sync_settings_only_one_check CHECK (only_one);
 alter table federation.sync_settings add constraint sync_settings_tombstones_kept_check CHECK ((tombstones_kept >= '1 day'::interval));
@@ -2200,7 +2202,23 @@ CREATE OR REPLACE FUNCTION federation.store_message(message public.agent_message
 AS $function$
 declare
   stored public.agent_messages;
+  asked record;
+  max_hops integer;
 begin
+  if message.reply_to is not null then
+    select m.hop_count, coalesce(m.correlation_id, m.id) as correlation_id into asked from public.agent_messages m
+    where m.tenant_id = message.tenant_id and m.id = message.reply_to
+      and (m.to_agent is null or message.from_agent in (m.to_agent, m.from_agent));
+    message.hop_count := greatest(message.hop_count, asked.hop_count + 1);
+    message.correlation_id := coalesce(message.correlation_id, asked.correlation_id);
+  end if;
+  if message.hop_count > 0 then
+    select s.max_hops into max_hops from federation.sync_settings s;
+    if message.hop_count > max_hops then
+      raise exception 'hop_count: % messages led to this one, the limit is %', message.hop_count, max_hops using errcode = '53400',
+        hint = 'End the exchange, or have a service raise the limit: select public.limit_hops(…).';
+    end if;
+  end if;
   insert into public.agent_messages (
     tenant_id, id, from_agent, to_agent, type, payload, reply_to, correlation_id, hop_count, sender_seq, instance_id,
     traceparent, expires_at)
@@ -3703,6 +3721,23 @@ $function$
 -- owner federation_definer
 grant execute on function public.keep_tombstones(integer) to service_role;
 comment on function public.keep_tombstones(integer) is 'How long tombstones stay. A replica that was away for longer compares everything.';
+
+CREATE OR REPLACE FUNCTION public.limit_hops(hops integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if hops is null or hops not between 1 and 1000000 then
+    raise exception 'hops: expected 1 to 1000000, got %', coalesce(hops::text, 'nothing') using errcode = '22023';
+  end if;
+  update federation.sync_settings set max_hops = hops;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.limit_hops(integer) to service_role;
+comment on function public.limit_hops(integer) is 'How many messages may lead to a message, each in answer to the last or sent by its handler.';
 
 CREATE OR REPLACE FUNCTION public.list_events(after_seq bigint DEFAULT 0, max_rows integer DEFAULT 100, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS SETOF jsonb

@@ -55,6 +55,7 @@ const codes: Readonly<Record<string, FederationErrorCode>> = {
   "42501": "forbidden",
   "42P01": "schema_missing",
   "53300": "busy",
+  "53400": "loop",
   "54000": "too_large",
   "55000": "invalid_state",
   "57014": "timeout",

@@ -744,6 +744,12 @@ export interface Database {
         };
         Returns: string;
       };
+      limit_hops: {
+        Args: {
+          hops: number | null;
+        };
+        Returns: string;
+      };
       list_events: {
         Args: {
           after_seq?: number | null;

@@ -270,6 +270,52 @@ test.each([
   ).rejects.toMatchObject({ code: "22023", message });
 });
 
+test("an answer is one hop further than what it answers, whatever its sender counts, and a chain has an end", async () => {
+  const tenant = newTenant();
+  const [alice, bob] = [agent(tenant, "alice"), agent(tenant, "bob")];
+  const send = (who: typeof alice, to_agent: string, id: number, hop_count = 0) =>
+    call(database, who, "send_message", {
+      id: `m${id}`,
+      to_agent,
+      ...note,
+      reply_to: `m${id - 1}`,
+      hop_count,
+    });
+  expect(await send(alice, "bob", 0)).toMatchObject({ hop_count: 0, correlation_id: null });
+  expect(await send(bob, "alice", 1)).toMatchObject({ hop_count: 1, correlation_id: "m0" });
+  expect(await send(alice, "bob", 2, 31)).toMatchObject({ hop_count: 31, correlation_id: "m0" });
+  expect(await send(bob, "alice", 3)).toMatchObject({ hop_count: 32 });
+  const refused = {
+    code: "53400",
+    message: "hop_count: 33 messages led to this one, the limit is 32",
+    hint: expect.stringContaining("limit_hops") as string,
+  };
+  await expect(send(alice, "bob", 4)).rejects.toMatchObject(refused);
+  await expect(send(alice, "bob", 9, 33)).rejects.toMatchObject(refused);
+  // What its sender cannot have read leads to nothing.
+  for (const stranger of [agent(tenant, "carol"), agent(newTenant(), "alice")])
+    expect(
+      await call(database, stranger, "send_message", { id: "c", to_agent: "bob", ...note, reply_to: "m3" }),
+    ).toMatchObject({ hop_count: 0, correlation_id: null });
+});
+
+test("how long a chain may be is a setting of the database, for services", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  const send = (hop_count: number) =>
+    call(database, alice, "send_message", { id: `m${hop_count}`, to_agent: "bob", ...note, hop_count });
+  await expect(call(database, alice, "limit_hops", { hops: 3 })).rejects.toMatchObject({ code: "42501" });
+  for (const hops of [0, null, 1_000_001])
+    await expect(call(database, service, "limit_hops", { hops })).rejects.toMatchObject({ code: "22023" });
+  try {
+    await call(database, service, "limit_hops", { hops: 3 });
+    await send(3);
+    await expect(send(4)).rejects.toMatchObject({ code: "53400" });
+  } finally {
+    await call(database, service, "limit_hops", { hops: 32 });
+  }
+});
+
 test("mark_messages refuses another state", async () => {
   await expect(
     call(database, agent("t", "a"), "mark_messages", { ids: ["m"], state: "eaten" }),

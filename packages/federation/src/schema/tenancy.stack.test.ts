@@ -276,6 +276,7 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
   ["pull_messages", { cursor: "x" }],
   ["cleanup_messages", {}],
   ["keep_messages", { days: 1 }],
+  ["limit_hops", { hops: 1 }],
   ["feed_place", {}],
   ["mark_messages", { ids: ["m"], state: "handled" }],
   ["ask_receipts", { id: "m" }],
