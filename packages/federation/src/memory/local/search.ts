@@ -5,6 +5,7 @@ import type { RowMatch } from "./local-store.ts";
 import { contains, planOf } from "./metadata-leaves.ts";
 import { columnTest, newestSlots, selectSlots } from "./select-slots.ts";
 import type { Selection } from "./select-slots.ts";
+import { ReadVectors } from "./read-vectors.ts";
 import type { TenantState } from "./tenant-state.ts";
 import { Slice } from "./turn.ts";
 
@@ -50,16 +51,19 @@ export async function searchMeaning(state: TenantState, query: MeaningQuery): Pr
     const nearest = await group.vectors.nearest(embedding, count, { ...options, among });
     slots = nearest.slots.filter(isAdmitted);
   }
-  const compare = cosineWith(embedding);
-  const best: { readonly slot: number; readonly score: number }[] = [];
-  for (const slot of slots) {
-    const vector = state.vectorNow(slot);
-    if (vector === undefined) continue;
-    const score = compare(vector);
-    if (score >= minSimilarity) best.push({ slot, score });
+  const slice = new Slice();
+  const vectors = new ReadVectors(embedding.length, slots.length);
+  const compare = vectors.comparedWith(embedding);
+  const best: Found[] = [];
+  for (const [place, slot] of slots.entries()) {
+    if (!state.readVector(slot, vectors, place)) continue;
+    const score = compare(place);
+    if (score >= minSimilarity) best.push({ slot, score, place });
+    if (place % 64 === 63 && slice.isOver) await slice.rest();
   }
+  signal?.throwIfAborted();
   best.sort((a, b) => b.score - a.score);
-  return readMatches(state, best, { filter, limit });
+  return await readMatches(state, best, { filter, limit, slice, vectors, isAdmitted });
 }
 
 export async function searchWords(state: TenantState, query: WordsQuery): Promise<readonly RowMatch[]> {
@@ -72,11 +76,7 @@ export async function searchWords(state: TenantState, query: WordsQuery): Promis
     admits = (slot) => slots.has(slot) && isAdmitted(slot);
   }
   const found = await state.stored.words.search(text, limit, { admits, signal });
-  return readMatches(
-    state,
-    found.filter(({ slot }) => admits(slot)),
-    { filter, limit },
-  );
+  return await readMatches(state, found, { filter, limit, slice: new Slice(), isAdmitted: admits });
 }
 
 export async function searchNewest(
@@ -134,17 +134,37 @@ function waitingSlots(
   return { seen, found };
 }
 
-/** The rows, best first. A slot may have got another row while the search ran: what does not match is passed over. */
-function readMatches(
+interface Found {
+  readonly slot: number;
+  readonly score: number;
+  /** Where its vector was read to. */
+  readonly place?: number;
+}
+
+interface Reading {
+  readonly filter: MemoryFilter;
+  readonly limit: number;
+  /** When the reading of `vectors` began. */
+  readonly slice: Slice;
+  readonly vectors?: ReadVectors;
+  readonly isAdmitted: (slot: number) => boolean;
+}
+
+/** The rows, best first. A slot may have got another row whenever others ran: what does not match is passed over. */
+async function readMatches(
   state: TenantState,
-  best: readonly { readonly slot: number; readonly score: number }[],
-  { filter, limit }: { readonly filter: MemoryFilter; readonly limit: number },
-): RowMatch[] {
+  best: readonly Found[],
+  { filter, limit, slice, vectors, isAdmitted }: Reading,
+): Promise<RowMatch[]> {
   const matched: RowMatch[] = [];
-  for (const { slot, score } of best) {
+  for (const { slot, score, place } of best) {
     if (matched.length >= limit) break;
-    const row = state.rowAt(slot);
+    if (!isAdmitted(slot)) continue;
+    // What was read before others ran may be another row's vector by now.
+    const known = slice.rests > 0 || place === undefined ? undefined : vectors?.take(place);
+    const row = state.rowAt(slot, known);
     if (row !== undefined && matches(row, filter)) matched.push({ row, score });
+    if (matched.length % 64 === 63 && slice.isOver) await slice.rest();
   }
   return matched;
 }
@@ -155,33 +175,4 @@ function matches(row: MemoryRow, { metadata }: MemoryFilter): boolean {
 
 function isNarrowed(filter: MemoryFilter): boolean {
   return Object.values(filter).some((value) => value !== undefined);
-}
-
-/** Cosine similarity with a vector given as bytes, which may lie anywhere. Four sums at a time: a single one waits for itself. */
-function cosineWith(query: Float32Array): (bytes: Uint8Array) => number {
-  const padded = Math.ceil(query.length / 4) * 4;
-  const wanted = new Float32Array(padded);
-  wanted.set(query);
-  const vector = new Float32Array(padded);
-  const bytesOfVector = new Uint8Array(vector.buffer, 0, query.byteLength);
-  const queryLength = Math.sqrt(query.reduce((sum, value) => sum + value * value, 0));
-  return (bytes) => {
-    bytesOfVector.set(bytes);
-    let dot0 = 0;
-    let dot1 = 0;
-    let square0 = 0;
-    let square1 = 0;
-    for (let at = 0; at < padded; at += 4) {
-      // Within both arrays, so never undefined; taken apart by a pattern they would take seven times as long.
-      const a = vector[at]!;
-      const b = vector[at + 1]!;
-      const c = vector[at + 2]!;
-      const d = vector[at + 3]!;
-      dot0 += a * wanted[at]! + c * wanted[at + 2]!;
-      dot1 += b * wanted[at + 1]! + d * wanted[at + 3]!;
-      square0 += a * a + c * c;
-      square1 += b * b + d * d;
-    }
-    return (dot0 + dot1) / (Math.sqrt(square0 + square1) * queryLength);
-  };
 }

@@ -10,7 +10,8 @@ import type { DeadLetter } from "./local-store.ts";
 import { leavesOf } from "./metadata-leaves.ts";
 import type { Names } from "./names.ts";
 import type { MemoryRow } from "../memory-row.ts";
-import { rowFromJson, vectorFromBytes } from "./row-codec.ts";
+import type { UncheckedVector } from "./read-vectors.ts";
+import { rowFromJson, vectorFromBytes, vectorToBytes } from "./row-codec.ts";
 import { stateOf } from "./row-facts.ts";
 import { editBlock, placesOf, slotsPerBlock } from "./slot-block.ts";
 import * as keys from "./table-keys.node.ts";
@@ -152,19 +153,24 @@ export class Tables {
     return ids.filter((id) => id !== after).slice(0, limit);
   }
 
-  /** Throws FederationError "damaged" where what is read is not what was written. */
-  row(tenant: number, slot: number): MemoryRow | undefined {
+  /** Throws FederationError "damaged" where what is read is not what was written. `known`: its vector, if it has been read already. */
+  row(tenant: number, slot: number, known?: UncheckedVector): MemoryRow | undefined {
     const key = keys.slotKey(tenant, slot);
     const json = this.#rows.getBinaryFast(key); // good until the next read: it is text by then
     if (json === undefined) return undefined;
     const text = textOfRow(sound(json, slot, "a row"));
+    if (known !== undefined) {
+      if (known.sum !== crc32(vectorToBytes(known.vector), slot)) throw damaged(slot, "a vector");
+      return rowFromJson(text, known.vector);
+    }
     const vector = this.#vectors.getBinaryFast(key);
     return rowFromJson(text, vector === undefined ? null : vectorFromBytes(sound(vector, slot, "a vector")));
   }
 
-  /** Unchecked, and only until the next read: for comparing, where a wrong number costs a place in a list. */
+  /** With its sum before it, unchecked, and only until the next read. */
   vectorNow(tenant: number, slot: number): Uint8Array | undefined {
-    return this.#vectors.getBinaryFast(keys.slotKey(tenant, slot))?.subarray(sumBytes);
+    // lmdb's buffer is longer than the length it says it has, which all but its own `subarray` believe.
+    return this.#vectors.getBinaryFast(keys.slotKey(tenant, slot))?.subarray(0);
   }
 
   /** Ascending slots of the living and superseded rows whose metadata has the leaf. */
@@ -329,7 +335,11 @@ function sound(value: Uint8Array, slot: number, what: string): Uint8Array {
   const bytes = value.subarray(sumBytes);
   const sum = value.length < sumBytes ? -1 : new DataView(value.buffer, value.byteOffset).getUint32(0, true);
   if (sum === crc32(bytes, slot)) return bytes;
-  throw new FederationError("damaged", `read ${what} at slot ${slot}: its checksum does not match`, {
+  throw damaged(slot, what);
+}
+
+function damaged(slot: number, what: string): FederationError {
+  return new FederationError("damaged", `read ${what} at slot ${slot}: its checksum does not match`, {
     remedy: "salvageLocalStore reads what is still whole",
   });
 }

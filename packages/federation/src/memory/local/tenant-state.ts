@@ -4,6 +4,7 @@ import type { Change } from "./changes.ts";
 import type { DeadLetter } from "./local-store.ts";
 import type { MemoryRow } from "../memory-row.ts";
 import { factsOf } from "./row-facts.ts";
+import type { ReadVectors, UncheckedVector } from "./read-vectors.ts";
 import type { RowFacts } from "./row-facts.ts";
 import type { SlotIndex } from "./slot-index.ts";
 import { encodeSlot } from "./slot-record.ts";
@@ -50,19 +51,19 @@ export class TenantState {
     return this.stored.name;
   }
 
-  /** The row at a slot. */
-  rowAt(slot: number): MemoryRow | undefined {
+  /** The row at a slot. `known`: its vector, if it has been read just now. */
+  rowAt(slot: number, known?: UncheckedVector): MemoryRow | undefined {
     const waiting = this.waiting.atSlot(slot);
-    if (waiting === undefined) return this.#tables.row(this.stored.number, slot);
+    if (waiting === undefined) return this.#tables.row(this.stored.number, slot, known);
     return waiting.row === undefined ? undefined : decodeRow(waiting.row.encoded);
   }
 
-  /** The float32 vector at a slot as bytes, until the next read. */
-  vectorNow(slot: number): Uint8Array | undefined {
+  /** Reads the vector at a slot, for comparing: a wrong number costs a place in a list. False where there is none to compare. */
+  readVector(slot: number, into: ReadVectors, place: number): boolean {
     const waiting = this.waiting.atSlot(slot);
-    return waiting === undefined
-      ? this.#tables.vectorNow(this.stored.number, slot)
-      : waiting.row?.encoded.vector;
+    const bytes =
+      waiting === undefined ? this.#tables.vectorNow(this.stored.number, slot) : waiting.row?.encoded.vector;
+    return bytes !== undefined && into.put(place, bytes, waiting === undefined);
   }
 
   slotOf(id: string): number | undefined {

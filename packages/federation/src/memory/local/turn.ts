@@ -7,6 +7,8 @@ export function nextTurn(): Promise<void> {
 export class Slice {
   readonly #lengthMs: number;
   #startMs: number = performance.now();
+  /** How often it has let others run. */
+  rests = 0;
 
   constructor(lengthMs = 4) {
     this.#lengthMs = lengthMs;
@@ -18,6 +20,7 @@ export class Slice {
 
   /** Begins another slice when `rest` has resolved. */
   async rest(rest: () => Promise<void> = nextTurn): Promise<void> {
+    this.rests += 1;
     await rest();
     this.#startMs = performance.now();
   }

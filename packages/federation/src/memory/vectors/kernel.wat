@@ -92,6 +92,42 @@
       (br_if $more (i32.lt_u (local.get $row) (local.get $end))))
     (call $sum (i32x4.add (local.get $a) (local.get $b))))
 
+  ;; The dot products of four rows in one reading of the query; lane n is that of row n.
+  (func $dots (param $row i32) (param $row1 i32) (param $row2 i32) (param $row3 i32) (param $bytes i32) (result v128)
+    (local $at i32) (local $q v128)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (loop $more
+      (local.set $q (v128.load (i32.shl (local.get $at) (i32.const 1))))
+      (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+        (v128.load8x8_s (i32.add (local.get $row) (local.get $at))) (local.get $q))))
+      (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
+        (v128.load8x8_s (i32.add (local.get $row1) (local.get $at))) (local.get $q))))
+      (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
+        (v128.load8x8_s (i32.add (local.get $row2) (local.get $at))) (local.get $q))))
+      (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
+        (v128.load8x8_s (i32.add (local.get $row3) (local.get $at))) (local.get $q))))
+      (local.set $q (v128.load offset=16 (i32.shl (local.get $at) (i32.const 1))))
+      (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+        (v128.load8x8_s offset=8 (i32.add (local.get $row) (local.get $at))) (local.get $q))))
+      (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
+        (v128.load8x8_s offset=8 (i32.add (local.get $row1) (local.get $at))) (local.get $q))))
+      (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
+        (v128.load8x8_s offset=8 (i32.add (local.get $row2) (local.get $at))) (local.get $q))))
+      (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
+        (v128.load8x8_s offset=8 (i32.add (local.get $row3) (local.get $at))) (local.get $q))))
+      (local.set $at (i32.add (local.get $at) (i32.const 16)))
+      (br_if $more (i32.lt_u (local.get $at) (local.get $bytes))))
+    ;; Turned round.
+    (local.set $a (i32x4.add
+      (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $a) (local.get $c))
+      (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $a) (local.get $c))))
+    (local.set $b (i32x4.add
+      (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $b) (local.get $d))
+      (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $b) (local.get $d))))
+    (i32x4.add
+      (i8x16.shuffle 0 1 2 3 16 17 18 19 8 9 10 11 24 25 26 27 (local.get $a) (local.get $b))
+      (i8x16.shuffle 4 5 6 7 20 21 22 23 12 13 14 15 28 29 30 31 (local.get $a) (local.get $b))))
+
   ;; Offered, if there is a row at all.
   (func $take (param $score f32) (param $scale f32) (param $slot i32) (param $size i32) (param $count i32) (result i32)
     (if (result i32) (f32.eq (local.get $scale) (f32.const 0))
@@ -111,9 +147,7 @@
   (func (export "scan") (param $row i32) (param $rows i32) (param $slot i32)
                         (param $bytes i32) (param $stride i32) (param $size i32) (param $count i32) (result i32)
     (local $row1 i32) (local $row2 i32) (local $row3 i32) (local $last i32)
-    (local $at i32) (local $q v128)
-    (local $a v128) (local $b v128) (local $c v128) (local $d v128) (local $scores v128)
-    (local $bar f32)
+    (local $scores v128) (local $bar f32)
     (local.set $bar (call $bar (local.get $size) (local.get $count)))
     ;; Four rows for one reading of the query.
     (block $few
@@ -123,42 +157,7 @@
         (local.set $row2 (i32.add (local.get $row1) (local.get $stride)))
         (local.set $row3 (i32.add (local.get $row2) (local.get $stride)))
         (local.set $last (i32.sub (i32.add (local.get $row3) (local.get $stride)) (i32.const 4)))
-        (local.set $at (i32.const 0))
-        (local.set $a (v128.const i32x4 0 0 0 0))
-        (local.set $b (v128.const i32x4 0 0 0 0))
-        (local.set $c (v128.const i32x4 0 0 0 0))
-        (local.set $d (v128.const i32x4 0 0 0 0))
-        (loop $more
-          (local.set $q (v128.load (i32.shl (local.get $at) (i32.const 1))))
-          (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
-            (v128.load8x8_s (i32.add (local.get $row) (local.get $at))) (local.get $q))))
-          (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
-            (v128.load8x8_s (i32.add (local.get $row1) (local.get $at))) (local.get $q))))
-          (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
-            (v128.load8x8_s (i32.add (local.get $row2) (local.get $at))) (local.get $q))))
-          (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
-            (v128.load8x8_s (i32.add (local.get $row3) (local.get $at))) (local.get $q))))
-          (local.set $q (v128.load offset=16 (i32.shl (local.get $at) (i32.const 1))))
-          (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
-            (v128.load8x8_s offset=8 (i32.add (local.get $row) (local.get $at))) (local.get $q))))
-          (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
-            (v128.load8x8_s offset=8 (i32.add (local.get $row1) (local.get $at))) (local.get $q))))
-          (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
-            (v128.load8x8_s offset=8 (i32.add (local.get $row2) (local.get $at))) (local.get $q))))
-          (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
-            (v128.load8x8_s offset=8 (i32.add (local.get $row3) (local.get $at))) (local.get $q))))
-          (local.set $at (i32.add (local.get $at) (i32.const 16)))
-          (br_if $more (i32.lt_u (local.get $at) (local.get $bytes))))
-        ;; Turned round, so that lane n of the sum is the dot product of row n.
-        (local.set $a (i32x4.add
-          (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $a) (local.get $c))
-          (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $a) (local.get $c))))
-        (local.set $b (i32x4.add
-          (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $b) (local.get $d))
-          (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $b) (local.get $d))))
-        (local.set $scores (i32x4.add
-          (i8x16.shuffle 0 1 2 3 16 17 18 19 8 9 10 11 24 25 26 27 (local.get $a) (local.get $b))
-          (i8x16.shuffle 4 5 6 7 20 21 22 23 12 13 14 15 28 29 30 31 (local.get $a) (local.get $b))))
+        (local.set $scores (call $dots (local.get $row) (local.get $row1) (local.get $row2) (local.get $row3) (local.get $bytes)))
         (local.set $scores (f32x4.mul
           (f32x4.convert_i32x4_s (local.get $scores))
           (v128.load32_lane 3 (local.get $last)
@@ -194,9 +193,41 @@
   ;; The first `length` rows of the list, which holds slots; `base` is where the row of slot 0 would begin.
   (func (export "pick") (param $base i32) (param $length i32)
                         (param $bytes i32) (param $stride i32) (param $size i32) (param $count i32) (result i32)
-    (local $at i32) (local $end i32) (local $slot i32)
+    (local $at i32) (local $end i32) (local $slot i32) (local $tail i32) (local $bar f32) (local $scores v128)
+    (local $row i32) (local $row1 i32) (local $row2 i32) (local $row3 i32)
     (local.set $at (i32.const 40960))
     (local.set $end (i32.add (local.get $at) (i32.shl (local.get $length) (i32.const 2))))
+    (local.set $bar (call $bar (local.get $size) (local.get $count)))
+    (local.set $tail (i32.sub (local.get $stride) (i32.const 4)))
+    ;; Four rows at a time: they lie anywhere, and are waited for together.
+    (block $few
+      (loop $four
+        (br_if $few (i32.gt_u (i32.add (local.get $at) (i32.const 16)) (local.get $end)))
+        (local.set $row (i32.add (local.get $base) (i32.mul (i32.load (local.get $at)) (local.get $stride))))
+        (local.set $row1 (i32.add (local.get $base) (i32.mul (i32.load offset=4 (local.get $at)) (local.get $stride))))
+        (local.set $row2 (i32.add (local.get $base) (i32.mul (i32.load offset=8 (local.get $at)) (local.get $stride))))
+        (local.set $row3 (i32.add (local.get $base) (i32.mul (i32.load offset=12 (local.get $at)) (local.get $stride))))
+        (local.set $scores (f32x4.mul
+          (f32x4.convert_i32x4_s
+            (call $dots (local.get $row) (local.get $row1) (local.get $row2) (local.get $row3) (local.get $bytes)))
+          (v128.load32_lane 3 (i32.add (local.get $row3) (local.get $tail))
+            (v128.load32_lane 2 (i32.add (local.get $row2) (local.get $tail))
+              (v128.load32_lane 1 (i32.add (local.get $row1) (local.get $tail))
+                (v128.load32_zero (i32.add (local.get $row) (local.get $tail))))))))
+        ;; As good as the bar may be better: what is picked has not always a higher slot than what is there.
+        (if (v128.any_true (f32x4.ge (local.get $scores) (f32x4.splat (local.get $bar))))
+          (then
+            (local.set $size (call $take (f32x4.extract_lane 0 (local.get $scores))
+              (f32.load (i32.add (local.get $row) (local.get $tail))) (i32.load (local.get $at)) (local.get $size) (local.get $count)))
+            (local.set $size (call $take (f32x4.extract_lane 1 (local.get $scores))
+              (f32.load (i32.add (local.get $row1) (local.get $tail))) (i32.load offset=4 (local.get $at)) (local.get $size) (local.get $count)))
+            (local.set $size (call $take (f32x4.extract_lane 2 (local.get $scores))
+              (f32.load (i32.add (local.get $row2) (local.get $tail))) (i32.load offset=8 (local.get $at)) (local.get $size) (local.get $count)))
+            (local.set $size (call $take (f32x4.extract_lane 3 (local.get $scores))
+              (f32.load (i32.add (local.get $row3) (local.get $tail))) (i32.load offset=12 (local.get $at)) (local.get $size) (local.get $count)))
+            (local.set $bar (call $bar (local.get $size) (local.get $count)))))
+        (local.set $at (i32.add (local.get $at) (i32.const 16)))
+        (br $four)))
     (block $done
       (loop $one
         (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
