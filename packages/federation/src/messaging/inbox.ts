@@ -77,7 +77,7 @@ export class Inbox {
       ...parts.limits,
       clock,
       log,
-      isMine: () => this.#isReleased && parts.isMyTurn(),
+      isMine: () => this.#isMine,
       count: parts.count,
       fail: parts.fail,
       handled: (id) => this.#marks.add(id, "handled"),
@@ -187,6 +187,10 @@ export class Inbox {
     }
   }
 
+  get #isMine(): boolean {
+    return this.#isReleased && this.#parts.isMyTurn();
+  }
+
   get waiting(): number {
     return this.#held.length;
   }
@@ -255,13 +259,16 @@ export class Inbox {
   // is what may have expired while it waited: the database knows the time.
   async #handle(message: CoordinationMessage): Promise<void> {
     const { id, type } = message;
-    if (!this.#isReleased || !this.#parts.isMyTurn()) return this.#seen.forget(id);
+    if (!this.#isMine) return this.#seen.forget(id);
     if (!this.#parts.hasListener(type)) return this.#hold(message);
     let counted: Counted | undefined;
     const mayBeOver =
       message.expires_at !== undefined && this.#parts.clock.now() >= Date.parse(message.expires_at);
-    if (this.#mayBeRepeated.delete(id) || mayBeOver) counted = await this.#deliveries.count([id]);
-    else this.#marks.add(id, "begun");
+    if (this.#mayBeRepeated.delete(id) || mayBeOver) {
+      counted = await this.#deliveries.count([id]);
+      // It was closed, or lost its turn, while it counted: another process may have begun.
+      if (!this.#isMine) return this.#seen.forget(id);
+    } else this.#marks.add(id, "begun");
     const isLeft = await this.#deliveries.run(message, counted, this.#scope.signal);
     if (isLeft) this.#seen.forget(id);
   }

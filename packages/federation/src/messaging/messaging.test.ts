@@ -200,6 +200,25 @@ test("what expired while it waited for its turn is not delivered, when the datab
   expect(asked).toEqual(["2", "3"]);
 });
 
+test("no handler begins once the inbox is closed, nor for another's turn, though its delivery was being counted", async () => {
+  for (const end of ["closed", "another's turn"]) {
+    let answer = (_counted: unknown[]): void => {};
+    let isMyTurn = true;
+    const { inbox, handled } = open({
+      isMyTurn: () => isMyTurn,
+      pull: async (_max, after) => (after === 0 ? [row("1")] : []),
+      count: () => new Promise((resolve) => (answer = resolve)),
+    });
+    inbox.pull();
+    await turns();
+    if (end === "closed") void inbox.close();
+    else isMyTurn = false;
+    answer([{ id: "1", delivery_attempt: 1, dead: false }]);
+    await turns();
+    expect([end, handled]).toEqual([end, []]);
+  }
+});
+
 test("an inbox that cannot be read is read again, and what arrives meanwhile is delivered", async () => {
   let reads = 0;
   const { inbox, clock, handled } = open({
