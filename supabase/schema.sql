@@ -4695,7 +4695,7 @@ CREATE OR REPLACE FUNCTION public.schema_version()
  LANGUAGE sql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ select 2 $function$
+AS $function$ select 3 $function$
 -- owner postgres
 grant execute on function public.schema_version() to anon;
 grant execute on function public.schema_version() to authenticated;
