@@ -139,10 +139,21 @@ test.each<[string, HubOptions, Environment]>([
   ["a heartbeat that is no number", {}, { FEDERATION_HEARTBEAT_INTERVAL: "30s" }],
   ["a latency nobody knows", {}, { FEDERATION_BROADCAST_LATENCY: "medium" }],
   ["a switch that is neither true nor false", {}, { FEDERATION_MEMORY_SYNC: "maybe" }],
+  ["a plan nobody has", {}, { FEDERATION_PLAN_MESSAGES_PER_SECOND: "free" }],
+  ["a plan that allows nothing", { planMessagesPerSecond: 0 }, {}],
   ["a negative interval", { presenceHeartbeat: -1 }, {}],
   ["a threshold of nothing", { rosterThreshold: 0 }, {}],
 ])("%s is refused", (_name, options, environment) => {
   expect(() => resolve(options, { ...complete, ...environment })).toThrow(/expected/);
+});
+
+test("the plan is the Free one, none on this machine, or what is said", () => {
+  const hosted = "https://abc.supabase.co";
+  const limit = resolve().planMessagesPerSecond;
+  expect([limit(hosted), limit("http://127.0.0.1:54321")]).toEqual([100, undefined]);
+  expect(resolve({ planMessagesPerSecond: 500 }).planMessagesPerSecond("http://localhost:1")).toBe(500);
+  const off = { ...complete, FEDERATION_PLAN_MESSAGES_PER_SECOND: "off" };
+  expect(resolve({}, off).planMessagesPerSecond(hosted)).toBeUndefined();
 });
 
 test("ids are 1 to 128 of a small alphabet", () => {

@@ -29,6 +29,11 @@ export interface HubOptions extends AccessOptions {
   readonly rosterThreshold?: number | undefined;
   /** The largest broadcast over the socket, in bytes of JSON. Default 256000, the limit of the Free plan. */
   readonly maxBroadcastBytes?: number | undefined;
+  /**
+   * The plan's Realtime messages a second, for all hubs of the tenant together; `off` where the server has no such limit. Default:
+   * FEDERATION_PLAN_MESSAGES_PER_SECOND, else 100, the limit of the Free plan, and `off` for a server on this machine.
+   */
+  readonly planMessagesPerSecond?: number | "off" | undefined;
   /** Milliseconds between two heartbeats of the socket. Default 25000. */
   readonly socketHeartbeatMs?: number | undefined;
   /** This process alone is the agent: its other processes are ended with "replaced", now and by the next one that is exclusive. Default false. */
@@ -80,6 +85,8 @@ export interface ResolvedHubOptions {
   readonly presenceGraceMs: number;
   readonly rosterThreshold: number;
   readonly maxBroadcastBytes: number;
+  /** For the server at this URL; undefined where there is no limit. */
+  readonly planMessagesPerSecond: (url: string) => number | undefined;
   readonly socketHeartbeatMs: number;
   readonly exclusive: boolean;
   readonly deliverTo: "one" | "all";
@@ -135,6 +142,7 @@ export function resolveHubOptions(
     presenceGraceMs: milliseconds(options.presenceGraceMs ?? 1_500, "presenceGraceMs"),
     rosterThreshold: positive(options.rosterThreshold ?? 100, "rosterThreshold"),
     maxBroadcastBytes: positive(options.maxBroadcastBytes ?? 256_000, "maxBroadcastBytes"),
+    planMessagesPerSecond: planLimit(options.planMessagesPerSecond, environment),
     socketHeartbeatMs: milliseconds(options.socketHeartbeatMs ?? 25_000, "socketHeartbeatMs"),
     exclusive: options.exclusive ?? false,
     deliverTo: oneOf("deliverTo", ["one", "all"], options.deliverTo ?? "one"),
@@ -150,6 +158,28 @@ export function resolveHubOptions(
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,
   };
+}
+
+const planVariable = "FEDERATION_PLAN_MESSAGES_PER_SECOND";
+
+function planLimit(
+  option: number | "off" | undefined,
+  environment: Environment,
+): (url: string) => number | undefined {
+  const name = option === undefined ? planVariable : "planMessagesPerSecond";
+  const given = option ?? environment[planVariable];
+  if (given === undefined) return (url) => (isThisMachine(url) ? undefined : 100);
+  if (given === "off") return () => undefined;
+  const limit = typeof given === "number" || /^\d+$/.test(given) ? Number(given) : Number.NaN;
+  if (Number.isInteger(limit) && limit >= 1) return () => limit;
+  throw new FederationError(
+    "invalid_argument",
+    `${name}: expected off or a whole number above 0, got ${JSON.stringify(given)}`,
+  );
+}
+
+function isThisMachine(url: string): boolean {
+  return ["localhost", "127.0.0.1", "[::1]"].includes(new URL(url).hostname);
 }
 
 function withoutUndefined(options: HubOptions): AccessOptions {

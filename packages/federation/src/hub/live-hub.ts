@@ -1,3 +1,4 @@
+import type { Access } from "../config/access.ts";
 import type { ResolvedHubOptions } from "../config/hub-options.ts";
 import type { ChannelState } from "../connection/channel-state.ts";
 import { openConnection, type Connection } from "../connection/connection.ts";
@@ -89,7 +90,7 @@ export class LiveHub {
       random: options.random,
       log: options.log,
     });
-    const live = new LiveHub(parts, connection);
+    const live = new LiveHub(parts, connection, access);
     signal.addEventListener("abort", () => void live.close(), { once: true }); // ends what still waits for an answer
     try {
       step("asking for the schema version");
@@ -105,7 +106,7 @@ export class LiveHub {
     }
   }
 
-  private constructor(parts: LiveHubParts, connection: Connection) {
+  private constructor(parts: LiveHubParts, connection: Connection, access: Access) {
     const { options } = parts;
     this.#parts = parts;
     this.connection = connection;
@@ -159,6 +160,9 @@ export class LiveHub {
       timeoutMs: options.requestTimeoutMs,
       maxBytes: options.maxBroadcastBytes,
       latency: options.broadcastLatency,
+      planMessagesPerSecond: options.planMessagesPerSecond(access.url),
+      hubsOnline: () => this.presence.roster.instances,
+      onDropped: (error) => parts.onError(error, "broadcast"),
       whenJoined: (timeoutMs) => this.#room.whenJoined(timeoutMs),
       canSend: (channel) => this.#room.joined === channel && connection.isSocketOpen,
     });

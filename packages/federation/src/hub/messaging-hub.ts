@@ -44,18 +44,31 @@ export type HelpAsked = CoordinationMessage & {
   offers(options?: WaitingOptions): AsyncGenerator<CoordinationMessage, void>;
 };
 
+// What the database takes, as JSON.
+const maxRowBytes = 1_048_576;
+
 /** What a hub says to others: broadcasts, messages, help, knowledge. */
 export abstract class MessagingHub<Own extends object = object> extends HubCore<Own> {
   /**
    * Sends to everybody who is there now, over the socket; resolves when the server has taken it. With `{ durable: true }` it is stored and
-   * announced by the database instead, as are all types that begin with `task_`: receivers believe those from the database only.
+   * announced by the database instead, as are all types that begin with `task_`, which receivers
+   * believe from the database only, and what is larger than `maxBroadcastBytes`. Waits where the plan allows no more at the moment.
    */
   async broadcast(type: string, payload: unknown, options: BroadcastOptions = {}): Promise<void> {
     const live = this.ready();
     const { value, sizeBytes } = toPayload(payload);
     requireType(type);
     const { waitFor = "stored", timeoutMs, durable, ...sending } = options;
-    if (durable === true || isDatabaseOnly(type)) {
+    if (sizeBytes > maxRowBytes)
+      throw new FederationError(
+        "too_large",
+        `broadcast ${type}: ${sizeBytes} bytes; a row holds ${maxRowBytes}`,
+        {
+          remedy: "Store it elsewhere, and send where it is",
+        },
+      );
+    // What no frame may carry is a row, which the database announces by its id.
+    if (durable === true || isDatabaseOnly(type) || !live.broadcasts.takes(type, sizeBytes)) {
       const { id } = await live.outbox.send({ to: null, type, payload: value, options: sending });
       if (waitFor !== "stored") await live.correspondence.waitFor(id, waitFor, waiting(timeoutMs, options));
     } else if (waitFor !== "stored")
