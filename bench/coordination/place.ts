@@ -18,9 +18,10 @@ export async function openHub(
   { supabase: { url, anonKey, jwtSecret }, hubs }: Place,
   agent: string,
   options: HubOptions = {},
+  tenantId: string = tenant,
 ): Promise<RealtimeFederationHub> {
   const patience = { initializeTimeoutMs: 120_000, requestTimeoutMs: 60_000, memorySync: false };
-  const hub = createRealtimeHub(agent, tenant, { url, anonKey, jwtSecret, ...patience, ...options });
+  const hub = createRealtimeHub(agent, tenantId, { url, anonKey, jwtSecret, ...patience, ...options });
   hub.on("error", ({ error, during }) => console.error(`${agent}: ${during}: ${error.message}`));
   hubs.push(hub);
   await hub.initialize();
