@@ -1478,7 +1478,7 @@ AS $function$
             select string_to_array(e.extversion, '.')::integer[] >= array[0, 8] from pg_extension e where e.extname = 'vector') then
             near := format('k.embedding::%1$s(%2$s) <=> $1::%1$s(%2$s)', kind, dimensions);
             perform set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.max_scan_tuples', '2147483647', true),
-              set_config('hnsw.ef_search', least(1000, greatest(40, depth))::text, true);
+              set_config('hnsw.ef_search', least(1000, greatest(100, 2 * depth))::text, true);
           end if;
         end if;
         return query execute format(
