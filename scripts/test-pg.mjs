@@ -11,24 +11,10 @@ Runs the stack tests (*.stack.test.ts) against a native Postgres 15 or newer wit
 is installed first (Debian, as root). The server runs as an unprivileged user in a temporary folder, listens on
 127.0.0.1 only, and is ended and removed afterwards, also after Ctrl-C.`);
 
-// They bring a database of their own, or ask about processes and sockets: a second run would be the same again.
-const elsewhere = [
-  "bench/**",
-  "examples/**",
-  "test-support/**",
-  "packages/federation/src/memory/sync/crash.stack.test.ts",
-  "packages/federation/src/presence-cost.stack.test.ts",
-  "packages/federation/src/tasks/killed-worker.stack.test.ts",
-  "packages/local-supabase/src/command/**",
-  "packages/local-supabase/src/database/extensions.stack.test.ts",
-  "packages/local-supabase/src/database/pglite-database.stack.test.ts",
-];
-
 await ensureInstalled();
 process.exitCode = await withPostgres({}, async (url, version) => {
   step(`stack tests on ${version}`);
-  const excluded = elsewhere.flatMap((files) => ["--exclude", files]);
-  return await runTests(["--project", "stack", ...excluded, ...process.argv.slice(2)], {
+  return await runTests(["--project", "stack", ...process.argv.slice(2)], {
     ...process.env,
     TEST_DATABASE_URL: url,
   });
