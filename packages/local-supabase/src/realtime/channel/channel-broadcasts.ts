@@ -51,9 +51,12 @@ export class ChannelBroadcasts {
 
   async #askAndFanOut(push: Push, broadcast: Broadcast): Promise<void> {
     const objection = await this.#ask();
-    if (this.#channel.isClosed()) return;
-    if (objection === undefined) this.#fanOut(push, broadcast);
-    else this.#refuse(push, objection);
+    if (objection !== undefined) return this.#refuse(push, objection);
+    // Its socket may have gone meanwhile: it was said before, to whoever is in the room by now.
+    const room = this.#channel.isClosed()
+      ? this.#server.rooms.find(this.#channel.room.topic, true)
+      : this.#channel.room;
+    this.#fanOut(push, broadcast, { room });
   }
 
   /** Stored first: who comes while it is sent finds it, and what cannot be stored is not sent. */
