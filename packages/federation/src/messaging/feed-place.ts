@@ -1,4 +1,4 @@
-import { withDeadline, type Clock } from "../runtime/clock.ts";
+import { sleep, withDeadline, type Clock } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
 import { isRecord, stringField } from "../runtime/json.ts";
 import type { Log } from "../runtime/log.ts";
@@ -12,6 +12,8 @@ export interface FeedPlaceParts {
 }
 
 const closeMs = 1_000;
+// What is held back mostly waits for a transaction of milliseconds.
+const firstLookMs = 25;
 
 /**
  * How far this agent has come on the feed, as the database knows it: where another process of it goes on, and the receipt of what was
@@ -90,8 +92,13 @@ export class FeedPlace {
     const error = (): Error => new FederationError("timeout", `feed_place: not within ${closeMs} ms`);
     const last = withDeadline(
       async (signal) => {
-        const read = await missed.read(signal);
-        if (read.messages.every(({ id }) => isTold(id))) await this.wasRead(read, missed.cursor, signal);
+        for (let lookMs = firstLookMs; ; lookMs *= 2) {
+          const read = await missed.read(signal);
+          if (!read.messages.every(({ id }) => isTold(id))) return;
+          await this.wasRead(read, missed.cursor, signal);
+          if (!read.isHeldBack) return;
+          await sleep(clock, lookMs, signal);
+        }
       },
       { clock, ms: closeMs, error },
     );
