@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { Logger, makeWorkerUtils, run, type Runner, type WorkerUtils } from "graphile-worker";
+import pg from "pg";
 import PgBoss from "pg-boss";
 import type { Row } from "./cases.ts";
 import { perSecond, rowOf, type Place } from "./place.ts";
@@ -26,6 +27,7 @@ async function measurePgBoss(databaseUrl: string, scale: number): Promise<Row[]>
       await boss.createQueue(queue);
       const jobs = Math.max(workers, Math.round((workers === 1 ? 300 : 2_000) * scale));
       await boss.insert(Array.from({ length: jobs }, (_, n) => ({ name: queue, data: { n } })));
+      await analyze(databaseUrl);
       const samplesMs: number[] = [];
       const startMs = performance.now();
       const work = async (): Promise<void> => {
@@ -58,6 +60,7 @@ async function measureGraphile(databaseUrl: string, scale: number): Promise<Row[
     for (const concurrency of [1, 10, 100]) {
       const jobs = Math.max(concurrency, Math.round((concurrency === 1 ? 300 : 2_000) * scale));
       await utils.addJobs(Array.from({ length: jobs }, (_, n) => ({ identifier: "job", payload: { n } })));
+      await analyze(databaseUrl);
       let [begun, completed] = [0, 0];
       const events = new EventEmitter();
       const allDone = new Promise<void>((resolve) =>
@@ -76,6 +79,14 @@ async function measureGraphile(databaseUrl: string, scale: number): Promise<Row[
     await utils.release();
   }
   return rows;
+}
+
+/** What a server does by itself within a minute. */
+async function analyze(connectionString: string): Promise<void> {
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  await client.query("analyze");
+  await client.end();
 }
 
 async function measureStart(databaseUrl: string, utils: WorkerUtils, scale: number): Promise<Row> {

@@ -42,6 +42,7 @@ async function fill(place: Place, tasks: number): Promise<string> {
     }
   };
   await Promise.all(Array.from({ length: 8 }, lane));
+  await rpc(place.supabase, "bench_analyze", {});
   return capability;
 }
 

@@ -1,6 +1,7 @@
 import { setMaxListeners } from "node:events";
 import type { RealtimeFederationHub } from "agent-federation";
 import type { Row } from "./cases.ts";
+import { rpc } from "./messages.ts";
 import { openHub, perSecond, rowOf, type Place } from "./place.ts";
 
 /** The same through `hub.work`: so many hubs, each with one pair of hands or a few. */
@@ -22,7 +23,7 @@ async function workOff(
   { workers, hubs, beside }: { readonly workers: number; readonly hubs: number; readonly beside: string },
 ): Promise<Row> {
   const capability = `work-${workers}`;
-  const tasks = Math.max(workers, Math.round((workers === 1 ? 200 : 600) * place.scale));
+  const tasks = Math.max(workers, Math.round((workers === 1 ? 300 : 2_000) * place.scale));
   let done = 0;
   let finish = (): void => {};
   const allDone = new Promise<void>((resolve) => (finish = resolve));
@@ -36,6 +37,7 @@ async function workOff(
   }));
   for (let first = 0; first < tasks; first += 200)
     await assigner.assignTasks(those.slice(first, first + 200));
+  await rpc(place.supabase, "bench_analyze", {});
   const helpers = await Promise.all(
     Array.from({ length: hubs }, (_, n) => openHub(place, `work-${workers}-${n}`)),
   );

@@ -12,5 +12,17 @@ begin
   from generate_series(first, first + many - 1) n;
 end
 $$;
+-- What a server does by itself within a minute.
+create or replace function public.bench_analyze()
+returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  analyze public.agent_tasks, public.agent_task_queue, public.agent_messages;
+end
+$$;
+revoke all on function public.bench_analyze() from public, anon, authenticated;
+grant execute on function public.bench_analyze() to service_role;
 revoke all on function public.bench_archive_tasks(text, integer, integer) from public, anon, authenticated;
 grant execute on function public.bench_archive_tasks(text, integer, integer) to service_role;
