@@ -6,6 +6,7 @@ export type { BroadcastOptions, HelpAsked, RequestOptions, SendMessageOptions } 
 export type { HubOptions, RealtimeConfig } from "./config/hub-options.ts";
 export type { AgentEvent, AgentLeaveEvent, HubEvents } from "./hub/hub-events.ts";
 export type { HubState } from "./hub/hub-state.ts";
+export type { SpanStart, Tracing } from "./runtime/tracing.ts";
 
 export type { CoordinationMessage, ReceivedMessage } from "./messaging/message.ts";
 export type { ListMessagesOptions, WaitingOptions } from "./messaging/correspondence.ts";

@@ -4,6 +4,7 @@ import { systemClock } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
 import { newId } from "../runtime/ids.ts";
 import { silentLog, type Log } from "../runtime/log.ts";
+import { noTracing, type Tracing } from "../runtime/tracing.ts";
 import { resolveAccess, type Access, type AccessOptions } from "./access.ts";
 import { accessOfClient } from "./client-access.ts";
 import type { Environment } from "./environment.ts";
@@ -55,6 +56,8 @@ export interface HubOptions extends AccessOptions {
   /** Stops the hub like `shutdown()`. */
   readonly signal?: AbortSignal | undefined;
   readonly log?: Log | undefined;
+  /** Where spans of sends, handlers and tasks go, `openTelemetry()` of `agent-federation/otel`. Default: nowhere. */
+  readonly tracing?: Tracing | undefined;
   /** Makes the REST requests. Default: the global fetch. */
   readonly fetch?: typeof fetch | undefined;
   readonly clock?: Clock | undefined;
@@ -98,6 +101,7 @@ export interface ResolvedHubOptions {
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal | undefined;
   readonly log: Log;
+  readonly tracing: Tracing;
   readonly fetch: typeof fetch | undefined;
   readonly clock: Clock;
   readonly random: () => number;
@@ -154,6 +158,7 @@ export function resolveHubOptions(
     metadata: { ...options.metadata },
     signal: options.signal,
     log: options.log ?? silentLog,
+    tracing: options.tracing ?? noTracing,
     fetch: options.fetch ?? taken?.fetch,
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,

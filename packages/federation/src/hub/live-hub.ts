@@ -5,14 +5,12 @@ import { openConnection, type Connection } from "../connection/connection.ts";
 import { DependableChannel, type ChannelPlan } from "../connection/dependable-channel.ts";
 import { checkSchema } from "../connection/schema-check.ts";
 import { Correspondence } from "../messaging/correspondence.ts";
-import type { Delivery } from "../messaging/deliveries.ts";
 import { Inbox } from "../messaging/inbox.ts";
 import { InboxTurn } from "../messaging/inbox-turn.ts";
 import { LoopGuard } from "../messaging/loop-guard.ts";
 import { MemoryFeed } from "../messaging/memory-feed.ts";
-import type { CoordinationMessage } from "../messaging/message.ts";
 import { Outbox } from "../messaging/outbox.ts";
-import { sendReply, toReceiptMessage, toReceived } from "../messaging/received.ts";
+import { sendReply, toReceiptMessage } from "../messaging/received.ts";
 import { RoomBroadcasts } from "../messaging/room-broadcasts.ts";
 import { presenceKey } from "../presence/agent-presence.ts";
 import { Presence } from "../presence/presence.ts";
@@ -20,7 +18,7 @@ import type { RosterChange } from "../presence/roster.ts";
 import { Session } from "../presence/session.ts";
 import { withDeadline } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
-import { both, nobody, type Emission, type Emitter } from "../runtime/emitter.ts";
+import type { Emitter } from "../runtime/emitter.ts";
 import {
   feedPlan,
   inboxPlan,
@@ -30,6 +28,7 @@ import {
 } from "./channel-plans.ts";
 import type { HubEvents } from "./hub-events.ts";
 import { LiveTasks } from "./live-tasks.ts";
+import { MessageHandlers } from "./message-handlers.ts";
 
 export interface LiveHubParts {
   readonly options: ResolvedHubOptions;
@@ -57,6 +56,7 @@ export class LiveHub {
   readonly inbox: Inbox;
   readonly correspondence: Correspondence;
   readonly guard: LoopGuard;
+  readonly handlers: MessageHandlers;
   readonly tasks: LiveTasks;
   readonly channels: readonly DependableChannel[];
   readonly #parts: LiveHubParts;
@@ -68,7 +68,6 @@ export class LiveHub {
   #closing: Promise<void> | undefined;
   #positions = { inbox: 0, feed: 0 };
   #rose = { inbox: false, feed: false };
-  #received = 0;
   #isUsable = false;
 
   /** Resolves when joined and usable; leaves nothing behind when it rejects. `step` hears what is being done. */
@@ -110,6 +109,13 @@ export class LiveHub {
     const { options } = parts;
     this.#parts = parts;
     this.connection = connection;
+    this.guard = new LoopGuard(options);
+    this.handlers = new MessageHandlers({
+      emitter: parts.emitter,
+      guard: this.guard,
+      tracing: options.tracing,
+      answer: (to, payload) => sendReply(this, to, payload, options.agentId),
+    });
     this.presence = this.#makePresence(options);
     this.session = this.#makeSession(options);
     this.#turn = this.#makeTurn(options);
@@ -123,8 +129,8 @@ export class LiveHub {
       agents: () => this.presence.roster.agents().length,
       onError: (error, during) => parts.onError(error, during),
     });
-    this.guard = new LoopGuard(options);
     this.outbox = new Outbox({
+      tracing: options.tracing,
       admit: (what) => this.guard.admit(what),
       clock: options.clock,
       instanceId: options.instanceId,
@@ -139,7 +145,7 @@ export class LiveHub {
       turn: this.#turn,
       memories: options.memorySync ? this.#memories : undefined,
       tasks: this.tasks,
-      heardInRoom: (message) => void this.#deliver(message),
+      heardInRoom: (message) => void this.handlers.deliver(message),
     };
     const topic = `federation:${options.tenantId}`;
     this.#room = this.#makeChannel(
@@ -166,10 +172,6 @@ export class LiveHub {
       whenJoined: (timeoutMs) => this.#room.whenJoined(timeoutMs),
       canSend: (channel) => this.#room.joined === channel && connection.isSocketOpen,
     });
-  }
-
-  get received(): number {
-    return this.#received;
   }
 
   /** Tells who is here, oneself last. Until then nobody hears of the roster: whoever hears of an agent wants to speak to it at once. */
@@ -225,27 +227,6 @@ export class LiveHub {
     step("waiting for the presence state");
     await this.presence.whenVisible(signal);
     this.session.keepAlive();
-  }
-
-  #deliver(sent: CoordinationMessage): Delivery {
-    this.#received++;
-    const { emitter, options } = this.#parts;
-    const { message, acknowledged } = toReceived(sent, (to, payload) =>
-      sendReply(this, to, payload, options.agentId),
-    );
-    const emission = this.guard.within(message, () => {
-      const any = emitter.emit("message:received", message);
-      return both(
-        any,
-        message.type === "received" ? nobody : emitter.emit(`message:${message.type}`, message),
-      );
-    });
-    const guarded = ({ listeners, finished, again }: Emission): Emission => ({
-      listeners,
-      finished,
-      again: () => guarded(this.guard.within(message, again)),
-    });
-    return { ...guarded(emission), acknowledged };
   }
 
   #tellChanges(changes: readonly RosterChange[]): void {
@@ -352,7 +333,6 @@ export class LiveHub {
   }
 
   #makeInbox(options: ResolvedHubOptions): Inbox {
-    const { emitter } = this.#parts;
     const { maxDeliveries } = options;
     const count = (ids: readonly string[]): Promise<unknown> =>
       this.connection.call("deliver_messages", { ids, max_deliveries: maxDeliveries });
@@ -374,9 +354,8 @@ export class LiveHub {
       count,
       fail: (id, error, dead) => this.connection.call("fail_message", { id, error, dead }),
       tookReply: (message) => this.correspondence.tookReply(message),
-      hasListener: (type) =>
-        emitter.listenerCount("message:received") + emitter.listenerCount(`message:${type}`) > 0,
-      deliver: (message) => this.#deliver(message),
+      hasListener: (type) => this.handlers.has(type),
+      deliver: (message) => this.handlers.deliver(message),
     });
   }
 

@@ -56,7 +56,7 @@ export class LiveTasks {
       concurrency,
       capabilities: capabilities ?? options.capabilities,
       graceMs,
-      handler,
+      handler: this.#traced(handler),
       clock: options.clock,
       random: options.random,
       call,
@@ -71,6 +71,15 @@ export class LiveTasks {
     await worker.ended;
     signal?.removeEventListener("abort", onAbort);
     this.#workers.delete(worker);
+  }
+
+  #traced(handler: TaskHandler): TaskHandler {
+    const { tracing } = this.#parts.options;
+    return (task) => {
+      const { task_id, attempt, traceparent: parent } = task;
+      const attributes = { "task.id": task_id, "task.attempt": attempt };
+      return tracing.span({ name: "work", kind: "consumer", parent, attributes }, async () => handler(task));
+    };
   }
 
   heardTasks(payload: unknown): void {

@@ -75,7 +75,7 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
       throw new FederationError("invalid_argument", `broadcast: nobody can know that it was ${waitFor}`, {
         remedy: "Pass { durable: true } as well",
       });
-    else await live.broadcasts.send(type, value, sizeBytes, live.guard.admit(`broadcast ${type}`).hopCount);
+    else await this.#sendInRoom(type, value, sizeBytes, options.traceparent);
   }
 
   /**
@@ -114,16 +114,18 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     payload: unknown,
     options: RequestOptions = {},
   ): Promise<CoordinationMessage> {
-    const { requestId, timeoutMs = 30_000, signal, ...rest } = options;
+    const { requestId, timeoutMs = 30_000, traceparent: parent, ...rest } = options;
     const expiresAt = new Date(this.options.clock.now() + timeoutMs).toISOString();
     const sending = { ...rest, ...(requestId === undefined ? {} : { id: requestId }), expiresAt };
-    const sent = await this.sendMessage(
-      to,
-      type,
-      payload,
-      signal === undefined ? sending : { ...sending, signal },
+    const attributes = { "agent.to": to };
+    return this.options.tracing.span(
+      { name: `request ${type}`, kind: "client", parent, attributes },
+      async (traceparent) => {
+        const traced = traceparent === undefined ? sending : { ...sending, traceparent };
+        const { id } = await this.sendMessage(to, type, payload, traced);
+        return this.ready().correspondence.reply(id, to, waiting(timeoutMs, options));
+      },
     );
-    return this.ready().correspondence.reply(sent.id, to, waiting(timeoutMs, options));
   }
 
   /** Asks everybody; stored, so that those who are busy hear of it too. Resolves once it is stored; `offers()` gives what is answered. */
@@ -169,6 +171,21 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
       "share_knowledge",
       { ...metadata, knowledge, metadata, from: this.agentId },
       options,
+    );
+  }
+
+  async #sendInRoom(
+    type: string,
+    payload: unknown,
+    sizeBytes: number,
+    parent: string | undefined,
+  ): Promise<void> {
+    const { guard, broadcasts } = this.ready();
+    const { hopCount, traceparent: inherited } = guard.admit(`broadcast ${type}`);
+    const attributes = { "agent.to": "everybody" };
+    await this.options.tracing.span(
+      { name: `broadcast ${type}`, kind: "producer", parent, inherited, attributes },
+      (traceparent) => broadcasts.send(type, payload, sizeBytes, { hopCount, traceparent }),
     );
   }
 

@@ -33,14 +33,26 @@ export abstract class TaskHub<Own extends object = object> extends MessagingHub<
    * stored.
    */
   async assignTask(task: TaskAssignment): Promise<FederationTask> {
-    return await this.#task("assign_task", { task: checkTask(task) });
+    const checked = checkTask(task);
+    const attributes = { "task.id": task.task_id };
+    return await this.options.tracing.span(
+      { name: "assign task", kind: "producer", parent: task.traceparent, attributes },
+      (traceparent) => this.#task("assign_task", { task: traced(checked, traceparent) }),
+    );
   }
 
   /** All of them, or none. Resolves to the tasks as stored, in their order. */
   async assignTasks(tasks: readonly TaskAssignment[]): Promise<FederationTask[]> {
     const live = this.ready();
     if (tasks.length === 0) return [];
-    return tasksOf(await live.connection.call("assign_tasks", { tasks: tasks.map(checkTask) }));
+    const attributes = { "task.count": tasks.length };
+    return await this.options.tracing.span(
+      { name: "assign tasks", kind: "producer", attributes },
+      async (traceparent) => {
+        const all = tasks.map((task) => traced(checkTask(task), task.traceparent ?? traceparent));
+        return tasksOf(await live.connection.call("assign_tasks", { tasks: all }));
+      },
+    );
   }
 
   /**
@@ -143,6 +155,10 @@ export abstract class TaskHub<Own extends object = object> extends MessagingHub<
   async #task(name: string, args: Readonly<Record<string, unknown>>): Promise<FederationTask> {
     return parseTask(await this.ready().connection.call(name, args));
   }
+}
+
+function traced(task: Record<string, unknown>, traceparent: string | undefined): Record<string, unknown> {
+  return traceparent === undefined ? task : { ...task, traceparent };
 }
 
 function tasksOf(rows: unknown): FederationTask[] {

@@ -7,6 +7,7 @@ import { requireId } from "../config/ids.ts";
 import { systemClock, type Clock } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
 import { silentLog, type Log } from "../runtime/log.ts";
+import { noTracing, type Tracing } from "../runtime/tracing.ts";
 import { describe } from "../runtime/json.ts";
 import { checkLimit, checkText, checkTime, maxIdBytes } from "./check-memory.ts";
 import { createEmbedder } from "./embed/create-embedder.ts";
@@ -48,6 +49,8 @@ export interface AdapterOptions extends AccessOptions {
   /** Shuts the adapter down like `shutdown()`. */
   readonly signal?: AbortSignal | undefined;
   readonly log?: Log | undefined;
+  /** Where spans of syncs go, `openTelemetry()` of `agent-federation/otel`. Default: nowhere. */
+  readonly tracing?: Tracing | undefined;
   /** Makes the REST requests. Default: the global fetch. */
   readonly fetch?: typeof fetch | undefined;
   readonly clock?: Clock | undefined;
@@ -79,6 +82,7 @@ export interface ResolvedAdapterOptions {
   readonly requestTimeoutMs: number;
   readonly signal: AbortSignal | undefined;
   readonly log: Log;
+  readonly tracing: Tracing;
   readonly fetch: typeof fetch | undefined;
   readonly clock: Clock;
   readonly random: () => number;
@@ -126,6 +130,7 @@ export function resolveAdapterOptions(
     requestTimeoutMs: milliseconds(options.requestTimeoutMs, "requestTimeoutMs", "", 10_000),
     signal: options.signal,
     log: options.log ?? silentLog,
+    tracing: options.tracing ?? noTracing,
     fetch: options.fetch ?? taken?.fetch,
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,

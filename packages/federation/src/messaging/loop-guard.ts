@@ -1,11 +1,18 @@
 import type { Clock } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
-import type { CoordinationMessage } from "./message.ts";
 
 /** What a message inherits from the one whose handler sends it. */
 export interface Heritage {
   readonly hopCount: number;
   readonly correlationId?: string;
+  readonly traceparent?: string;
+}
+
+/** A message, as far as what its handler sends inherits from it. */
+export interface Cause {
+  readonly id: string;
+  readonly hop_count: number;
+  readonly correlation_id?: string;
   readonly traceparent?: string;
 }
 
@@ -16,8 +23,8 @@ export interface LoopGuardParts {
 }
 
 interface Storage {
-  run<T>(store: CoordinationMessage, task: () => T): T;
-  getStore(): CoordinationMessage | undefined;
+  run<T>(store: Cause, task: () => T): T;
+  getStore(): Cause | undefined;
 }
 
 const minuteMs = 60_000;
@@ -34,7 +41,7 @@ export class LoopGuard {
   }
 
   /** Runs handlers of `message`: what they send, also later, inherits from it. */
-  within<T>(message: CoordinationMessage, run: () => T): T {
+  within<T>(message: Cause, run: () => T): T {
     return this.#causes === undefined ? run() : this.#causes.run(message, run);
   }
 

@@ -78,6 +78,7 @@ export interface BroadcastFrame {
     readonly payload: unknown;
     readonly timestamp: string;
     readonly hop_count?: number;
+    readonly traceparent?: string;
   }[];
 }
 
@@ -94,8 +95,9 @@ export function parseBroadcastFrame(value: unknown): CoordinationMessage[] {
     if (!isRecord(each) || "to_agent" in each || "seq" in each) return [];
     const message = parseStoredMessage(each);
     if (message === undefined || isDatabaseOnly(message.type)) return [];
-    const { id, from_agent, type, payload, timestamp, hop_count } = message;
-    return [{ id, from_agent, type, payload, timestamp, hop_count, verified: false }];
+    const { id, from_agent, type, payload, timestamp, hop_count, traceparent } = message;
+    const heard = { id, from_agent, type, payload, timestamp, hop_count, verified: false };
+    return [{ ...heard, ...optional("traceparent", traceparent) }];
   });
 }
 

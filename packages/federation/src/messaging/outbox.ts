@@ -1,6 +1,7 @@
 import type { Clock } from "../runtime/clock.ts";
 import { FederationError, toError } from "../runtime/errors.ts";
 import { newId } from "../runtime/ids.ts";
+import { noTracing, type Tracing } from "../runtime/tracing.ts";
 import type { Heritage } from "./loop-guard.ts";
 import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
 
@@ -30,6 +31,7 @@ export interface Outgoing {
 export interface OutboxParts {
   /** Asked at the call, before anything waits. Throws where no more may be sent. */
   readonly admit?: (what: string) => Heritage;
+  readonly tracing?: Tracing;
   readonly clock: Clock;
   readonly instanceId: string;
   readonly call: (
@@ -63,8 +65,19 @@ export class Outbox {
     const id = message.options.id ?? newId();
     const senderSeq = this.#nextSeq();
     const key = message.to ?? "";
-    const sent = this.#after(key, () => this.#store(id, senderSeq, message, heritage));
-    return sent;
+    const { tracing = noTracing } = this.#parts;
+    const { to, type, options } = message;
+    return tracing.span(
+      {
+        name: `send ${type}`,
+        kind: "producer",
+        parent: options.traceparent,
+        inherited: heritage.traceparent,
+        attributes: { "messaging.message.id": id, "agent.to": to ?? "everybody" },
+      },
+      (traceparent) =>
+        this.#after(key, () => this.#store(id, senderSeq, message, { ...heritage, traceparent })),
+    );
   }
 
   /** Resolves when everything that was under way has ended, one way or the other. */
@@ -76,9 +89,9 @@ export class Outbox {
     id: string,
     senderSeq: number,
     { to, type, payload, options }: Outgoing,
-    heritage: Heritage,
+    heritage: Omit<Heritage, "traceparent"> & { readonly traceparent: string | undefined },
   ): Promise<CoordinationMessage> {
-    const { replyTo, correlationId, traceparent, expiresAt, signal } = options;
+    const { replyTo, correlationId, expiresAt, signal } = options;
     const args = {
       id,
       to_agent: to,
@@ -89,7 +102,7 @@ export class Outbox {
       hop_count: heritage.hopCount,
       sender_seq: senderSeq,
       instance_id: this.#parts.instanceId,
-      traceparent: traceparent ?? heritage.traceparent ?? null,
+      traceparent: heritage.traceparent ?? null,
       expires_at: expiresAt ?? null,
     };
     const stored = parseStoredMessage(

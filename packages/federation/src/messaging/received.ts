@@ -11,6 +11,8 @@ export function acknowledgesItself(message: object): void {
   manual.add(message);
 }
 
+export type SendAnswer = (to: CoordinationMessage, payload: unknown) => Promise<CoordinationMessage>;
+
 export interface Received {
   readonly message: ReceivedMessage;
   /** Undefined unless a listener acknowledges by itself; then it resolves when that has happened. */
@@ -18,10 +20,7 @@ export interface Received {
 }
 
 /** The message with what a listener can do about it; the methods are no part of what it prints or compares as. */
-export function toReceived(
-  sent: CoordinationMessage,
-  reply: (to: CoordinationMessage, payload: unknown) => Promise<CoordinationMessage>,
-): Received {
+export function toReceived(sent: CoordinationMessage, reply: SendAnswer): Received {
   let ack = (): void => {};
   const acked = new Promise<void>((resolve) => (ack = resolve));
   const message = Object.defineProperties(sent, {

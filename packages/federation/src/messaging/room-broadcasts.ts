@@ -34,6 +34,11 @@ export interface RoomBroadcastsParts {
   readonly onDropped: (error: FederationError) => void;
 }
 
+export interface Sending {
+  readonly hopCount?: number;
+  readonly traceparent?: string | undefined;
+}
+
 type FrameMessage = BroadcastFrame["messages"][number];
 
 interface Waiting {
@@ -48,6 +53,7 @@ interface Waiting {
 export const mostWaiting = 10_000;
 const mostWaitingBytes = 16_000_000;
 const frameBytes = '{"messages":[]}'.length;
+const mostTraceparentBytes = 255;
 const drainMs = 2_500;
 // Refusals are told of together: they come by the thousand.
 const tellRefusedMs = 1_000;
@@ -72,7 +78,12 @@ export class RoomBroadcasts {
     this.#parts = parts;
   }
 
-  send(type: string, payload: unknown, payloadBytes: number, hopCount = 0): Promise<void> {
+  send(
+    type: string,
+    payload: unknown,
+    payloadBytes: number,
+    { hopCount = 0, traceparent }: Sending = {},
+  ): Promise<void> {
     const { agentId, clock, maxBytes } = this.#parts;
     const sinceMs = clock.now();
     const message: FrameMessage = {
@@ -82,6 +93,7 @@ export class RoomBroadcasts {
       payload,
       timestamp: new Date(sinceMs).toISOString(),
       ...(hopCount === 0 ? {} : { hop_count: hopCount }),
+      ...(traceparent === undefined ? {} : { traceparent }),
     };
     const sizeBytes = payloadBytes + envelopeBytes(message);
     if (sizeBytes > maxBytes - frameBytes) return Promise.reject(tooLarge(type, payloadBytes, this.#parts));
@@ -107,6 +119,7 @@ export class RoomBroadcasts {
       payload: null,
       timestamp,
       hop_count: 1_000_000,
+      traceparent: "x".repeat(mostTraceparentBytes),
     };
     return payloadBytes + envelopeBytes(message) <= maxBytes - frameBytes;
   }

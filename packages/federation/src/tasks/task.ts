@@ -19,6 +19,8 @@ export interface TaskFacts {
   readonly on_dependency_failure?: "fail" | "release";
   /** How often it is tried before it is dead. Default 3. */
   readonly max_attempts?: number;
+  /** A W3C trace context, for who works on it. */
+  readonly traceparent?: string;
   readonly [extra: string]: unknown;
 }
 

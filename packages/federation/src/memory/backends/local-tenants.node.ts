@@ -123,6 +123,7 @@ export class LocalTenants {
       clock,
       random: options.random,
       log: options.log,
+      tracing: options.tracing,
     });
     const written = new Set<(change: WrittenChange) => void>();
     const memories = new LocalMemories({

@@ -4,6 +4,7 @@ import { Emitter, type ListenOptions, type Listener } from "../../runtime/emitte
 import { FederationError, isFederationError, toError } from "../../runtime/errors.ts";
 import type { Log } from "../../runtime/log.ts";
 import { Scope } from "../../runtime/scope.ts";
+import { noTracing, type Tracing } from "../../runtime/tracing.ts";
 import type { TenantStore } from "../local/local-store.ts";
 import type { Hlc, MemoryFilter } from "../memory-row.ts";
 import { Admission } from "./admission.ts";
@@ -37,6 +38,7 @@ export interface SyncEngineOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  readonly tracing?: Tracing;
 }
 
 const backoff: Backoff = { minMs: 250, maxMs: 30_000 };
@@ -72,6 +74,7 @@ export class SyncEngine {
 
   constructor(options: SyncEngineOptions) {
     const { store, server, clock, random, log, writer, syncIntervalMs: intervalMs } = options;
+    const { tracing = noTracing } = options;
     const maxLocalMemories = options.maxLocalMemories ?? defaultMaxLocalMemories;
     this.#options = options;
     this.#filter = options.syncFilter ?? {};
@@ -117,10 +120,23 @@ export class SyncEngine {
     });
     const onFailure = (error: Error): void => this.#failed(error);
     const rounds = { clock, random, backoff, intervalMs, onFailure };
-    this.#pushes = new Rounds({ ...rounds, round: (signal) => pusher.round(signal) });
+    this.#pushes = new Rounds({
+      ...rounds,
+      round: (signal) =>
+        tracing.span(
+          { name: "sync push", kind: "client", attributes: {} },
+          () => pusher.round(signal),
+          ({ pushed, refused }) => ({ "memory.pushed": pushed, "memory.refused": refused }),
+        ),
+    });
     this.#pulls = new Rounds({
       ...rounds,
-      round: (signal) => this.#pull(signal),
+      round: (signal) =>
+        tracing.span(
+          { name: "sync pull", kind: "client", attributes: {} },
+          () => this.#pull(signal),
+          ({ pulled }) => ({ "memory.pulled": pulled }),
+        ),
       isUnfinished: ({ isHeldBack }) => isHeldBack,
     });
     this.#scope.defer(() => this.#cancelLook?.());
