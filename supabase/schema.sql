@@ -2885,7 +2885,7 @@ begin
     raise exception 'expected max_attempts 1 to 1000 and hop_count 0 or more, got % and %',
       new_task.max_attempts, new_task.hop_count using errcode = '22023';
   end if;
-  hash := encode(sha256(convert_to(task::text, 'UTF8')), 'hex');
+  hash := encode(sha256(convert_to((task - 'traceparent')::text, 'UTF8')), 'hex');
 
   insert into public.agent_tasks (
     tenant_id, task_id, assigned_by, assigned_to, capability, description, priority, deadline, dependencies, details, status,
@@ -2901,7 +2901,8 @@ begin
   returning * into stored;
   if stored.row_id is null then
     select * into stored from public.agent_tasks t where t.tenant_id = who.tenant and t.task_id = task ->> 'task_id';
-    if stored.content_hash <> hash then
+    -- Stored before, with the trace in the hash.
+    if stored.content_hash not in (hash, encode(sha256(convert_to(task::text, 'UTF8')), 'hex')) then
       raise exception 'task % exists already, with other content', quote_literal(task ->> 'task_id') using errcode = '23505',
         hint = 'A task id stands for one task; use it again only to repeat that assignment.';
     end if;
