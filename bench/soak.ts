@@ -16,7 +16,7 @@ held, swallowed, left half open or delayed, agents end or crash and begin again,
 folder. After each, everything acknowledged must have been handled, nothing twice by a process that lived to say so, in order
 per sender; every task ended once, and no lease is left. Ends after --minutes or --histories, whichever comes first.
 --lanes: histories at the same time, each lane with a server of its own and the seed of the lane before it + 1.
-Exits with 1 at the first history that fails, having shrunk it, and prints the seed and path that play it again.
+Exits with 1 at the first history that fails, and prints the seed and path that play it again; played again, it is shrunk.
 --out writes soak.json and soak.md there.`;
 
 const { values } = parseArgs({

@@ -24,7 +24,10 @@ export interface SoakOptions extends HistoryKinds {
   readonly onHistory?: (count: number) => void;
 }
 
-/** Random histories until one fails, so many have passed, or the time is over. A failure is shrunk and says how to replay it. */
+/**
+ * Random histories until one fails, so many have passed, or the time is over. A failure says how to replay it, and is shrunk when it is
+ * replayed: each smaller history that fails as well takes a minute to be sure.
+ */
 export async function soak(server: Server, options: SoakOptions): Promise<fc.RunDetails<[readonly Step[]]>> {
   const { seed, path, runs, timeLimitMs, onHistory } = options;
   let count = 0;
@@ -37,7 +40,7 @@ export async function soak(server: Server, options: SoakOptions): Promise<fc.Run
   const details = await fc.check(property, {
     seed,
     numRuns: runs,
-    ...(path === undefined ? {} : { path }),
+    ...(path === undefined ? { endOnFailure: true } : { path }),
     ...(timeLimitMs === undefined
       ? {}
       : { interruptAfterTimeLimit: timeLimitMs, markInterruptAsFailure: false }),
