@@ -3375,6 +3375,10 @@ begin
     raise exception 'task % is not held any more: it is %, by fence %', quote_literal(fail_task.task_id), task.status, task.fence
       using errcode = '55000';
   end if;
+  if task.lease_until is null then
+    -- Who works without claiming has tried all the same; otherwise it would be tried for ever.
+    update public.agent_tasks t set attempt = t.attempt + 1 where t.row_id = task.row_id returning t.* into task;
+  end if;
   if fail_task.retry then
     -- 1, 2, 4 … seconds, at most a minute, a quarter more or less.
     task := federation.give_back(task, fail_task.error,
@@ -4581,7 +4585,7 @@ begin
   select * into who from federation.act_as(as_agent, as_tenant);
   perform federation.check_text('question', request_input.question, 65536);
   task := federation.lock_task(who.tenant, request_input.task_id);
-  if not federation.speaks_for(task, who.agent, request_input.fence) then
+  if not federation.speaks_for(task, who.agent, request_input.fence) or task.lease_until is null then
     raise exception 'task % is not held any more: it is %, by fence %', quote_literal(request_input.task_id), task.status, task.fence
       using errcode = '55000';
   end if;
