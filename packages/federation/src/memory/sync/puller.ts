@@ -42,10 +42,10 @@ export interface PullSummary {
   readonly isHeldBack: boolean;
 }
 
-/** A later write, or the same one with a mark that the server made. */
-function isLater(row: MemoryRow, held: MemoryRow): boolean {
+/** A later write, or the same one with a mark that the server made, or lost: a restored backup is from before the mark. */
+function isNewsBeside(row: MemoryRow, held: MemoryRow): boolean {
   const order = compareHlc(row.hlc, held.hlc);
-  return order > 0 || (order === 0 && row.version > held.version);
+  return order > 0 || (order === 0 && row.version !== held.version);
 }
 
 /** Brings what the server has to the store, in the order of the server, and remembers where it stands. */
@@ -84,8 +84,8 @@ export class Puller {
   async round(signal: AbortSignal): Promise<PullSummary> {
     const { time, admission } = this.#parts;
     let pulled = 0;
+    await this.#resolveDoubts(signal); // first, since it may bring back what a process let go to replace it
     await this.#readAgain.tellGone();
-    await this.#resolveDoubts(signal);
     for (;;) {
       const answer = await this.#ask(signal);
       if (answer.isReset) {
@@ -170,7 +170,7 @@ export class Puller {
         if (held !== undefined) unwanted.push(row.id);
       } else if (admission.takes(row)) {
         taken.push(row);
-        const isNews = held === undefined || isLater(row, held);
+        const isNews = held === undefined || isNewsBeside(row, held);
         const isOwed = this.#owed.has(row.id) || Date.parse(row.updated_at) >= this.#toldAtMs;
         if (isNews || isOwed || this.#untold.has(row.id)) changes.push(...changesOf(row, held));
       }

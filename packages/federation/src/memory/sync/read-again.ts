@@ -67,19 +67,23 @@ export class ReadAgain {
     const taken = [...rows.values()].filter(
       (row) => held.some(({ id }) => id === row.id) || admission.takes(row),
     );
-    const goneChanges = gone
+    // What is replaced is let go for a moment: if the process ends in it, the server may have lost the row before the next one asks.
+    const letGo = [...gone, ...replaced.map(({ mine }) => mine)];
+    const mayBeGone = letGo
       .filter((row) => row.deleted_at === null)
-      .map((row) => goneChange(row, time.now()));
-    if (goneChanges.length > 0)
-      await store.writeFact("gone", JSON.stringify(goneChanges.map(({ row }) => row)));
+      .map((row) => goneChange(row, time.now()).row);
+    if (mayBeGone.length > 0) {
+      const before = parseRows(store.readFact("gone"));
+      await store.writeFact("gone", JSON.stringify([...before, ...mayBeGone]));
+    }
     const changes =
       beforeReplacing === undefined ? [] : replaced.flatMap(({ mine, row }) => changesOf(row, mine));
     await beforeReplacing?.(changes);
     // Not what is to be pushed: the store keeps that.
-    await store.forget([...gone, ...replaced.map(({ mine }) => mine)].map(({ id }) => id));
+    await store.forget(letGo.map(({ id }) => id));
     await store.apply(taken);
     tell(changes);
-    if (goneChanges.length > 0) await this.tellGone();
+    if (mayBeGone.length > 0) await this.tellGone();
   }
 }
 
