@@ -146,7 +146,8 @@ export class Puller {
     this.#tell(changes);
   }
 
-  async #follow({ rows, cursor, serverTimeMs }: PullAnswer): Promise<void> {
+  async #follow(answer: PullAnswer): Promise<void> {
+    const { rows, cursor } = answer;
     const { store, admission } = this.#parts;
     if (rows.length === 0 && this.#position.phase === "live" && this.#position.cursor === cursor) return;
     const taken = rows.map(({ row }) => row).filter((row) => admission.takes(row));
@@ -154,7 +155,7 @@ export class Puller {
     await this.#move({ ...this.#position, phase: "live", cursor }, taken);
     // Readable by now. Should the process end before all are told, the next one begins where telling ended.
     this.#tell(changes);
-    await this.#toldUpTo(cursor, serverTimeMs);
+    await this.#toldUpTo(cursor, this.#toldTo(answer));
   }
 
   async #compare({ rows, cursor, done, serverTimeMs }: PullAnswer, signal: AbortSignal): Promise<void> {
@@ -225,6 +226,11 @@ export class Puller {
   async #goLive(rows: readonly MemoryRow[], cursor: string, atMs: number): Promise<void> {
     await this.#toldUpTo(cursor, atMs);
     await this.#move({ phase: "live", cursor, filterKey: this.#parts.filterKey }, rows);
+  }
+
+  /** With rows still to come, or held back, which may be older than the answer, the time stays where it was. */
+  #toldTo({ serverTimeMs, done, isHeldBack }: PullAnswer): number {
+    return done && !isHeldBack ? serverTimeMs : Math.min(this.#toldAtMs, serverTimeMs);
   }
 
   async #toldUpTo(cursor: string, atMs: number): Promise<void> {

@@ -55,3 +55,33 @@ test("a process that dies while it replaces a row leaves its end to the next one
   };
   expect((await simulate(history)).wrong).toEqual([]);
 });
+
+test("a write of its own that a page left for the next one is told after a crash and another epoch", async () => {
+  const history: History = {
+    seed: 147_025_243,
+    dropsSame: false,
+    weather: { ...fair, lost: 0.2 },
+    steps: [
+      { does: "wait", ms: 68 },
+      { does: "write", who: 0, key: 0, kind: "put" },
+      { does: "write", who: 0, key: 3, kind: "put" },
+      { does: "write", who: 2, key: 0, kind: "put" },
+      { does: "write", who: 0, key: 2, kind: "put" },
+      { does: "write", who: 0, key: 1, kind: "put" },
+      { does: "write", who: 2, key: 3, kind: "put" },
+      { does: "wait", ms: 727 },
+      { does: "write", who: 1, key: 0, kind: "put" },
+      { does: "wait", ms: 5_915 },
+      { does: "wait", ms: 29 },
+      { does: "write", who: 0, key: 3, kind: "put" },
+      { does: "wait", ms: 24 },
+      { does: "write", who: 1, key: 0, kind: "put" },
+      { does: "new epoch", restores: false },
+      { does: "wait", ms: 9_621 },
+      { does: "crash", who: 0, ms: 15_421 },
+      { does: "wait", ms: 10_538 },
+      { does: "write", who: 1, key: 5, kind: "delete" },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});
