@@ -73,9 +73,13 @@ export class ModelServer {
   }
 
   pull(agent: string, cursor: string | undefined, maxRows: number): PullAnswer {
-    const from = cursor === undefined ? { epoch: this.#epoch, tx: 0, seq: 0 } : parseCursor(cursor);
+    const horizon = Math.min(this.#nextTx, ...this.#open);
+    const from =
+      cursor === undefined ? { epoch: this.#epoch, tx: 0, seq: 0, since: horizon } : parseCursor(cursor);
+    // A first reading has lost nothing that was removed before it began.
+    const knows = from.since > from.tx ? { tx: from.since, seq: 0 } : from;
     const serverTimeMs = this.#now();
-    const isPast = cursor !== undefined && (from.epoch !== this.#epoch || isAfter(this.#purgedTo, from));
+    const isPast = cursor !== undefined && (from.epoch !== this.#epoch || isAfter(this.#purgedTo, knows));
     if (isPast) {
       return {
         rows: [],
@@ -86,19 +90,19 @@ export class ModelServer {
         serverTimeMs,
       };
     }
-    const horizon = Math.min(this.#nextTx, ...this.#open);
     const behind = [...this.#rows.values()].filter((placed) => isAfter(placed, from));
     const visible = behind
       .filter((placed) => placed.tx < horizon)
       .toSorted((a, b) => a.tx - b.tx || a.seq - b.seq);
     const page = visible.slice(0, maxRows);
     const last = page.at(-1) ?? from;
+    const isDone = page.length === visible.length;
     const rows = page.map(({ row, seq }) => ({ row: mayRead(agent, row) ? row : withdrawn(row), seq }));
     return {
       rows,
-      cursor: `${this.#epoch}:${last.tx}:${last.seq}`,
-      done: page.length === visible.length,
-      isHeldBack: page.length === visible.length && behind.length > visible.length,
+      cursor: `${this.#epoch}:${last.tx}:${last.seq}${isDone ? "" : `:${from.since}`}`,
+      done: isDone,
+      isHeldBack: isDone && behind.length > visible.length,
       isReset: false,
       serverTimeMs,
     };
@@ -182,7 +186,8 @@ function isAfter(a: { tx: number; seq: number }, b: { tx: number; seq: number })
   return a.tx > b.tx || (a.tx === b.tx && a.seq > b.seq);
 }
 
-function parseCursor(cursor: string): { epoch: number; tx: number; seq: number } {
-  const [epoch = 0, tx = 0, seq = 0] = cursor.split(":").map(Number);
-  return { epoch, tx, seq };
+/** `since` is where a first reading that is still under way began, else 0. */
+function parseCursor(cursor: string): { epoch: number; tx: number; seq: number; since: number } {
+  const [epoch = 0, tx = 0, seq = 0, since = 0] = cursor.split(":").map(Number);
+  return { epoch, tx, seq, since };
 }
