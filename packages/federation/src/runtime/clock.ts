@@ -2,6 +2,8 @@
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
+  /** Milliseconds since some moment, which no change of the time of day moves. Left out: then such a change goes unnoticed. */
+  elapsed?(): number;
   /** Calls `run` once after `ms`; the returned function cancels. */
   after(ms: number, run: () => void): () => void;
 }
@@ -11,6 +13,7 @@ const longestWaitMs = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  elapsed: () => performance.now(),
   after: (ms, run) => {
     const timer = setTimeout(run, Math.min(ms, longestWaitMs));
     return () => clearTimeout(timer);

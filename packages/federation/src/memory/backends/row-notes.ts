@@ -65,7 +65,7 @@ export class RowNotes {
 
   /** Noted before it is written: after a crash there is a note too many rather than one too few. */
   #observe(store: TenantStore): TenantStore {
-    const noting: Pick<TenantStore, "write" | "apply" | "settle"> = {
+    const noting: Pick<TenantStore, "write" | "apply" | "replace" | "settle"> = {
       write: async (writes, options) => {
         await this.#note(writes.map(({ row }) => row));
         await store.write(writes, options);
@@ -73,6 +73,10 @@ export class RowNotes {
       apply: async (rows, cursor) => {
         await this.#note(rows);
         return await store.apply(rows, cursor);
+      },
+      replace: async (rows) => {
+        await this.#note(rows);
+        await store.replace(rows);
       },
       settle: async (results) => {
         await this.#note(results.flatMap((result) => (result.outcome === "refused" ? [] : [result.row])));

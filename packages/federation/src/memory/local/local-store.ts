@@ -62,10 +62,13 @@ export interface TenantStore {
   /** Writes of this machine, all or none; with `outbox`, an outbox entry beside each. Resolves once durable as promised. */
   write(writes: readonly LocalWrite[], options: { readonly outbox: boolean }): Promise<void>;
   /**
-   * Rows of the server. A row is taken where its clock is not older than the one held, and then drops an outbox entry that it outdates;
+   * Rows of the server. A row is taken where its clock is not older than the one held, and then drops an outbox entry that it outdates,
+   * or is the very write of: a late answer to that entry changes nothing any more.
    * `cursor` and rows become durable together; it is read back as the fact "cursor". Answers what changed, in the order given.
    */
   apply(rows: readonly MemoryRow[], cursor?: string): Promise<readonly AppliedRow[]>;
+  /** Rows of the server, taken whatever clock is held, except where what is held has yet to reach the server. All or none. */
+  replace(rows: readonly MemoryRow[]): Promise<void>;
 
   /** Whatever is held under the id: tombstones, superseded and expired ones too. */
   get(id: string): MemoryRow | undefined;

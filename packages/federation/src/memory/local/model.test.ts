@@ -84,6 +84,10 @@ const step = fc.oneof(
     }),
   },
   {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("replace" as const), rows: fc.array(row, { maxLength: 3 }) }),
+  },
+  {
     weight: 4,
     arbitrary: fc.record({
       kind: fc.constant("settle" as const),
@@ -176,6 +180,10 @@ async function take(step: Step, store: LocalStore, model: ModelTenant): Promise<
       expect(await tenant.apply(step.rows, step.cursor ?? undefined)).toEqual(
         model.apply(step.rows, step.cursor ?? undefined),
       );
+      return;
+    case "replace":
+      await tenant.replace(step.rows);
+      model.replace(step.rows);
       return;
     case "settle": {
       const entries = tenant.outbox({ maxRows: 100, maxBytes: 1e9 });

@@ -71,6 +71,12 @@ export class Tenant implements TenantStore {
     return changed;
   }
 
+  async replace(rows: readonly MemoryRow[]): Promise<void> {
+    await this.#decide((writer) => {
+      for (const row of rows) if (this.#state.acceptedPlace(row.id) === undefined) writer.put(row, "keep");
+    });
+  }
+
   get(id: string): MemoryRow | undefined {
     return this.#state.row(id);
   }

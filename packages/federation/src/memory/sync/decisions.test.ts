@@ -75,8 +75,8 @@ describe("where pulling begins", () => {
   test("a position comes back as it was kept", () => {
     const positions: Position[] = [
       live,
-      { phase: "loading", cursor: undefined, filterKey: "all" },
-      { phase: "loading", cursor: "1:2:3", filterKey: "all" },
+      { phase: "loading", cursor: undefined, sinceMs: undefined, filterKey: "all" },
+      { phase: "loading", cursor: "1:2:3", sinceMs: 4, filterKey: "all" },
       { phase: "comparing", filterKey: "all" },
     ];
     for (const position of positions) expect(decodePosition(encodePosition(position))).toEqual(position);

@@ -8,6 +8,8 @@ export class Doubts {
   readonly #facts: Facts;
   /** When it was last doubted, so that a doubt that comes up while the id is being read stays. */
   readonly #ids = new Map<string, number>();
+  /** What is about to be doubted: kept already, and not read yet. */
+  readonly #coming: string[] = [];
   #count = 0;
 
   constructor(facts: Facts) {
@@ -23,11 +25,18 @@ export class Doubts {
     return new Map(this.#ids);
   }
 
-  /** Resolves when a crash would not forget it. */
-  async add(ids: readonly string[]): Promise<void> {
-    if (ids.length === 0) return;
-    for (const id of ids) this.#ids.set(id, this.#count++);
-    await this.#keep();
+  /**
+   * Doubts `ids` once `change` has ended, and after a crash in the middle of it too. Not before: whoever read them again while an entry
+   * of theirs is still to be pushed would leave it as it is, and the doubt would be gone.
+   */
+  async after(ids: readonly string[], change: () => Promise<unknown>): Promise<void> {
+    this.#coming.push(...ids);
+    if (ids.length > 0) await this.#keep();
+    await change();
+    for (const id of ids) {
+      this.#coming.splice(this.#coming.indexOf(id), 1);
+      this.#ids.set(id, this.#count++);
+    }
   }
 
   async resolved(doubts: ReadonlyMap<string, number>): Promise<void> {
@@ -36,6 +45,9 @@ export class Doubts {
   }
 
   async #keep(): Promise<void> {
-    await this.#facts.writeFact("doubt", JSON.stringify([...this.#ids.keys()]));
+    await this.#facts.writeFact(
+      "doubt",
+      JSON.stringify([...new Set([...this.#ids.keys(), ...this.#coming])]),
+    );
   }
 }

@@ -4,10 +4,18 @@ import { isRecord, numberField, stringField } from "../../runtime/json.ts";
  *                       loading ──reset──▶ comparing ──reset──▶ comparing (from the start) */
 /** Where pulling stands. It becomes durable together with the rows that led there. */
 export type Position =
-  /** Everything for the first time: nobody is told of it. Goes on where it was after a restart. */
-  | { readonly phase: "loading"; readonly cursor: string | undefined; readonly filterKey: string }
-  /** Everything again, since the cursor means nothing any more: begins anew after a restart. */
-  | { readonly phase: "comparing"; readonly filterKey: string }
+  /**
+   * Everything for the first time: nobody is told of what was there at `sinceMs`, by the server's time. Goes on where it was after a
+   * restart.
+   */
+  | {
+      readonly phase: "loading";
+      readonly cursor: string | undefined;
+      readonly sinceMs: number | undefined;
+      readonly filterKey: string;
+    }
+  /** Everything again, since the cursor means nothing any more: begins anew after a restart. `sinceMs`: of the loading that it ended. */
+  | { readonly phase: "comparing"; readonly filterKey: string; readonly sinceMs?: number | undefined }
   | { readonly phase: "live"; readonly cursor: string; readonly filterKey: string };
 
 export function encodePosition(position: Position): string {
@@ -27,9 +35,9 @@ export function decodePosition(text: string): Position | undefined {
   const filterKey = stringField(value, "filterKey") ?? "";
   switch (value["phase"]) {
     case "loading":
-      return { phase: "loading", cursor, filterKey };
+      return { phase: "loading", cursor, sinceMs: numberField(value, "sinceMs"), filterKey };
     case "comparing":
-      return { phase: "comparing", filterKey };
+      return { phase: "comparing", filterKey, sinceMs: numberField(value, "sinceMs") };
     case "live":
       return cursor === undefined ? undefined : { phase: "live", cursor, filterKey };
     default:
@@ -65,7 +73,7 @@ export function startingPosition(
   told: string | undefined,
   filterKey: string,
 ): Position {
-  if (kept === undefined) return { phase: "loading", cursor: undefined, filterKey };
+  if (kept === undefined) return { phase: "loading", cursor: undefined, sinceMs: undefined, filterKey };
   const position = decodePosition(kept);
   if (position === undefined || position.filterKey !== filterKey) return { phase: "comparing", filterKey };
   if (position.phase === "live" && told !== undefined) return { ...position, cursor: told };

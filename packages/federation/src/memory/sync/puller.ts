@@ -1,6 +1,6 @@
 import { FederationError, isFederationError } from "../../runtime/errors.ts";
 import type { TenantStore } from "../local/local-store.ts";
-import type { MemoryRow } from "../memory-row.ts";
+import type { Hlc, MemoryRow } from "../memory-row.ts";
 import type { Admission } from "./admission.ts";
 import { afterTaken, afterTooMuch, firstBatchSize, type BatchLimits, type BatchSize } from "./batch-size.ts";
 import { changesOf } from "./changes.ts";
@@ -42,10 +42,15 @@ export interface PullSummary {
   readonly isHeldBack: boolean;
 }
 
-/** A later write, or the same one with a mark that the server made, or lost: a restored backup is from before the mark. */
-function isNewsBeside(row: MemoryRow, held: MemoryRow): boolean {
+/** A later write, or the same one with another mark of the server: one that it made, or that a backup took back. */
+function isOther(row: MemoryRow, held: MemoryRow): boolean {
   const order = compareHlc(row.hlc, held.hlc);
   return order > 0 || (order === 0 && row.version !== held.version);
+}
+
+/** What is here already, for those who were not told. */
+function heldChange(held: MemoryRow | undefined): readonly SyncChange[] {
+  return held === undefined ? [] : changesOf(held, held);
 }
 
 /** Brings what the server has to the store, in the order of the server, and remembers where it stands. */
@@ -55,16 +60,22 @@ export class Puller {
   #size: BatchSize = firstBatchSize(pages);
   #position: Position;
   #comparison: Comparison | undefined;
-  #untold: ReadonlySet<string>;
-  /** When the server gave the last page that was told to its end, by its own time. */
+  /** What was replaced, or was about to be, before anybody was told; kept. */
+  readonly #untold: Set<string>;
+  /** By the server's time: what was written before has been told. */
   #toldAtMs: number;
   /** What this process sent to the server and has not heard of again: to be told, although it is here already. */
-  readonly #owed = new Set<string>();
+  readonly #owed = new Map<string, Hlc>();
 
   constructor(parts: PullerParts) {
     const { store, filterKey } = parts;
     this.#parts = parts;
-    this.#readAgain = new ReadAgain({ ...parts, tell: (changes) => this.#tell(changes) });
+    this.#readAgain = new ReadAgain({
+      ...parts,
+      tell: (changes) => this.#tell(changes),
+      remember: (ids) => this.#remember(ids),
+      isUntold: (row) => this.#isUntold(row),
+    });
     const told = decodeTold(store.readFact("told"));
     this.#position = startingPosition(store.readFact("cursor"), told?.cursor, filterKey);
     this.#toldAtMs = told?.atMs ?? Infinity;
@@ -76,16 +87,16 @@ export class Puller {
   }
 
   /** The server may have these from us. */
-  sending(ids: readonly string[]): void {
-    for (const id of ids) this.#owed.add(id);
+  sending(rows: readonly MemoryRow[]): void {
+    for (const { id, hlc } of rows) this.#owed.set(id, hlc);
   }
 
   /** Until the server has nothing more to read. */
   async round(signal: AbortSignal): Promise<PullSummary> {
     const { time, admission } = this.#parts;
     let pulled = 0;
-    await this.#resolveDoubts(signal); // first, since it may bring back what a process let go to replace it
     await this.#readAgain.tellGone();
+    await this.#resolveDoubts(signal);
     for (;;) {
       const answer = await this.#ask(signal);
       if (answer.isReset) {
@@ -117,7 +128,7 @@ export class Puller {
     const taken = { isFull: !answer.done, tookMs: answeredMs - askedMs };
     this.#size = afterTaken(size, taken, pages);
     await time.learn({ serverTimeMs: answer.serverTimeMs, askedMs, answeredMs });
-    const isStuck = answer.rows.length === 0 && !answer.done && answer.cursor === cursor;
+    const isStuck = answer.rows.length === 0 && !answer.done && !answer.isReset && answer.cursor === cursor;
     if (isStuck || (answer.isReset && cursor === undefined)) {
       const found = isStuck ? "an empty page that is not the last" : "a reset at the start";
       throw new FederationError("protocol", `pull: expected rows, got ${found}`);
@@ -128,7 +139,7 @@ export class Puller {
   async #take(answer: PullAnswer, signal: AbortSignal): Promise<void> {
     switch (this.#position.phase) {
       case "loading":
-        return await this.#load(answer);
+        return await this.#load(answer, this.#position.sinceMs ?? answer.serverTimeMs);
       case "comparing":
         return await this.#compare(answer, signal);
       case "live":
@@ -136,13 +147,16 @@ export class Puller {
     }
   }
 
-  async #load({ rows, cursor, done, serverTimeMs }: PullAnswer): Promise<void> {
+  async #load(answer: PullAnswer, sinceMs: number): Promise<void> {
+    const { rows, cursor, done } = answer;
     const { store, admission } = this.#parts;
     const taken = rows.map(({ row }) => row).filter((row) => admission.takes(row));
-    const owed = taken.filter(({ id }) => this.#owed.has(id));
-    const changes = owed.flatMap((row) => changesOf(row, store.get(row.id)));
-    if (done) await this.#goLive(taken, cursor, serverTimeMs);
-    else await this.#move({ ...this.#position, phase: "loading", cursor }, taken);
+    const news = taken.filter(
+      ({ id, updated_at }) => this.#owed.has(id) || Date.parse(updated_at) >= sinceMs,
+    );
+    const changes = news.flatMap((row) => changesOf(row, store.get(row.id)));
+    if (done) await this.#goLive(taken, cursor, this.#completeMs(answer));
+    else await this.#move({ ...this.#position, phase: "loading", cursor, sinceMs }, taken);
     this.#tell(changes);
   }
 
@@ -155,10 +169,11 @@ export class Puller {
     await this.#move({ ...this.#position, phase: "live", cursor }, taken);
     // Readable by now. Should the process end before all are told, the next one begins where telling ended.
     this.#tell(changes);
-    await this.#toldUpTo(cursor, this.#toldTo(answer));
+    await this.#toldUpTo(cursor, this.#completeMs(answer));
   }
 
-  async #compare({ rows, cursor, done, serverTimeMs }: PullAnswer, signal: AbortSignal): Promise<void> {
+  async #compare(answer: PullAnswer, signal: AbortSignal): Promise<void> {
+    const { rows, cursor, done } = answer;
     const { store, admission } = this.#parts;
     const comparison = (this.#comparison ??= new Comparison());
     const taken: MemoryRow[] = [];
@@ -171,27 +186,26 @@ export class Puller {
         if (held !== undefined) unwanted.push(row.id);
       } else if (admission.takes(row)) {
         taken.push(row);
-        const isNews = held === undefined || isNewsBeside(row, held);
-        const isOwed = this.#owed.has(row.id) || Date.parse(row.updated_at) >= this.#toldAtMs;
-        if (isNews || isOwed || this.#untold.has(row.id)) changes.push(...changesOf(row, held));
+        const isNews = held === undefined || isOther(row, held);
+        if (isNews || this.#isUntold(row)) changes.push(...changesOf(row, held));
       }
     }
-    await this.#remember(changes);
+    await this.#remember(changes.map(({ row }) => row.id));
     await store.apply(taken);
     if (unwanted.length > 0) await store.forget(unwanted); // not what is to be pushed
     this.#tell(changes);
     comparison.cursor = cursor;
     if (!done) return;
     await this.#sweep(comparison, signal);
-    await this.#goLive([], cursor, serverTimeMs);
+    this.#tell([...this.#untold].flatMap((id) => heldChange(store.get(id))));
+    await this.#goLive([], cursor, this.#completeMs(answer));
     await this.#allTold();
     this.#comparison = undefined;
   }
 
   /** What the server did not mention, and what is newer here, is asked about by id: slices, so that others get their turn. */
   async #sweep(comparison: Comparison, signal: AbortSignal): Promise<void> {
-    const beforeReplacing = (changes: readonly SyncChange[]): Promise<void> => this.#remember(changes);
-    const options = { beforeReplacing, signal };
+    const options = { isComparison: true, signal };
     let slice: string[] = [];
     for await (const row of this.#parts.store.rows()) {
       if (comparison.hasSeen(row.id)) continue;
@@ -207,30 +221,44 @@ export class Puller {
     const { doubts } = this.#parts;
     if (doubts.isEmpty) return;
     const doubted = doubts.all();
-    // What is found was told when it was pulled, or will be.
-    await this.#readAgain.readAgain([...doubted.keys()], { signal });
+    await this.#readAgain.readAgain([...doubted.keys()], { isComparison: false, signal });
     await doubts.resolved(doubted);
   }
 
+  /** It is here already, and a process of this replica may have had no time to tell. */
+  #isUntold({ id, updated_at }: MemoryRow): boolean {
+    return this.#owed.has(id) || this.#untold.has(id) || Date.parse(updated_at) >= this.#toldBeforeMs;
+  }
+
+  get #toldBeforeMs(): number {
+    const { sinceMs = Infinity } = this.#position.phase === "live" ? {} : this.#position;
+    return Math.min(this.#toldAtMs, sinceMs);
+  }
+
+  /** Up to when all is told once this page is: to its own time only where it is the last, and nothing waits behind a transaction. */
+  #completeMs({ done, isHeldBack, serverTimeMs }: PullAnswer): number {
+    return done && !isHeldBack ? serverTimeMs : Math.min(this.#toldBeforeMs, serverTimeMs);
+  }
+
   #tell(changes: readonly SyncChange[]): void {
-    for (const { row } of changes) this.#owed.delete(row.id);
+    for (const { row } of changes) {
+      const sent = this.#owed.get(row.id);
+      if (sent !== undefined && compareHlc(row.hlc, sent) >= 0) this.#owed.delete(row.id);
+      this.#untold.delete(row.id);
+    }
     if (changes.length > 0) this.#parts.onChanges(changes);
   }
 
   async #compareAnew(): Promise<void> {
     this.#comparison = new Comparison();
     await this.#parts.admission.reopen();
-    await this.#move({ phase: "comparing", filterKey: this.#parts.filterKey }, []);
+    const { sinceMs } = this.#position.phase === "live" ? {} : this.#position;
+    await this.#move({ phase: "comparing", filterKey: this.#parts.filterKey, sinceMs }, []);
   }
 
   async #goLive(rows: readonly MemoryRow[], cursor: string, atMs: number): Promise<void> {
     await this.#toldUpTo(cursor, atMs);
     await this.#move({ phase: "live", cursor, filterKey: this.#parts.filterKey }, rows);
-  }
-
-  /** With rows still to come, or held back, which may be older than the answer, the time stays where it was. */
-  #toldTo({ serverTimeMs, done, isHeldBack }: PullAnswer): number {
-    return done && !isHeldBack ? serverTimeMs : Math.min(this.#toldAtMs, serverTimeMs);
   }
 
   async #toldUpTo(cursor: string, atMs: number): Promise<void> {
@@ -245,14 +273,14 @@ export class Puller {
   }
 
   /** Which changes of a comparison are about to be made and then told: a restart tells them although they are made. */
-  async #remember(changes: readonly SyncChange[]): Promise<void> {
-    if (changes.length === 0) return;
-    const ids = new Set([...this.#untold, ...changes.map(({ row }) => row.id)]);
-    await this.#parts.store.writeFact("untold", JSON.stringify([...ids]));
+  async #remember(ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return;
+    for (const id of ids) this.#untold.add(id);
+    await this.#parts.store.writeFact("untold", JSON.stringify([...this.#untold]));
   }
 
   async #allTold(): Promise<void> {
-    this.#untold = new Set();
+    this.#untold.clear();
     if (readIds(this.#parts.store, "untold").length > 0) await this.#parts.store.writeFact("untold", "[]");
   }
 }

@@ -1,4 +1,5 @@
 import { isFederationError, FederationError, toError } from "../../runtime/errors.ts";
+import type { MemoryRow } from "../memory-row.ts";
 import type { DeadLetter, OutboxEntry, PushResult, TenantStore } from "../local/local-store.ts";
 import { afterTaken, afterTooMuch, firstBatchSize, type BatchLimits, type BatchSize } from "./batch-size.ts";
 import type { Doubts } from "./doubts.ts";
@@ -27,7 +28,7 @@ export interface PusherParts {
   /** How many requests other than pushes were answered so far. */
   readonly answered: () => number;
   /** From now on the server may have these as we have them, whether or not it gets to say so. */
-  readonly onSending: (ids: readonly string[]) => void;
+  readonly onSending: (rows: readonly MemoryRow[]) => void;
   readonly onSettled: (settled: PushSummary) => void;
   readonly onRefused: (letters: readonly DeadLetter[]) => void;
 }
@@ -91,7 +92,7 @@ export class Pusher {
   async #push(entries: readonly OutboxEntry[], signal: AbortSignal): Promise<PushSummary> {
     const { server, ask, time, store, onSending } = this.#parts;
     const rows = entries.map(({ row }) => row);
-    onSending(rows.map(({ id }) => id));
+    onSending(rows);
     const sentMs = time.now();
     let answers: readonly PushAnswer[];
     try {
@@ -154,8 +155,7 @@ export class Pusher {
       // It took the place of what others wrote since, which we may have passed over for our clock's sake.
       if (compareHlc(answer.row.hlc, row.hlc) < 0) doubted.push(row.id);
     });
-    await doubts.add(doubted);
-    await store.settle(results);
+    await doubts.after(doubted, () => store.settle(results));
     const settled = { pushed: results.length - letters.length, refused: letters.length };
     onSettled(settled);
     if (letters.length > 0) onRefused(letters);

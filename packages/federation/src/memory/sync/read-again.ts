@@ -17,11 +17,15 @@ export interface ReadAgainParts {
   readonly time: ServerTime;
   readonly admission: Admission;
   readonly tell: (changes: readonly SyncChange[]) => void;
+  /** Durably: these are about to be replaced, and the next comparison shall tell of them if nobody has by then. */
+  readonly remember: (ids: readonly string[]) => Promise<void>;
+  /** Whether nobody may have been told of what is held. */
+  readonly isUntold: (held: MemoryRow) => boolean;
 }
 
 export interface ReadAgainOptions {
-  /** Called with what is about to be replaced by the server's row, which is told afterwards. Left out: nobody is told of it. */
-  readonly beforeReplacing?: (changes: readonly SyncChange[]) => Promise<void>;
+  /** For a comparison: what the server has instead is told. Otherwise it was told when it was pulled, or will be. */
+  readonly isComparison: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -54,8 +58,8 @@ export class ReadAgain {
     await store.writeFact("gone", "[]");
   }
 
-  async #readSlice(ids: readonly string[], { beforeReplacing, signal }: ReadAgainOptions): Promise<void> {
-    const { store, server, ask, admission, time, tell } = this.#parts;
+  async #readSlice(ids: readonly string[], { isComparison, signal }: ReadAgainOptions): Promise<void> {
+    const { store, server, ask, admission, time, tell, remember, isUntold } = this.#parts;
     const found = await ask("read", (inner) => server.read(ids, inner), signal);
     const rows = new Map(found.map(({ row }) => [row.id, row]));
     const held = ids.flatMap((id) => store.get(id) ?? []);
@@ -64,26 +68,23 @@ export class ReadAgain {
       const row = rows.get(mine.id);
       return row !== undefined && compareHlc(mine.hlc, row.hlc) > 0 ? [{ mine, row }] : [];
     });
-    const taken = [...rows.values()].filter(
-      (row) => held.some(({ id }) => id === row.id) || admission.takes(row),
-    );
-    // What is replaced is let go for a moment: if the process ends in it, the server may have lost the row before the next one asks.
-    const letGo = [...gone, ...replaced.map(({ mine }) => mine)];
-    const mayBeGone = letGo
-      .filter((row) => row.deleted_at === null)
-      .map((row) => goneChange(row, time.now()).row);
-    if (mayBeGone.length > 0) {
-      const before = parseRows(store.readFact("gone"));
-      await store.writeFact("gone", JSON.stringify([...before, ...mayBeGone]));
-    }
-    const changes =
-      beforeReplacing === undefined ? [] : replaced.flatMap(({ mine, row }) => changesOf(row, mine));
-    await beforeReplacing?.(changes);
+    // What the server has later, a comparison leaves to the pulling that tells of it: only doubts take what was passed over.
+    const passedOver = isComparison
+      ? []
+      : [...rows.values()].filter((row) => held.some(({ id }) => id === row.id) || admission.takes(row));
+    const goneChanges = gone
+      .filter((row) => row.deleted_at === null || isUntold(row))
+      .map((row) => goneChange(row, time.now()));
+    if (goneChanges.length > 0)
+      await store.writeFact("gone", JSON.stringify(goneChanges.map(({ row }) => row)));
+    const changes = isComparison ? replaced.flatMap(({ mine, row }) => changesOf(row, mine)) : [];
+    await remember([...replaced.map(({ row }) => row), ...passedOver].map(({ id }) => id));
     // Not what is to be pushed: the store keeps that.
-    await store.forget(letGo.map(({ id }) => id));
-    await store.apply(taken);
+    await store.forget(gone.map(({ id }) => id));
+    await store.replace(replaced.map(({ row }) => row));
+    await store.apply(passedOver);
     tell(changes);
-    if (mayBeGone.length > 0) await this.tellGone();
+    if (goneChanges.length > 0) await this.tellGone();
   }
 }
 

@@ -10,6 +10,8 @@ export interface TimeSample {
 
 // Below this, writing the offset down would cost more than it tells after a restart.
 const worthKeepingMs = 500;
+// Clocks that are kept right are moved by less.
+const leapMs = 1_000;
 
 /**
  * The server's time as this machine knows it: its own clock, corrected by what answers say. It does not go back when this machine's
@@ -22,6 +24,7 @@ export class ServerTime {
   #keptMs: number;
   #isKnown = false;
   #lastLocalMs = -Infinity;
+  #learnedAheadMs = 0;
 
   constructor(clock: Clock, facts: Facts) {
     this.#clock = clock;
@@ -29,9 +32,9 @@ export class ServerTime {
     this.#offsetMs = this.#keptMs = readNumber(facts, "server_offset") ?? 0;
   }
 
-  /** Whether an answer has said so since this process began. */
+  /** Whether an answer has said so since this process began, and since this machine's clock was last set. */
   get isKnown(): boolean {
-    return this.#isKnown;
+    return this.#isKnown && Math.abs(this.#aheadMs() - this.#learnedAheadMs) < leapMs;
   }
 
   now(): number {
@@ -41,10 +44,17 @@ export class ServerTime {
     return localMs + this.#offsetMs;
   }
 
+  /** Of the time of day before the time that passes: changes when the clock is set, and when the machine sleeps. */
+  #aheadMs(): number {
+    const elapsedMs = this.#clock.elapsed?.();
+    return elapsedMs === undefined ? 0 : this.#clock.now() - elapsedMs;
+  }
+
   async learn(sample: TimeSample): Promise<void> {
     this.now(); // a clock put back meanwhile was put back before this answer
     this.#offsetMs = correctedOffset(this.#offsetMs, sample);
     this.#isKnown = true;
+    this.#learnedAheadMs = this.#aheadMs();
     if (Math.abs(this.#offsetMs - this.#keptMs) < worthKeepingMs) return;
     this.#keptMs = this.#offsetMs;
     await this.#facts.writeFact("server_offset", String(this.#offsetMs));

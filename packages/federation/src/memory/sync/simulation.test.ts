@@ -3,9 +3,9 @@ import { expect, test } from "vitest";
 import { anyHistory } from "./testing/any-history.ts";
 import { simulate, type History } from "./testing/simulation.ts";
 
-// A share of what `npm run proof:sync` runs thousands of; SYNC_SEED replays one.
+// The same ones each time; `npm run proof:sync` looks for others by the thousand, and SYNC_SEED replays them.
 const histories = Number(process.env["SYNC_HISTORIES"] ?? 300);
-const seed = Number(process.env["SYNC_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env["SYNC_SEED"] ?? 20_261_127);
 
 test(`after quiet all replicas equal the server, and nothing acknowledged is lost (seed ${seed})`, async () => {
   await fc.assert(
@@ -22,7 +22,6 @@ const fair = { lost: 0, repeated: 0, busy: 0, deadly: 0, slowMs: 20 };
 test("a restored backup that is from before a mark is told", async () => {
   const history: History = {
     seed: 0,
-    dropsSame: false,
     weather: fair,
     steps: [
       { does: "write", who: 0, key: 1, kind: "private" },
@@ -39,7 +38,6 @@ test("a restored backup that is from before a mark is told", async () => {
 test("a process that dies while it replaces a row leaves its end to the next one", async () => {
   const history: History = {
     seed: 81_362_942,
-    dropsSame: false,
     weather: { ...fair, slowMs: 300 },
     steps: [
       { does: "write", who: 0, key: 0, kind: "put" },
@@ -59,7 +57,6 @@ test("a process that dies while it replaces a row leaves its end to the next one
 test("a write of its own that a page left for the next one is told after a crash and another epoch", async () => {
   const history: History = {
     seed: 147_025_243,
-    dropsSame: false,
     weather: { ...fair, lost: 0.2 },
     steps: [
       { does: "wait", ms: 68 },
@@ -81,6 +78,88 @@ test("a write of its own that a page left for the next one is told after a crash
       { does: "crash", who: 0, ms: 15_421 },
       { does: "wait", ms: 10_538 },
       { does: "write", who: 1, key: 5, kind: "delete" },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});
+
+test("a row is not read again while its refusal is still being written down", async () => {
+  const history: History = {
+    seed: -594822429,
+    weather: {
+      lost: 0,
+      repeated: 0.36000000000000004,
+      busy: 0.18000000000000002,
+      deadly: 0.010000000000000002,
+      slowMs: 20,
+    },
+    steps: [
+      { does: "write", who: 1, key: 4, kind: "put" },
+      { does: "write", who: 2, key: 0, kind: "put" },
+      { does: "write", who: 2, key: 2, kind: "put" },
+      { does: "wait", ms: 22 },
+      { does: "write", who: 2, key: 5, kind: "put" },
+      { does: "write", who: 0, key: 5, kind: "put" },
+      { does: "write", who: 1, key: 4, kind: "put" },
+      { does: "write", who: 2, key: 5, kind: "put" },
+      { does: "wait", ms: 19219 },
+      { does: "write", who: 1, key: 5, kind: "delete" },
+      { does: "write", who: 0, key: 4, kind: "put" },
+      { does: "wait", ms: 17976 },
+      { does: "write", who: 2, key: 6, kind: "put" },
+      { does: "write", who: 0, key: 5, kind: "put" },
+      { does: "wait", ms: 54 },
+      { does: "new machine", who: 0 },
+      { does: "wait", ms: 10 },
+      { does: "crash server", ms: 1769 },
+      { does: "write", who: 0, key: 0, kind: "put" },
+      { does: "crash", who: 0, ms: 0 },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});
+
+test("a write of a clock that was put hours ahead does not lose to what it replaced", async () => {
+  const history: History = {
+    seed: 3,
+    weather: { lost: 0, repeated: 0, busy: 0, deadly: 0, slowMs: 300 },
+    steps: [
+      { does: "set clock", who: 1, skewMs: 61000 },
+      { does: "write", who: 1, key: 4, kind: "put" },
+      { does: "wait", ms: 11816 },
+      { does: "set clock", who: 1, skewMs: 18000000 },
+      { does: "write", who: 1, key: 4, kind: "put" },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});
+
+test("what changes while everything is loaded is told", async () => {
+  const history: History = {
+    seed: 240255460,
+    weather: { lost: 0.45, repeated: 0, busy: 0.04000000000000001, deadly: 0, slowMs: 20 },
+    steps: [
+      { does: "write", who: 0, key: 1, kind: "put" },
+      { does: "write", who: 2, key: 2, kind: "put" },
+      { does: "wait", ms: 10987 },
+      { does: "write", who: 0, key: 3, kind: "put" },
+      { does: "write", who: 0, key: 0, kind: "put" },
+      { does: "write", who: 1, key: 0, kind: "put" },
+      { does: "wait", ms: 9 },
+      { does: "write", who: 0, key: 0, kind: "put" },
+      { does: "write", who: 2, key: 0, kind: "put" },
+      { does: "wait", ms: 18013 },
+      { does: "write", who: 1, key: 3, kind: "put" },
+      { does: "new machine", who: 0 },
+      { does: "write", who: 0, key: 0, kind: "delete" },
+      { does: "write", who: 0, key: 0, kind: "delete" },
+      { does: "new epoch", restores: false },
+      { does: "write", who: 2, key: 3, kind: "put" },
+      { does: "write", who: 0, key: 3, kind: "put" },
+      { does: "wait", ms: 1 },
+      { does: "write", who: 0, key: 4, kind: "put" },
+      { does: "wait", ms: 60 },
+      { does: "wait", ms: 8139 },
     ],
   };
   expect((await simulate(history)).wrong).toEqual([]);

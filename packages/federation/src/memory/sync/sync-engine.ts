@@ -109,7 +109,7 @@ export class SyncEngine {
       ...shared,
       learnTime: () => this.#pulls.force(),
       answered: () => this.#answered,
-      onSending: (ids) => this.#puller.sending(ids),
+      onSending: (rows) => this.#puller.sending(rows),
       onSettled: ({ pushed, refused }) => {
         this.#pushed += pushed;
         // Refused rows are not what the server has: the pulling side puts that right.

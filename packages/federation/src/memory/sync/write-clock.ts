@@ -31,12 +31,15 @@ export function isAhead(hlc: Hlc, serverNowMs: number): boolean {
 export class WriteClock {
   readonly #parts: WriteClockParts;
   #last: Hlc;
+  /** The last reading before readings went further at once than the bound: right, should those after it turn out to be wrong. */
+  #beforeLeap: Hlc;
   #limitMs: number;
 
   constructor(parts: WriteClockParts) {
     this.#parts = parts;
     this.#limitMs = readNumber(parts.facts, "clock") ?? 0;
     this.#last = { ms: this.#limitMs, counter: 0, writer: parts.writer };
+    this.#beforeLeap = this.#last;
   }
 
   /**
@@ -45,10 +48,12 @@ export class WriteClock {
    */
   stamp(held?: Hlc): Hlc {
     const nowMs = this.#parts.time.now();
-    if (this.#isWrong(this.#last))
+    if (this.#isWrong(this.#last)) {
       this.#last = { ms: Math.floor(nowMs), counter: 0, writer: this.#last.writer };
+      if (!this.#isWrong(this.#beforeLeap)) this.#last = laterOf(this.#last, this.#beforeLeap);
+    }
     if (held !== undefined) this.witness(held);
-    this.#last = tick(nowMs, this.#last);
+    this.#moveTo(tick(nowMs, this.#last));
     this.#reserve();
     return this.#last;
   }
@@ -56,7 +61,12 @@ export class WriteClock {
   /** Whatever is written from now on is later than `seen`, unless that is out of bounds. */
   witness(seen: Hlc): void {
     if (this.#isWrong(seen)) return;
-    this.#last = { ...laterOf(this.#last, seen), writer: this.#parts.writer };
+    this.#moveTo({ ...laterOf(this.#last, seen), writer: this.#parts.writer });
+  }
+
+  #moveTo(next: Hlc): void {
+    if (isAhead(next, this.#last.ms)) this.#beforeLeap = this.#last;
+    this.#last = next;
   }
 
   // While nobody has said what time it is, the clock of this machine may as well be behind.

@@ -37,6 +37,10 @@ export class ModelTenant {
     });
   }
 
+  replace(rows: readonly MemoryRow[]): void {
+    for (const row of rows) if (!this.outbox.includes(row.id)) this.#take(row);
+  }
+
   settle(results: readonly { readonly nth: number; readonly result: PushResult }[]): AppliedRow[] {
     const ids = [...this.outbox];
     return results.flatMap(({ nth, result }) => {

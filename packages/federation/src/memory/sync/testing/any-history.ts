@@ -38,7 +38,6 @@ const share = (max: number): fc.Arbitrary<number> =>
 /** Several agents, a server, a bad network, processes and servers that die, wrong clocks. */
 export const anyHistory: fc.Arbitrary<History> = fc.record({
   seed: fc.integer(),
-  dropsSame: fc.boolean(),
   weather: fc.record({
     lost: share(0.5),
     repeated: share(0.4),
@@ -52,6 +51,6 @@ export const anyHistory: fc.Arbitrary<History> = fc.record({
       { weight: 4, arbitrary: wait },
       { weight: 3, arbitrary: trouble },
     ),
-    { maxLength: 60 },
+    { minLength: 5, maxLength: 60, size: "max" },
   ),
 });

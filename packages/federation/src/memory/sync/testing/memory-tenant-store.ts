@@ -28,8 +28,6 @@ export interface MemoryTenantStoreOptions {
   readonly data?: StoreData;
   /** Waited for before a write becomes durable, and again before it is acknowledged. Default: nothing. */
   readonly disk?: () => Promise<void>;
-  /** Whether a row of the server drops the outbox entry of the very same write. A store may do either. */
-  readonly dropsSame?: boolean;
   readonly nowIso?: () => string;
 }
 
@@ -40,16 +38,14 @@ export interface MemoryTenantStoreOptions {
 export class MemoryTenantStore implements TenantStore {
   readonly data: StoreData;
   readonly #disk: (() => Promise<void>) | undefined;
-  readonly #dropsSame: boolean;
   readonly #nowIso: () => string;
   readonly #queue: { readonly run: () => () => void }[] = [];
   #isWorking = false;
   #isCrashed = false;
 
-  constructor({ data, disk, dropsSame, nowIso }: MemoryTenantStoreOptions = {}) {
+  constructor({ data, disk, nowIso }: MemoryTenantStoreOptions = {}) {
     this.data = data ?? emptyStoreData();
     this.#disk = disk;
-    this.#dropsSame = dropsSame ?? true;
     this.#nowIso = nowIso ?? (() => new Date().toISOString());
   }
 
@@ -78,12 +74,17 @@ export class MemoryTenantStore implements TenantStore {
         const before = held.get(row.id);
         if (before !== undefined && compareHlc(row.hlc, before.hlc) < 0) continue;
         const pending = outbox.get(row.id);
-        const order = pending === undefined ? 0 : compareHlc(row.hlc, pending.row.hlc);
-        if (pending !== undefined && (order > 0 || (order === 0 && this.#dropsSame))) outbox.delete(row.id);
+        if (pending !== undefined && compareHlc(row.hlc, pending.row.hlc) >= 0) outbox.delete(row.id);
         changes.push(...this.#put(row));
       }
       if (cursor !== undefined) facts.set("cursor", cursor);
       return changes;
+    });
+  }
+
+  replace(rows: readonly MemoryRow[]): Promise<void> {
+    return this.#durably(() => {
+      for (const row of rows) if (!this.data.outbox.has(row.id)) this.#put(row);
     });
   }
 
@@ -154,14 +155,14 @@ export class MemoryTenantStore implements TenantStore {
 
   retryDeadLetter(place: number): Promise<boolean> {
     return this.#durably(() => {
-      const { dead, rows, outbox } = this.data;
+      const { dead, rows } = this.data;
       const letter = dead.get(place);
       if (letter === undefined) return false;
       dead.delete(place);
       const { row } = letter;
-      if (outbox.has(row.id)) return true; // a later write took its place
       const held = rows.get(row.id);
-      if (held === undefined || compareHlc(held.hlc, row.hlc) < 0) rows.set(row.id, row);
+      if (held !== undefined && compareHlc(held.hlc, row.hlc) > 0) return true; // what was written since takes its place
+      rows.set(row.id, row);
       this.#enqueue(row);
       return true;
     });

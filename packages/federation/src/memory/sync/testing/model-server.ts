@@ -17,6 +17,8 @@ export interface OpenPush {
   rollBack(): void;
 }
 
+const keptMs = 60_000;
+
 /** Content that this server always refuses. */
 export const unacceptable = "unacceptable";
 
@@ -72,37 +74,34 @@ export class ModelServer {
     this.#open.delete(tx);
   }
 
+  /** Cursors as pull_memories makes them: during a first reading with the transaction that was the next one when it began. */
   pull(agent: string, cursor: string | undefined, maxRows: number): PullAnswer {
     const horizon = Math.min(this.#nextTx, ...this.#open);
-    const from =
+    const from: Cursor =
       cursor === undefined ? { epoch: this.#epoch, tx: 0, seq: 0, since: horizon } : parseCursor(cursor);
-    // A first reading has lost nothing that was removed before it began.
-    const knows = from.since > from.tx ? { tx: from.since, seq: 0 } : from;
     const serverTimeMs = this.#now();
-    const isPast = cursor !== undefined && (from.epoch !== this.#epoch || isAfter(this.#purgedTo, knows));
-    if (isPast) {
-      return {
-        rows: [],
-        cursor: `${this.#epoch}:0:0`,
-        done: false,
-        isHeldBack: false,
-        isReset: true,
-        serverTimeMs,
-      };
+    const { since = 0 } = from;
+    const readSince = from.tx >= since ? from : { tx: since, seq: 0 };
+    if (from.epoch !== this.#epoch || isAfter(this.#purgedTo, readSince)) {
+      const anew = `${this.#epoch}:0:0:${horizon}`;
+      return { rows: [], cursor: anew, done: false, isHeldBack: false, isReset: true, serverTimeMs };
     }
     const behind = [...this.#rows.values()].filter((placed) => isAfter(placed, from));
     const visible = behind
       .filter((placed) => placed.tx < horizon)
       .toSorted((a, b) => a.tx - b.tx || a.seq - b.seq);
     const page = visible.slice(0, maxRows);
+    const done = page.length === visible.length;
     const last = page.at(-1) ?? from;
-    const isDone = page.length === visible.length;
+    const next = done && horizon > last.tx ? { tx: horizon, seq: 0 } : last;
     const rows = page.map(({ row, seq }) => ({ row: mayRead(agent, row) ? row : withdrawn(row), seq }));
     return {
       rows,
-      cursor: `${this.#epoch}:${last.tx}:${last.seq}${isDone ? "" : `:${from.since}`}`,
-      done: isDone,
-      isHeldBack: isDone && behind.length > visible.length,
+      cursor: [this.#epoch, next.tx, next.seq, ...(done || from.since === undefined ? [] : [since])].join(
+        ":",
+      ),
+      done,
+      isHeldBack: done && behind.length > visible.length,
       isReset: false,
       serverTimeMs,
     };
@@ -121,15 +120,16 @@ export class ModelServer {
   mark(id: string): void {
     const placed = this.#rows.get(id);
     if (placed === undefined || placed.row.deleted_at !== null) return;
-    const row = { ...placed.row, version: placed.row.version + 1, superseded_by: "a later one" };
+    const updated_at = new Date(this.#now()).toISOString();
+    const row = { ...placed.row, version: placed.row.version + 1, superseded_by: "a later one", updated_at };
     this.#rows.set(id, { ...placed, row, tx: this.#nextTx++, seq: this.#nextSeq++ });
   }
 
-  /** Tombstones go for good. Answers their ids and clocks. */
+  /** Tombstones go for good, once nothing that was sent before them can be under way. Answers their ids and clocks. */
   purge(): MemoryRow[] {
     const gone: MemoryRow[] = [];
     for (const [id, placed] of this.#rows) {
-      if (placed.row.deleted_at === null) continue;
+      if (placed.row.deleted_at === null || placed.committedMs > this.#now() - keptMs) continue;
       this.#rows.delete(id);
       gone.push(placed.row);
       if (isAfter(placed, this.#purgedTo)) this.#purgedTo = { tx: placed.tx, seq: placed.seq };
@@ -186,8 +186,15 @@ function isAfter(a: { tx: number; seq: number }, b: { tx: number; seq: number })
   return a.tx > b.tx || (a.tx === b.tx && a.seq > b.seq);
 }
 
-/** `since` is where a first reading that is still under way began, else 0. */
-function parseCursor(cursor: string): { epoch: number; tx: number; seq: number; since: number } {
-  const [epoch = 0, tx = 0, seq = 0, since = 0] = cursor.split(":").map(Number);
-  return { epoch, tx, seq, since };
+interface Cursor {
+  readonly epoch: number;
+  readonly tx: number;
+  readonly seq: number;
+  /** During a first reading. */
+  readonly since?: number;
+}
+
+function parseCursor(cursor: string): Cursor {
+  const [epoch = 0, tx = 0, seq = 0, since] = cursor.split(":").map(Number);
+  return { epoch, tx, seq, ...(since === undefined ? {} : { since }) };
 }

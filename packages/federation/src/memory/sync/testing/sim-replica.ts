@@ -13,7 +13,6 @@ export interface SimReplicaParts {
   readonly clock: SimClock;
   readonly random: () => number;
   readonly server: SyncServer;
-  readonly dropsSame: boolean;
   readonly weather: Weather;
   /** What this agent may read on the server right now. */
   readonly onServer: () => readonly MemoryRow[];
@@ -42,8 +41,10 @@ export class SimReplica {
   readonly acknowledged: Acknowledged[] = [];
   /** What listeners were told, by id: the last version; undefined after a deletion. */
   readonly told = new Map<string, MemoryRow | undefined>();
-  /** Clocks of what was there when this replica first was live: of that nobody is told. */
-  loaded: ReadonlyMap<string, string> | undefined;
+  /** Writes that were there, or here, when this replica first was live: of those nobody is told. */
+  loaded: ReadonlySet<string> | undefined;
+  /** Writes that a process of this machine has seen the server have. */
+  readonly confirmed = new Set<string>();
   /** How wrong this machine's clock is. */
   skewMs = 0;
   readonly #parts: SimReplicaParts;
@@ -63,7 +64,7 @@ export class SimReplica {
 
   start(): void {
     if (this.#process !== undefined) return;
-    const { clock, random, server, name, dropsSame, weather } = this.#parts;
+    const { clock, random, server, name, weather } = this.#parts;
     const state = { isAlive: true };
     const isAlive = (): boolean => state.isAlive;
     const mayDie = (): boolean => {
@@ -75,11 +76,11 @@ export class SimReplica {
     };
     const view: Clock = {
       now: () => clock.now() + this.skewMs,
+      elapsed: () => clock.now(),
       after: (ms, run) => clock.after(ms, () => (isAlive() ? run() : undefined)),
     };
     const store = new MemoryTenantStore({
       data: this.data,
-      dropsSame,
       disk: () => clock.sleep(random() * 4),
       nowIso: () => new Date(clock.now()).toISOString(),
     });
@@ -87,7 +88,7 @@ export class SimReplica {
     this.#starts += 1;
     const engine = new SyncEngine({
       store: gatedStore,
-      server: gated(server, mayDie),
+      server: gated(this.#watched(server), mayDie),
       writer: `${name}/${this.#starts}`,
       isEnabled: true,
       syncIntervalMs: 20_000,
@@ -102,7 +103,7 @@ export class SimReplica {
     });
     engine.on("state", ({ phase }) => {
       if (phase !== "live" || this.loaded !== undefined || !isAlive()) return;
-      this.loaded = new Map(this.#parts.onServer().map((row) => [row.id, JSON.stringify(row.hlc)]));
+      this.loaded = new Set([...this.#parts.onServer(), ...this.data.rows.values()].map(writeOf));
     });
     this.#process = Object.assign(state, { engine, store, gatedStore });
   }
@@ -149,6 +150,30 @@ export class SimReplica {
     });
   }
 
+  /** The server, with a note of what its answers show that it has. */
+  #watched(server: SyncServer): SyncServer {
+    const note = (rows: readonly MemoryRow[]): void => {
+      for (const row of rows) this.confirmed.add(writeOf(row));
+    };
+    return {
+      push: async (rows, signal) => {
+        const answers = await server.push(rows, signal);
+        note(rows.filter((_, index) => answers[index]?.outcome !== "refused"));
+        return answers;
+      },
+      pull: async (cursor, limits, signal) => {
+        const answer = await server.pull(cursor, limits, signal);
+        note(answer.rows.map(({ row }) => row));
+        return answer;
+      },
+      read: async (ids, signal) => {
+        const rows = await server.read(ids, signal);
+        note(rows.map(({ row }) => row));
+        return rows;
+      },
+    };
+  }
+
   retryDeadLetters(): void {
     for (const { place } of this.data.dead.values()) {
       void this.#process?.gatedStore.retryDeadLetter(place).then(() => this.engine?.wrote());
@@ -158,6 +183,11 @@ export class SimReplica {
   sync(): void {
     void this.engine?.sync().catch(() => undefined); // what it fails with is not the point here
   }
+}
+
+/** A write by its id and clock. */
+export function writeOf({ id, hlc }: MemoryRow): string {
+  return `${id} ${JSON.stringify(hlc)}`;
 }
 
 interface RowFacts {

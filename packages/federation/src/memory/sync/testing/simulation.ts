@@ -4,7 +4,7 @@ import { isAhead } from "../write-clock.ts";
 import { ModelServer, unacceptable } from "./model-server.ts";
 import { SimClock } from "./sim-clock.ts";
 import { calm, SimNetwork, type Weather } from "./sim-network.ts";
-import { SimReplica, type WriteKind } from "./sim-replica.ts";
+import { SimReplica, writeOf, type WriteKind } from "./sim-replica.ts";
 
 /** One thing that happens in a history. `who` is the number of a replica. */
 export type Step =
@@ -27,7 +27,6 @@ export type Step =
 export interface History {
   readonly seed: number;
   readonly weather: Weather;
-  readonly dropsSame: boolean;
   readonly steps: readonly Step[];
 }
 
@@ -83,8 +82,7 @@ class World {
       const isCut = (): boolean => (this.#cuts.get(replica) ?? 0) > clock.now();
       const server = this.#network.connect(agent, isCut);
       const onServer = (): readonly MemoryRow[] => this.#server.readable(agent);
-      const { dropsSame } = history;
-      const parts = { name, agent, clock, random, server, dropsSame, weather: this.#weather, onServer };
+      const parts = { name, agent, clock, random, server, weather: this.#weather, onServer };
       const replica: SimReplica = new SimReplica(parts);
       return replica;
     });
@@ -187,9 +185,11 @@ class World {
   #newEpoch(restores: boolean): void {
     this.#network.replaced();
     if (restores) {
-      for (const { acknowledged, data } of this.#replicas) {
-        for (const { row } of acknowledged)
-          if (data.outbox.get(row.id)?.row.content !== row.content) this.#takenBack.add(row);
+      for (const { acknowledged, data, confirmed } of this.#replicas) {
+        for (const { row } of acknowledged) {
+          const isWaiting = data.outbox.get(row.id)?.row.content === row.content;
+          if (!isWaiting || confirmed.has(writeOf(row))) this.#takenBack.add(row);
+        }
       }
     }
     this.#server.newEpoch({ restores });
@@ -235,8 +235,9 @@ class World {
     if (purged !== undefined && (isTombstone(row) || compareHlc(purged.hlc, row.hlc) >= 0)) return true;
     if (final === undefined) return false;
     if (isSame(final, row)) return true;
-    // A clock out of bounds says nothing about what is later: there the order of the server counts.
-    if (isAhead(row.hlc, atMs)) return (this.#server.committedMs(row.id) ?? 0) >= atMs;
+    // A clock out of bounds says nothing about what is later: there the order of the server counts, or what a right clock had said.
+    if (isAhead(row.hlc, atMs))
+      return (this.#server.committedMs(row.id) ?? 0) >= atMs || final.hlc.ms >= atMs;
     return compareHlc(final.hlc, row.hlc) > 0;
   }
 
@@ -256,7 +257,7 @@ class World {
           wrong.push(`${name} was told ${JSON.stringify(row)} of ${id}, which is ${JSON.stringify(now)}`);
       }
       for (const [id, row] of living) {
-        if (!told.has(id) && loaded?.get(id) !== JSON.stringify(row.hlc))
+        if (!told.has(id) && loaded?.has(writeOf(row)) !== true)
           wrong.push(`${name} was never told of ${JSON.stringify(row)}`);
       }
       return wrong;
