@@ -1,4 +1,5 @@
 // npm run proof:sync: do all replicas equal the server after quiet, and is nothing acknowledged lost, whatever happened before?
+import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, platform } from "node:os";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import fc from "fast-check";
 import { anyHistory } from "./any-history.ts";
-import { simulate } from "./simulation.ts";
+import { simulate, type Outcome } from "./simulation.ts";
 
 const help = `
 npm run proof:sync -- [--histories N] [--seed S] [--keep]
@@ -41,17 +42,23 @@ async function main(histories: number, seed: number): Promise<number> {
   let lived = 0;
   let acknowledged = 0;
   let deadLetters = 0;
+  let hasFailed = false;
   const beganMs = performance.now();
-  const property = fc.asyncProperty(anyHistory, async (history) => {
-    const outcome = await simulate(history);
+  const count = (outcome: Outcome): void => {
     lived += 1;
     acknowledged += outcome.acknowledged;
     deadLetters += outcome.deadLetters;
     if (lived % 500 === 0) say(`${lived} histories, ${acknowledged} writes acknowledged`);
-    if (outcome.wrong.length > 0) throw new Error(outcome.wrong.join("; "));
+  };
+  const property = fc.asyncProperty(anyHistory, async (history) => {
+    const outcome = await simulate(history);
+    if (!hasFailed) count(outcome); // after that come smaller ones of the one that failed
+    if (outcome.wrong.length === 0) return;
+    hasFailed = true;
+    throw new Error(outcome.wrong.join("; "));
   });
   const details = await fc.check(property, { numRuns: histories, seed });
-  const wrong = details.failed ? [fc.defaultReportMessage(details) ?? "a history failed"] : [];
+  const wrong = details.failed ? [fc.defaultReportMessage(details), String(details.errorInstance)] : [];
   const seconds = Math.round((performance.now() - beganMs) / 1_000);
   const facts = { seed, histories: lived, acknowledged, deadLetters, seconds, wrong };
   say(JSON.stringify(facts, undefined, 2));
@@ -63,7 +70,8 @@ function keep(facts: object): void {
   const folder = fileURLToPath(new URL("../../../../../../bench/results/", import.meta.url));
   mkdirSync(folder, { recursive: true });
   const machine = { cpus: cpus().length, cpu: cpus()[0]?.model, platform: platform(), node: process.version };
-  const all = { at: new Date().toISOString(), machine, ...facts };
+  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
+  const all = { at: new Date().toISOString(), commit, machine, ...facts };
   writeFileSync(join(folder, "proof-sync.json"), `${JSON.stringify(all, undefined, 2)}\n`);
 }
 

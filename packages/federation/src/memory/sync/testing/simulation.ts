@@ -218,10 +218,13 @@ class World {
         const isOlderOwn = replica.acknowledged
           .slice(0, place)
           .some((earlier) => final?.content !== "" && final?.content === earlier.row.content);
-        // Its own dead letter, or that of a later write of this machine that took its place.
+        // Its own dead letter, or that of a later write of this machine that took its place. By the clock; or, where that was out of
+        // bounds and the later one was put right, by the time.
+        const isLater = (other: MemoryRow): boolean =>
+          compareHlc(other.hlc, row.hlc) > 0 ||
+          (isAhead(row.hlc, atMs) && other.created_at >= row.created_at);
         const isDead = [...replica.data.dead.values()].some(
-          (letter) =>
-            isSame(letter.row, row) || (letter.row.id === row.id && compareHlc(letter.row.hlc, row.hlc) > 0),
+          (letter) => isSame(letter.row, row) || (letter.row.id === row.id && isLater(letter.row)),
         );
         if (isDead || (!isOlderOwn && this.#isAccountedFor(row, atMs))) return [];
         return [`${replica.name} lost ${JSON.stringify(row)}; the server has ${JSON.stringify(final)}`];
