@@ -22,6 +22,7 @@ export class LeaveReporter {
   readonly #instances = new Map<string, ReadonlySet<string>>();
   readonly #reports = new Map<string, () => void>();
   readonly #sweeps = new Map<string, () => void>();
+  #isClosed = false;
 
   constructor(parts: LeaveReporterParts) {
     this.#parts = parts;
@@ -32,6 +33,7 @@ export class LeaveReporter {
     const now = new Set(type === "leave" ? [] : presences.map(({ instance_id }) => instance_id));
     this.#instances.set(agentId, now);
     if (type === "leave") this.#instances.delete(agentId);
+    for (const instance of now) this.#cancel(instance); // it is back, and keeps what it holds
     const saidGoodBye = type === "leave" && reason === "shutdown";
     if (saidGoodBye || agentId === this.#parts.agentId) return;
     for (const instance of before) if (!now.has(instance)) this.#reportSoon(agentId, instance);
@@ -44,6 +46,7 @@ export class LeaveReporter {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const timers of [this.#reports, this.#sweeps]) {
       for (const cancel of timers.values()) cancel();
       timers.clear();
@@ -66,7 +69,7 @@ export class LeaveReporter {
     const quietly = (error: unknown): void =>
       log("debug", "an agent's leaving could not be reported", { error });
     const shortened = await call("report_agent_gone", { agent, instance }).catch(quietly);
-    if (typeof shortened !== "number" || shortened === 0) return;
+    if (typeof shortened !== "number" || shortened === 0 || this.#isClosed) return;
     this.#sweeps.set(
       instance,
       clock.after(leaseLeftMs, () => {
