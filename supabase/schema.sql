@@ -97,14 +97,20 @@ create table federation.sync_settings ( -- owner postgres, row level security on
   epoch uuid not null default gen_random_uuid(),
   tombstones_kept interval not null default '30 days'::interval,
   messages_kept interval not null default '30 days'::interval,
-  max_hops integer not null default 32
+  max_hops integer not null default 32,
+  waiting_kept interval,
+  events_kept interval not null default '30 days'::interval,
+  messages_per_minute integer not null default 60000
 );
-comment on table federation.sync_settings is 'One row: what cursors of this database begin with, how long tombstones and messages stay, how long a chain of messages may be.';
+comment on table federation.sync_settings is 'One row: what cursors of this database begin with; how long tombstones, messages and events stay; how long a chain of messages may be, and how many an agent may send in a minute.';
 alter table federation.sync_settings add constraint sync_settings_pkey PRIMARY KEY (only_one);
+alter table federation.sync_settings add constraint sync_settings_events_kept_check CHECK ((events_kept >= '1 day'::interval));
 alter table federation.sync_settings add constraint sync_settings_max_hops_check CHECK (((max_hops >= 1) AND (max_hops <= 1000000)));
 alter table federation.sync_settings add constraint sync_settings_messages_kept_check CHECK ((messages_kept >= '1 day'::interval));
+alter table federation.sync_settings add constraint sync_settings_messages_per_minute_check CHECK (((messages_per_minute >= 1) AND (messages_per_minute <= 100000000)));
 alter table federation.sync_settings add constraint sync_settings_only_one_check CHECK (only_one);
 alter table federation.sync_settings add constraint sync_settings_tombstones_kept_check CHECK ((tombstones_kept >= '1 day'::interval));
+alter table federation.sync_settings add constraint sync_settings_waiting_kept_check CHECK ((waiting_kept >= '1 day'::interval));
 grant delete, insert, select, update on table federation.sync_settings to federation_definer;
 
 create table federation.upkeep ( -- owner postgres, row level security on
@@ -236,6 +242,29 @@ grant insert, select, update on table public.agent_memories to authenticated;
 grant delete, insert, select, update on table public.agent_memories to federation_definer;
 grant delete, insert, select, update on table public.agent_memories to service_role;
 alter publication supabase_realtime add table public.agent_memories;
+
+create table public.agent_message_failures ( -- owner postgres, row level security on
+  row_id uuid not null default gen_random_uuid(),
+  tenant_id text not null,
+  agent_id text not null,
+  message_row uuid not null,
+  delivery_attempt integer not null default 1,
+  last_error text,
+  dead_at timestamp with time zone,
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('federation.change_seq'::regclass)
+);
+comment on table public.agent_message_failures is 'Messages to everybody that an agent gave up, or has taken out of its dead letters and not handled yet.';
+alter table public.agent_message_failures add constraint agent_message_failures_message_row_agent_id_key UNIQUE (message_row, agent_id);
+alter table public.agent_message_failures add constraint agent_message_failures_pkey PRIMARY KEY (row_id);
+alter table public.agent_message_failures add constraint agent_message_failures_message_row_fkey FOREIGN KEY (message_row) REFERENCES public.agent_messages(row_id) ON DELETE CASCADE;
+alter table public.agent_message_failures add constraint agent_message_failures_agent_id_check CHECK ((agent_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+alter table public.agent_message_failures add constraint agent_message_failures_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
+CREATE INDEX agent_message_failures_agent ON public.agent_message_failures USING btree (tenant_id, agent_id);
+CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_message_failures FOR EACH ROW EXECUTE FUNCTION federation.stamp();
+grant select on table public.agent_message_failures to authenticated;
+grant delete, insert, select, update on table public.agent_message_failures to federation_definer;
+grant delete, insert, select, update on table public.agent_message_failures to service_role;
 
 create table public.agent_messages ( -- owner postgres, row level security on
   row_id uuid not null default gen_random_uuid(),
@@ -495,6 +524,11 @@ create policy "members change their own" on public.agent_memories as permissive 
   with check ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND (agent_id = ( SELECT federation.agent_id() AS agent_id)) AND (written_by = ( SELECT federation.agent_id() AS agent_id)));
 create policy "members read, but not what another agent keeps to itself" on public.agent_memories as permissive for select to authenticated
   using ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND ((scope <> 'agent'::text) OR (agent_id = ( SELECT federation.agent_id() AS agent_id))));
+create policy "functions, in the tenant they act for" on public.agent_message_failures as permissive for all to federation_definer
+  using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
+  with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
+create policy "members read their own" on public.agent_message_failures as permissive for select to authenticated
+  using ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND (agent_id = ( SELECT federation.agent_id() AS agent_id)));
 create policy "functions, in the tenant they act for" on public.agent_messages as permissive for all to federation_definer
   using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
   with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
@@ -679,26 +713,40 @@ AS $function$
 declare
   here text := federation.epoch();
   counts record;
+  delivered_at timestamptz := message.delivered_at;
   handled_at timestamptz := message.handled_at;
+  dead_at timestamptz;
 begin
-  select count(*) as recipients, count(p.agent_id) as handled_by, max(p.moved_at) as last_at into counts
+  select count(*) as recipients, count(p.agent_id) as passed_by, max(p.moved_at) as last_at,
+    count(p.agent_id) filter (where f.row_id is null) as handled_by,
+    count(f.dead_at) as failed_by, max(f.dead_at) as dead_at, max(f.delivery_attempt) as attempts,
+    (array_agg(f.agent_id || ': ' || f.last_error order by f.dead_at desc) filter (where f.dead_at is not null))[1] as last_error
+  into counts
   from (
     select distinct s.agent_id from public.agent_sessions s
     where s.tenant_id = message.tenant_id and s.agent_id <> message.from_agent and s.started_at <= message.created_at
       and (s.ended_at is null or s.ended_at > message.created_at)) r
   left join federation.feed_places p on p.tenant_id = message.tenant_id and p.agent_id = r.agent_id and p.epoch = here
-    and (p.tx, p.seq) >= (message.tx, message.seq);
-  if handled_at is null and counts.handled_by = counts.recipients then
-    handled_at := greatest(counts.last_at, message.created_at); -- at the latest
+    and (p.tx, p.seq) >= (message.tx, message.seq)
+  left join public.agent_message_failures f on f.message_row = message.row_id and f.agent_id = r.agent_id;
+  if counts.passed_by = counts.recipients then
+    delivered_at := coalesce(delivered_at, greatest(counts.last_at, message.created_at)); -- at the latest
+    if counts.handled_by = counts.recipients then
+      handled_at := coalesce(handled_at, delivered_at);
+    elsif counts.handled_by + counts.failed_by = counts.recipients then
+      dead_at := counts.dead_at;
+    end if;
   end if;
   return federation.receipt_json(message) || jsonb_build_object(
-    'recipients', counts.recipients, 'handled_by', counts.handled_by, 'delivered_at', handled_at, 'handled_at', handled_at);
+    'recipients', counts.recipients, 'handled_by', counts.handled_by, 'failed_by', counts.failed_by,
+    'delivered_at', delivered_at, 'handled_at', handled_at, 'dead_at', dead_at,
+    'delivery_attempt', coalesce(counts.attempts, message.delivery_attempt), 'last_error', counts.last_error);
 end
 $function$
 -- owner federation_definer
 grant execute on function federation.broadcast_receipt(public.agent_messages) to authenticated;
 grant execute on function federation.broadcast_receipt(public.agent_messages) to service_role;
-comment on function federation.broadcast_receipt(public.agent_messages) is 'How many were to hear a message to everybody, and how many have handled it.';
+comment on function federation.broadcast_receipt(public.agent_messages) is 'How many were to hear a message to everybody, how many have handled it, and how many have given it up.';
 
 CREATE OR REPLACE FUNCTION federation.check_agent(what text, value text)
  RETURNS text
@@ -719,6 +767,38 @@ grant execute on function federation.check_agent(text,text) to authenticated;
 grant execute on function federation.check_agent(text,text) to federation_definer;
 grant execute on function federation.check_agent(text,text) to service_role;
 comment on function federation.check_agent(text,text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.check_budget(message public.agent_messages)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  most integer := (select s.messages_per_minute from federation.sync_settings s);
+  since timestamptz := clock_timestamp() - interval '1 minute';
+  sent integer := 0;
+  at timestamptz;
+begin
+  if random() * most > 100 then
+    return;
+  end if;
+  for at in
+    select m.created_at from public.agent_messages m
+    where m.tenant_id = message.tenant_id and m.from_agent = message.from_agent and m.type not in ('task_assignment', 'task_complete')
+    order by m.seq desc limit most + 1
+  loop
+    exit when at < since;
+    sent := sent + 1;
+  end loop;
+  if sent > most then
+    raise exception 'messages: % has stored % within a minute, which is the limit', message.from_agent, most using errcode = '53400',
+      hint = 'Send less, or have a service raise the limit: select public.limit_messages(…).';
+  end if;
+end
+$function$
+-- owner postgres
+grant execute on function federation.check_budget(public.agent_messages) to federation_definer;
+comment on function federation.check_budget(public.agent_messages) is 'Refuses a message of an agent that sends without end.';
 
 CREATE OR REPLACE FUNCTION federation.check_json(what text, value jsonb, max_bytes integer DEFAULT 1048576)
  RETURNS jsonb
@@ -1010,6 +1090,21 @@ $function$
 grant execute on function federation.epoch() to authenticated;
 grant execute on function federation.epoch() to service_role;
 comment on function federation.epoch() is NULL;
+
+CREATE OR REPLACE FUNCTION federation.failure_json(failure public.agent_message_failures)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case when failure.row_id is null then '{}' else jsonb_build_object(
+    'delivery_attempt', failure.delivery_attempt, 'last_error', failure.last_error, 'dead_at', failure.dead_at, 'handled_at', null) end
+$function$
+-- owner postgres
+grant execute on function federation.failure_json(public.agent_message_failures) to authenticated;
+grant execute on function federation.failure_json(public.agent_message_failures) to federation_definer;
+grant execute on function federation.failure_json(public.agent_message_failures) to service_role;
+comment on function federation.failure_json(public.agent_message_failures) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.feed_topic()
  RETURNS text
@@ -1913,6 +2008,7 @@ begin
   delete from public.agent_locks l where l.tenant_id = tenant and (agent is null or l.holder = agent);
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_locks', removed);
+  delete from public.agent_message_failures f where f.tenant_id = tenant and (agent is null or f.agent_id = agent);
   delete from public.agent_messages m where m.tenant_id = tenant and (agent is null or agent in (m.from_agent, m.to_agent));
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_messages', removed);
@@ -1965,6 +2061,26 @@ grant execute on function federation.remove_expired_memories(text) to authentica
 grant execute on function federation.remove_expired_memories(text) to service_role;
 comment on function federation.remove_expired_memories(text) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.remove_old_events(tenant text, max_rows integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  before timestamptz := now() - (select s.events_kept from federation.sync_settings s);
+  removed integer;
+begin
+  delete from public.agent_events e using (
+    select o.row_id, o.created_at from public.agent_events o where o.tenant_id = tenant order by o.seq limit max_rows) old
+  where e.row_id = old.row_id and old.created_at < before;
+  get diagnostics removed = row_count;
+  return removed;
+end
+$function$
+-- owner postgres
+grant execute on function federation.remove_old_events(text,integer) to federation_definer;
+comment on function federation.remove_old_events(text,integer) is 'Removes events of a tenant whose time is over; how many.';
+
 CREATE OR REPLACE FUNCTION federation.remove_old_messages(tenant text, max_rows integer)
  RETURNS integer
  LANGUAGE plpgsql
@@ -1973,11 +2089,34 @@ CREATE OR REPLACE FUNCTION federation.remove_old_messages(tenant text, max_rows 
 AS $function$
 declare
   before timestamptz := now() - (select s.messages_kept from federation.sync_settings s);
+  given_up interval := (select s.waiting_kept from federation.sync_settings s);
   old uuid[];
   removed integer;
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('federation.remove_old_messages ' || tenant, 0)) then
     return 0;
+  end if;
+  if given_up is not null then
+    -- Agent by agent, each by one look at its oldest.
+    with recursive boxes as (
+      (select m.to_agent from public.agent_messages m
+       where m.tenant_id = tenant and m.to_agent is not null and m.handled_at is null and m.dead_at is null order by m.to_agent limit 1)
+      union all
+      select (select m.to_agent from public.agent_messages m
+        where m.tenant_id = tenant and m.to_agent > b.to_agent and m.handled_at is null and m.dead_at is null
+        order by m.to_agent limit 1)
+      from boxes b where b.to_agent is not null),
+    waiting as (
+      select w.row_id from boxes b cross join lateral (
+        select m.row_id, m.created_at, m.expires_at from public.agent_messages m
+        where m.tenant_id = tenant and m.to_agent = b.to_agent and m.handled_at is null and m.dead_at is null
+        order by m.seq limit max_rows) w
+      where w.created_at < now() - given_up and (w.expires_at is null or w.expires_at > now())
+      limit max_rows)
+    update public.agent_messages m set
+      dead_at = now(),
+      last_error = coalesce(m.last_error, format('waited for %s days, and no handler came to its end', extract(day from given_up)))
+    from waiting w where m.row_id = w.row_id;
   end if;
   old := array(
       select h.row_id from public.agent_messages h where h.tenant_id = tenant and h.handled_at < before
@@ -2252,6 +2391,7 @@ declare
   done jsonb := '{}';
   looked_at timestamptz;
   removed integer;
+  forgotten integer;
 begin
   if not at_once and exists (
     select from federation.upkeep u where u.tenant_id = tenant and u.swept_at > clock_timestamp() - interval '1 second') then
@@ -2268,10 +2408,11 @@ begin
   delete from public.agent_locks l where l.tenant_id = tenant and l.expires_at < now() - interval '1 day';
   if looked_at < clock_timestamp() - interval '1 minute' then
     removed := federation.remove_old_messages(tenant, 1000);
-    if removed < 1000 then
+    forgotten := federation.remove_old_events(tenant, 1000);
+    if removed < 1000 and forgotten < 1000 then
       update federation.upkeep u set messages_at = clock_timestamp() where u.tenant_id = tenant;
     end if;
-    done := done || jsonb_build_object('messages', removed);
+    done := done || jsonb_build_object('messages', removed, 'events', forgotten);
   end if;
   perform federation.tell_sessions(tenant);
   return done;
@@ -2401,6 +2542,30 @@ $function$
 -- owner postgres
 grant execute on function federation.task_news(public.agent_tasks,text) to federation_definer;
 comment on function federation.task_news(public.agent_tasks,text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.tell_broadcast(message public.agent_messages)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  receipt jsonb;
+begin
+  if not message.receipts or message.handled_at is not null then
+    return;
+  end if;
+  receipt := federation.broadcast_receipt(message);
+  if receipt ->> 'handled_at' is not null then
+    update public.agent_messages m set delivered_at = coalesce(m.delivered_at, now()), handled_at = now()
+    where m.row_id = message.row_id and m.handled_at is null;
+  elsif receipt ->> 'dead_at' is not null then
+    perform federation.announce('federation:' || message.tenant_id || ':agent:' || message.from_agent, 'receipt', receipt);
+  end if;
+end
+$function$
+-- owner postgres
+grant execute on function federation.tell_broadcast(public.agent_messages) to federation_definer;
+comment on function federation.tell_broadcast(public.agent_messages) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.tell_memories()
  RETURNS trigger
@@ -2695,6 +2860,23 @@ grant execute on function federation.tenant_id() to authenticated;
 grant execute on function federation.tenant_id() to federation_definer;
 grant execute on function federation.tenant_id() to service_role;
 comment on function federation.tenant_id() is 'The tenant of whoever asks, or null, which sees nothing.';
+
+CREATE OR REPLACE FUNCTION federation.tenants_with_events()
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  with recursive tenants as (
+    (select e.tenant_id from public.agent_events e order by e.tenant_id limit 1)
+    union all
+    select (select e.tenant_id from public.agent_events e where e.tenant_id > t.tenant_id order by e.tenant_id limit 1)
+    from tenants t where t.tenant_id is not null)
+  select t.tenant_id from tenants t where t.tenant_id is not null
+$function$
+-- owner postgres
+grant execute on function federation.tenants_with_events() to federation_definer;
+comment on function federation.tenants_with_events() is NULL;
 
 CREATE OR REPLACE FUNCTION federation.tenants_with_messages()
  RETURNS SETOF text
@@ -3006,6 +3188,31 @@ grant execute on function public.claim_tasks(integer,text[],text,text,text) to a
 grant execute on function public.claim_tasks(integer,text[],text,text,text) to service_role;
 comment on function public.claim_tasks(integer,text[],text,text,text) is 'Claims tasks of the acting agent, of its capabilities or of nobody in particular, for 20 seconds.';
 
+CREATE OR REPLACE FUNCTION public.cleanup_events(max_rows integer DEFAULT 10000, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  removed integer := 0;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
+  if who.tenant is not null then
+    removed := federation.remove_old_events(who.tenant, federation.check_rows(max_rows));
+  else
+    select coalesce(sum(public.cleanup_events(max_rows, null, t)), 0) into removed from federation.tenants_with_events() t;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return removed;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.cleanup_events(integer,text,text) to authenticated;
+grant execute on function public.cleanup_events(integer,text,text) to service_role;
+comment on function public.cleanup_events(integer,text,text) is 'Removes events whose time is over, at most max_rows of a tenant; answers how many.';
+
 CREATE OR REPLACE FUNCTION public.cleanup_expired_memories(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS integer
  LANGUAGE plpgsql
@@ -3287,10 +3494,20 @@ begin
     from wanted w where m.row_id = w.row_id
     returning jsonb_build_object('id', m.id, 'delivery_attempt', m.delivery_attempt, 'dead', m.dead_at is not null);
   return query
+    update public.agent_message_failures f set
+      delivery_attempt = least(f.delivery_attempt + 1, max_deliveries),
+      dead_at = case when f.delivery_attempt >= max_deliveries then now() end
+    from public.agent_messages m
+    where m.row_id = f.message_row and m.id = any (ids) and f.tenant_id = who.tenant and f.agent_id = who.agent and f.dead_at is null
+      and (m.expires_at is null or m.expires_at > now())
+    returning jsonb_build_object('id', m.id, 'delivery_attempt', f.delivery_attempt, 'dead', f.dead_at is not null);
+  return query
     select jsonb_build_object('id', m.id, 'delivery_attempt', m.delivery_attempt, 'dead', true, 'expired', true)
     from public.agent_messages m
-    where m.tenant_id = who.tenant and m.id = any (ids) and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null
-      and m.expires_at <= now();
+    where m.tenant_id = who.tenant and m.id = any (ids) and m.handled_at is null and m.dead_at is null and m.expires_at <= now()
+      and (m.to_agent = who.agent or exists (
+        select from public.agent_message_failures f
+        where f.message_row = m.row_id and f.agent_id = who.agent and f.dead_at is null));
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
 end
 $function$
@@ -3331,6 +3548,38 @@ grant execute on function public.end_older_sessions(text,text,text) to authentic
 grant execute on function public.end_older_sessions(text,text,text) to service_role;
 comment on function public.end_older_sessions(text,text,text) is 'Ends the acting agent''s sessions that are older than this one, as replaced; how many.';
 
+CREATE OR REPLACE FUNCTION public.fail_broadcast(id text, error text, attempts integer DEFAULT 1, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  message public.agent_messages;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if attempts is null or attempts < 1 then
+    raise exception 'attempts: expected 1 or more, got %', coalesce(attempts::text, 'nothing') using errcode = '22023';
+  end if;
+  select * into message from public.agent_messages m
+  where m.tenant_id = who.tenant and m.id = fail_broadcast.id and m.to_agent is null and m.from_agent <> who.agent for update;
+  if message.row_id is not null then
+    insert into public.agent_message_failures as f (tenant_id, agent_id, message_row, delivery_attempt, last_error, dead_at)
+    values (who.tenant, who.agent, message.row_id, attempts, left(coalesce(fail_broadcast.error, 'no reason given'), 2000), now())
+    on conflict (message_row, agent_id) do update set
+      delivery_attempt = excluded.delivery_attempt, last_error = excluded.last_error, dead_at = excluded.dead_at;
+    perform federation.tell_broadcast(message);
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return message.row_id is not null;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.fail_broadcast(text,text,integer,text,text) to authenticated;
+grant execute on function public.fail_broadcast(text,text,integer,text,text) to service_role;
+comment on function public.fail_broadcast(text,text,integer,text,text) is 'The acting agent gives up a message to everybody, which is a dead letter of its own from now on; false when there is none.';
+
 CREATE OR REPLACE FUNCTION public.fail_message(id text, error text, dead boolean DEFAULT false, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -3339,17 +3588,26 @@ CREATE OR REPLACE FUNCTION public.fail_message(id text, error text, dead boolean
 AS $function$
 declare
   who record;
-  changed integer;
+  reason text := left(coalesce(fail_message.error, 'no reason given'), 2000);
+  changed boolean;
+  message public.agent_messages;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
   update public.agent_messages m set
-    last_error = left(coalesce(fail_message.error, 'no reason given'), 2000),
+    last_error = reason,
     delivered_at = coalesce(m.delivered_at, now()),
     dead_at = case when fail_message.dead then now() end
   where m.tenant_id = who.tenant and m.id = fail_message.id and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null;
-  get diagnostics changed = row_count;
+  changed := found;
+  update public.agent_message_failures f set last_error = reason, dead_at = case when fail_message.dead then now() end
+  from public.agent_messages m
+  where m.row_id = f.message_row and m.id = fail_message.id and f.tenant_id = who.tenant and f.agent_id = who.agent and f.dead_at is null
+  returning m.* into message;
+  if fail_message.dead and message.row_id is not null then
+    perform federation.tell_broadcast(message);
+  end if;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
-  return changed > 0;
+  return changed or message.row_id is not null;
 end
 $function$
 -- owner federation_definer
@@ -3467,10 +3725,9 @@ begin
     where p.epoch <> excluded.epoch or (excluded.tx, excluded.seq) > (p.tx, p.seq);
     if before.epoch = here then
       -- The last one to come by tells the sender.
-      update public.agent_messages m set delivered_at = now(), handled_at = now()
+      perform federation.tell_broadcast(m) from public.agent_messages m
       where m.tenant_id = who.tenant and m.to_agent is null and m.receipts and m.handled_at is null
-        and (m.tx, m.seq) > (before.tx, before.seq) and (m.tx, m.seq) <= (given[2]::xid8, given[3]::bigint)
-        and federation.broadcast_receipt(m) ->> 'handled_at' is not null;
+        and (m.tx, m.seq) > (before.tx, before.seq) and (m.tx, m.seq) <= (given[2]::xid8, given[3]::bigint);
     end if;
   end if;
   select * into place from federation.feed_places p where p.tenant_id = who.tenant and p.agent_id = who.agent;
@@ -3605,6 +3862,7 @@ AS $function$
 declare
   who record;
   message public.agent_messages;
+  failure public.agent_message_failures;
   facts jsonb;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
@@ -3612,7 +3870,10 @@ begin
   where m.tenant_id = who.tenant and m.id = get_message.id
     and (m.to_agent is null or m.to_agent = who.agent or m.from_agent = who.agent);
   if message.row_id is not null then
-    facts := federation.message_facts(message) || case when message.to_agent is null then federation.broadcast_receipt(message) else '{}' end;
+    select * into failure from public.agent_message_failures f where f.message_row = message.row_id and f.agent_id = who.agent;
+    facts := federation.message_facts(message)
+      || case when message.to_agent is null then federation.broadcast_receipt(message) else '{}' end
+      || federation.failure_json(failure);
   end if;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return facts;
@@ -3693,6 +3954,23 @@ grant execute on function public.heartbeat(text,text,text,text,text) to authenti
 grant execute on function public.heartbeat(text,text,text,text,text) to service_role;
 comment on function public.heartbeat(text,text,text,text,text) is 'Keeps a session alive; answers the newest positions of inbox, feed, queue and roster, and sweeps the tenant.';
 
+CREATE OR REPLACE FUNCTION public.keep_events(days integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if days is null or days not between 1 and 36500 then
+    raise exception 'days: expected 1 to 36500, got %', coalesce(days::text, 'nothing') using errcode = '22023';
+  end if;
+  update federation.sync_settings set events_kept = make_interval(days => keep_events.days);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.keep_events(integer) to service_role;
+comment on function public.keep_events(integer) is 'How long events stay.';
+
 CREATE OR REPLACE FUNCTION public.keep_messages(days integer)
  RETURNS void
  LANGUAGE plpgsql
@@ -3727,6 +4005,23 @@ $function$
 grant execute on function public.keep_tombstones(integer) to service_role;
 comment on function public.keep_tombstones(integer) is 'How long tombstones stay. A replica that was away for longer compares everything.';
 
+CREATE OR REPLACE FUNCTION public.keep_waiting_messages(days integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if days not between 1 and 36500 then
+    raise exception 'days: expected 1 to 36500, or null for ever, got %', days using errcode = '22023';
+  end if;
+  update federation.sync_settings set waiting_kept = make_interval(days => keep_waiting_messages.days);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.keep_waiting_messages(integer) to service_role;
+comment on function public.keep_waiting_messages(integer) is 'After how many days a message that its agent has not handled becomes a dead letter; null: never.';
+
 CREATE OR REPLACE FUNCTION public.limit_hops(hops integer)
  RETURNS void
  LANGUAGE plpgsql
@@ -3743,6 +4038,23 @@ $function$
 -- owner federation_definer
 grant execute on function public.limit_hops(integer) to service_role;
 comment on function public.limit_hops(integer) is 'How many messages may lead to a message, each in answer to the last or sent by its handler.';
+
+CREATE OR REPLACE FUNCTION public.limit_messages(per_minute integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if per_minute is null or per_minute not between 1 and 100000000 then
+    raise exception 'per_minute: expected 1 to 100000000, got %', coalesce(per_minute::text, 'nothing') using errcode = '22023';
+  end if;
+  update federation.sync_settings set messages_per_minute = per_minute;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.limit_messages(integer) to service_role;
+comment on function public.limit_messages(integer) is 'How many messages an agent may store in a minute, by all its processes together.';
 
 CREATE OR REPLACE FUNCTION public.list_events(after_seq bigint DEFAULT 0, max_rows integer DEFAULT 100, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS SETOF jsonb
@@ -3785,17 +4097,20 @@ begin
     raise exception 'state: expected waiting, delivered, handled or dead, got %', quote_literal(left(state, 150)) using errcode = '22023';
   end if;
   return query
-    select federation.message_facts(m) from public.agent_messages m
+    select federation.message_facts(m) || federation.failure_json(f)
+    from public.agent_messages m
+    left join public.agent_message_failures f on m.to_agent is null and f.message_row = m.row_id and f.agent_id = who.agent
     where m.tenant_id = who.tenant
       and case box
-        when 'inbox' then m.to_agent = who.agent
+        when 'inbox' then m.to_agent = who.agent or f.row_id is not null
         when 'sent' then m.from_agent = who.agent
         else m.to_agent is null or m.to_agent = who.agent or m.from_agent = who.agent end
       and case state
         when 'waiting' then m.to_agent is not null and m.delivered_at is null and m.dead_at is null
-        when 'delivered' then m.delivered_at is not null and m.handled_at is null and m.dead_at is null
+        when 'delivered' then case when f.row_id is null
+          then m.delivered_at is not null and m.handled_at is null and m.dead_at is null else f.dead_at is null end
         when 'handled' then m.handled_at is not null
-        when 'dead' then m.dead_at is not null
+        when 'dead' then m.dead_at is not null or f.dead_at is not null
         else true end
       and (filter ->> 'type' is null or m.type = filter ->> 'type')
       and (filter ->> 'peer' is null or filter ->> 'peer' in (m.from_agent, m.to_agent))
@@ -3865,6 +4180,7 @@ AS $function$
 declare
   who record;
   changed integer;
+  message public.agent_messages;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
   if state is null or state not in ('delivered', 'handled') then
@@ -3884,6 +4200,17 @@ begin
     handled_at = case state when 'handled' then now() else m.handled_at end
   from wanted w where m.row_id = w.row_id;
   get diagnostics changed = row_count;
+  if state = 'handled' then
+    for message in
+      select m.* from public.agent_message_failures f join public.agent_messages m on m.row_id = f.message_row
+      where f.tenant_id = who.tenant and f.agent_id = who.agent and m.id = any (ids)
+      order by m.row_id for update
+    loop
+      delete from public.agent_message_failures f where f.message_row = message.row_id and f.agent_id = who.agent;
+      perform federation.tell_broadcast(message);
+      changed := changed + 1;
+    end loop;
+  end if;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return changed;
 end
@@ -4040,14 +4367,23 @@ CREATE OR REPLACE FUNCTION public.pull_inbox(max_messages integer DEFAULT 100, a
 AS $function$
 declare
   who record;
+  most integer := federation.check_rows(max_messages);
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
   return query
-    select federation.message_json(m) from public.agent_messages m
-    where m.tenant_id = who.tenant and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null
-      and m.seq > coalesce(after_seq, 0) and (m.expires_at is null or m.expires_at > now())
-    order by m.seq
-    limit federation.check_rows(max_messages);
+    select w.message from (
+      (select m.seq, federation.message_json(m) as message from public.agent_messages m
+       where m.tenant_id = who.tenant and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null
+         and m.seq > coalesce(after_seq, 0) and (m.expires_at is null or m.expires_at > now())
+       order by m.seq limit most)
+      union all
+      (select m.seq, federation.message_json(m) || jsonb_build_object('delivery_attempt', f.delivery_attempt)
+       from public.agent_message_failures f join public.agent_messages m on m.row_id = f.message_row
+       where f.tenant_id = who.tenant and f.agent_id = who.agent and f.dead_at is null
+         and m.seq > coalesce(after_seq, 0) and (m.expires_at is null or m.expires_at > now())
+       order by m.seq limit most)) w
+    order by w.seq
+    limit most;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
 end
 $function$
@@ -4621,17 +4957,22 @@ CREATE OR REPLACE FUNCTION public.requeue_message(id text, as_agent text DEFAULT
 AS $function$
 declare
   who record;
-  changed integer;
+  is_one boolean;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
   update public.agent_messages m set dead_at = null, delivery_attempt = 0
   where m.tenant_id = who.tenant and m.id = requeue_message.id and m.to_agent = who.agent and m.dead_at is not null;
-  get diagnostics changed = row_count;
-  if changed > 0 then
+  is_one := found;
+  update public.agent_message_failures f set dead_at = null, delivery_attempt = 0
+  from public.agent_messages m
+  where m.row_id = f.message_row and m.id = requeue_message.id and f.tenant_id = who.tenant and f.agent_id = who.agent
+    and f.dead_at is not null;
+  is_one := is_one or found;
+  if is_one then
     perform federation.announce('federation:' || who.tenant || ':agent:' || who.agent, 'message', jsonb_build_object('id', requeue_message.id));
   end if;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
-  return changed > 0;
+  return is_one;
 end
 $function$
 -- owner federation_definer
@@ -4683,10 +5024,10 @@ AS $function$
 begin
   if to_regprocedure('cron.schedule(text,text,text)') is null then
     return jsonb_build_object('scheduled', false, 'jobs', '[]'::jsonb,
-      'reason', 'pg_cron is not there: create extension pg_cron, or call cleanup_expired_memories(), cleanup_tombstones() and cleanup_messages() from a service now and then; the agents'' own calls sweep');
+      'reason', 'pg_cron is not there: create extension pg_cron, or call cleanup_expired_memories(), cleanup_tombstones(), cleanup_messages() and cleanup_events() from a service now and then; the agents'' own calls sweep');
   end if;
   execute 'select cron.schedule($1, $2, $3)' using 'agent-federation-cleanup', '*/5 * * * *',
-    'select public.cleanup_expired_memories(), public.cleanup_tombstones(), public.cleanup_messages()';
+    'select public.cleanup_expired_memories(), public.cleanup_tombstones(), public.cleanup_messages(), public.cleanup_events()';
   execute 'select cron.schedule($1, $2, $3)' using 'agent-federation-sweep', '* * * * *', 'select public.sweep()';
   return jsonb_build_object('scheduled', true, 'jobs', jsonb_build_array('agent-federation-cleanup', 'agent-federation-sweep'), 'reason', null);
 end
@@ -4700,7 +5041,7 @@ CREATE OR REPLACE FUNCTION public.schema_version()
  LANGUAGE sql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ select 3 $function$
+AS $function$ select 4 $function$
 -- owner postgres
 grant execute on function public.schema_version() to anon;
 grant execute on function public.schema_version() to authenticated;
@@ -4789,6 +5130,9 @@ begin
   message.traceparent := traceparent;
   message.expires_at := expires_at;
   message := federation.store_message(message);
+  if message.tx = pg_current_xact_id() then
+    perform federation.check_budget(message);
+  end if;
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return federation.message_json(message);
 end

@@ -70,3 +70,57 @@ test("nobody can wait for a broadcast that is not stored", async () => {
     code: "invalid_argument",
   });
 });
+
+test("what an agent fails on for all its deliveries is a dead letter there, and there alone; taken out of them it comes again", async () => {
+  const [sender, weak, strong] = [
+    await bench.open("sender"),
+    await bench.open("weak", { maxDeliveries: 2 }),
+    await bench.open("strong"),
+  ];
+  weak.on("error", () => {}); // its handlers fail on purpose
+  const attempts: (number | undefined)[] = [];
+  let isFit = false;
+  const finished: unknown[] = [];
+  weak.on("message:news", ({ payload }) => finished.push(payload));
+  weak.on("message:news", ({ delivery_attempt, payload }) => {
+    attempts.push(delivery_attempt);
+    if (!isFit && payload === 1) throw new Error("too much");
+  });
+  const heard = newsOf(strong);
+  await expect(
+    sender.broadcast("news", 1, { ...durable, id: "b", waitFor: "handled" }),
+  ).rejects.toMatchObject({ code: "undelivered", message: expect.stringContaining("weak: Error: too much") });
+  expect(await sender.getMessage("b")).toMatchObject({ recipients: 2, handled_by: 1, failed_by: 1 });
+  expect([attempts, finished, heard]).toEqual([[1, 2], [1], [1]]); // who finished is not asked again
+
+  const deadOf = async (hub: RealtimeFederationHub): Promise<string[]> =>
+    (await hub.listMessages({ box: "inbox", state: "dead" })).map(({ id }) => id);
+  expect(await Promise.all([weak, strong, sender].map(deadOf))).toEqual([["b"], [], []]);
+  expect(await weak.getMessage("b")).toMatchObject({ delivery_attempt: 2, last_error: "Error: too much" });
+  expect(await strong.requeueMessage("b")).toBe(false);
+
+  isFit = true;
+  expect(await weak.requeueMessage("b")).toBe(true);
+  await sender.waitForMessage("b", "handled");
+  expect(await sender.getMessage("b")).toMatchObject({ recipients: 2, handled_by: 2, failed_by: 0 });
+  expect(await deadOf(weak)).toEqual([]);
+  expect(heard).toEqual([1]);
+});
+
+test("a process that ends while its handlers still fail is followed by one that is told", async () => {
+  const [sender, first] = [await bench.open("sender"), await bench.open("reader")];
+  first.on("error", () => {}); // its handlers fail on purpose
+  const failed = next(first, "message:news");
+  first.on("message:news", () => {
+    throw new Error("not yet");
+  });
+  await sender.broadcast("news", 1, durable);
+  await failed;
+  await first.shutdown();
+  const second = bench.make("reader");
+  const heard = newsOf(second);
+  const told = next(second, "message:news");
+  await second.initialize();
+  await told;
+  expect(heard).toEqual([1]);
+});

@@ -245,7 +245,10 @@ test("what cannot be sent is refused before it is sent", async () => {
   await expect(a.sendMessage("b", "x", { run: () => 1 })).rejects.toMatchObject({ code: "invalid_argument" });
   await expect(a.broadcast("x", 1n)).rejects.toMatchObject({ code: "invalid_argument" });
   await expect(a.broadcast("", {})).rejects.toMatchObject({ code: "invalid_argument" });
-  await expect(a.broadcast("x", "y".repeat(1_100_000))).rejects.toMatchObject({ code: "too_large" });
+  const tooMuch = "y".repeat(1_100_000);
+  await expect(a.broadcast("x", tooMuch)).rejects.toMatchObject({ code: "too_large" });
+  await expect(a.sendMessage("b", "x", tooMuch)).rejects.toMatchObject({ code: "too_large" });
+  await expect(a.shareKnowledge(tooMuch)).rejects.toMatchObject({ code: "too_large" });
 });
 
 test("a large message arrives whole, although its announcement cannot carry it", async () => {

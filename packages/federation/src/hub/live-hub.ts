@@ -353,6 +353,7 @@ export class LiveHub {
       limits: { maxDeliveries, giveUpMs: options.giveUpAfterMs },
       count,
       fail: (id, error, dead) => this.connection.call("fail_message", { id, error, dead }),
+      giveUp: (id, error, attempts) => this.connection.call("fail_broadcast", { id, error, attempts }),
       tookReply: (message) => this.correspondence.tookReply(message),
       hasListener: (type) => this.handlers.has(type),
       deliver: (message) => this.handlers.deliver(message),

@@ -44,9 +44,6 @@ export type HelpAsked = CoordinationMessage & {
   offers(options?: WaitingOptions): AsyncGenerator<CoordinationMessage, void>;
 };
 
-// What the database takes, as JSON.
-const maxRowBytes = 1_048_576;
-
 /** What a hub says to others: broadcasts, messages, help, knowledge. */
 export abstract class MessagingHub<Own extends object = object> extends HubCore<Own> {
   /**
@@ -56,17 +53,9 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
    */
   async broadcast(type: string, payload: unknown, options: BroadcastOptions = {}): Promise<void> {
     const live = this.ready();
-    const { value, sizeBytes } = toPayload(payload);
+    const { value, sizeBytes } = toPayload(payload, `broadcast ${type}`);
     requireType(type);
     const { waitFor = "stored", timeoutMs, durable, ...sending } = options;
-    if (sizeBytes > maxRowBytes)
-      throw new FederationError(
-        "too_large",
-        `broadcast ${type}: ${sizeBytes} bytes; a row holds ${maxRowBytes}`,
-        {
-          remedy: "Store it elsewhere, and send where it is",
-        },
-      );
     // What no frame may carry is a row, which the database announces by its id.
     if (durable === true || isDatabaseOnly(type) || !live.broadcasts.takes(type, sizeBytes)) {
       const { id } = await live.outbox.send({ to: null, type, payload: value, options: sending });
@@ -95,7 +84,7 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
       });
     }
     requireId(to, "sendMessage recipient");
-    const { value } = toPayload(payload);
+    const { value } = toPayload(payload, `message ${type}`);
     const { waitFor = "stored", timeoutMs, receipts = false, ...sending } = options;
     const sent = await live.outbox.send({ to, type: requireType(type), payload: value, options: sending });
     if (waitFor !== "stored")
@@ -191,7 +180,7 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
 
   async #tellAll(type: string, payload: unknown, options: SendOptions): Promise<CoordinationMessage> {
     const live = this.ready();
-    return live.outbox.send({ to: null, type, payload: toPayload(payload).value, options });
+    return live.outbox.send({ to: null, type, payload: toPayload(payload, type).value, options });
   }
 }
 

@@ -74,7 +74,7 @@ export abstract class TaskHub<Own extends object = object> extends MessagingHub<
 
   /** Ends a task that was assigned to this agent, and tells whoever assigned it. Resolves to the task as stored. */
   async reportTaskComplete(taskId: string, result: unknown): Promise<FederationTask> {
-    const { value } = toPayload(result);
+    const { value } = toPayload(result, "the result");
     return await this.#task("complete_task", { task_id: taskId, result: value });
   }
 
@@ -100,7 +100,7 @@ export abstract class TaskHub<Own extends object = object> extends MessagingHub<
 
   /** Answers what a task asked with `task.needInput`. Any agent may, or a person through one. */
   async answerTask(taskId: string, answer: unknown): Promise<FederationTask> {
-    const { value } = toPayload(answer);
+    const { value } = toPayload(answer, "the answer");
     return await this.#task("answer_task", { task_id: taskId, answer: value });
   }
 

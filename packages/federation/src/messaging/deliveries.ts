@@ -20,7 +20,8 @@ export interface DeliveriesParts {
   readonly isMine: () => boolean;
   /** Counts a delivery in the database: answers deliver_messages. */
   readonly count: (ids: readonly string[]) => Promise<unknown>;
-  readonly fail: (id: string, error: string, dead: boolean) => Promise<unknown>;
+  /** A delivery, one of so many by now, failed; `dead`: it was the last. */
+  readonly fail: (id: string, error: string, dead: boolean, attempts: number) => Promise<unknown>;
   readonly handled: (id: string) => void;
   readonly deliver: (message: CoordinationMessage) => Delivery;
 }
@@ -82,7 +83,7 @@ export class Deliveries {
         return false;
       }
       const isOver = attempt >= maxDeliveries || clock.now() - startMs + pauseMs > giveUpMs;
-      await this.#fail(id, errors[0], isOver);
+      await this.#fail(id, errors[0], isOver, attempt);
       if (isOver) return true;
       await sleep(clock, pauseMs, signal);
       if (!isMine()) return true;
@@ -91,10 +92,10 @@ export class Deliveries {
     }
   }
 
-  async #fail(id: string, error: unknown, isOver: boolean): Promise<void> {
+  async #fail(id: string, error: unknown, isOver: boolean, attempt: number): Promise<void> {
     const { fail, log } = this.#parts;
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    await fail(id, text, isOver).catch((failure: unknown) =>
+    await fail(id, text, isOver, attempt).catch((failure: unknown) =>
       log("debug", "a failed delivery could not be noted", { id, error: failure }),
     );
   }

@@ -27,6 +27,8 @@ export interface InboxParts {
   readonly limits: Pick<DeliveriesParts, "maxDeliveries" | "giveUpMs">;
   readonly count: DeliveriesParts["count"];
   readonly fail: DeliveriesParts["fail"];
+  /** Of a broadcast, after so many deliveries: `fail_broadcast`. */
+  readonly giveUp: (id: string, error: string, attempts: number) => Promise<unknown>;
   /** A page of what was stored for everybody, or for this agent, behind a cursor: `pull_messages`. */
   readonly pullMissed: (box: "feed" | "inbox", cursor: string | null) => Promise<unknown>;
   readonly readOne: (id: string) => Promise<unknown>;
@@ -42,6 +44,7 @@ export interface InboxParts {
 // What nobody listens for is kept up to here; the rest stays in the database alone.
 const mostHeld = 10_000;
 const pageSize = 100;
+const giveUpAgainMs = 2_000;
 
 /**
  * Receives stored messages, each once in this process, whichever way it is heard of. A message to this agent that nobody listens for
@@ -52,6 +55,7 @@ export class Inbox {
   readonly #scope: Scope;
   readonly #marks: Marks;
   readonly #deliveries: Deliveries;
+  readonly #broadcastDeliveries: Deliveries;
   readonly #lanes = new Lanes();
   readonly #seen = new SeenIds();
   readonly #seenBroadcasts = new SeenIds();
@@ -59,6 +63,8 @@ export class Inbox {
   #held: CoordinationMessage[] = [];
   /** Read, not heard: an earlier process may have died of it, so that its delivery is counted before its handler begins. */
   readonly #mayBeRepeated = new Set<string>();
+  /** Broadcasts that this agent gave up and somebody took out of its dead letters: messages of its inbox from now on. */
+  readonly #returned = new Set<string>();
   #isReleased = false;
   readonly #direct: CatchUp;
   readonly #feed: CatchUp;
@@ -81,6 +87,17 @@ export class Inbox {
       count: parts.count,
       fail: parts.fail,
       handled: (id) => this.#marks.add(id, "handled"),
+      deliver: parts.deliver,
+    });
+    // Until a broadcast is handled or given up the place stays before it; so only the end is noted.
+    this.#broadcastDeliveries = new Deliveries({
+      ...parts.limits,
+      clock,
+      log,
+      isMine: () => this.#isReleased,
+      count: async () => [],
+      fail: async (id, error, isDead, attempts) => void (isDead && (await this.#giveUp(id, error, attempts))),
+      handled: () => {},
       deliver: parts.deliver,
     });
     this.#place = new FeedPlace({ clock, log, keep: parts.keepPlace });
@@ -182,7 +199,7 @@ export class Inbox {
     this.#held = [];
     for (const message of held) {
       // Another process of this agent took over; should that end, it is read again.
-      if (message.to_agent !== undefined && !this.#parts.isMyTurn()) this.#seen.forget(message.id);
+      if (this.#isDirect(message) && !this.#parts.isMyTurn()) this.#seen.forget(message.id);
       else this.#deliver(message);
     }
   }
@@ -220,6 +237,7 @@ export class Inbox {
       if (!this.#seen.add(message.id, Date.parse(message.timestamp))) continue;
       this.#marks.add(message.id, "delivered");
       if (wasRead) this.#mayBeRepeated.add(message.id);
+      if (message.to_agent === undefined) this.#returned.add(message.id);
       if (this.#parts.tookReply?.(message) !== true) this.#deliver(message);
     }
   }
@@ -245,14 +263,38 @@ export class Inbox {
     });
   }
 
+  #isDirect({ id, to_agent }: CoordinationMessage): boolean {
+    return to_agent !== undefined || this.#returned.has(id);
+  }
+
   #deliver(message: CoordinationMessage): void {
-    const isDirect = message.to_agent !== undefined;
+    const isDirect = this.#isDirect(message);
     if (!this.#isReleased || (isDirect && !this.#parts.hasListener(message.type))) {
       this.#hold(message);
       return;
     }
     if (isDirect) this.#lanes.run(message.from_agent, () => this.#handle(message));
-    else this.#place.told(this.#parts.deliver(message).finished);
+    else this.#place.told(this.#handleBroadcast(message));
+  }
+
+  async #handleBroadcast(message: CoordinationMessage): Promise<void> {
+    const { signal } = this.#scope;
+    const isOpen = await this.#broadcastDeliveries.run(message, undefined, signal).catch(() => true);
+    // It was closed meanwhile: the place stays before it, and the next process is told it again.
+    if (isOpen && !this.#isReleased) this.#seenBroadcasts.forget(message.id);
+  }
+
+  /** A dead letter, from now on: until the database knows, the place on the feed stays before it. */
+  async #giveUp(id: string, error: string, attempts: number): Promise<void> {
+    const { clock, log, giveUp } = this.#parts;
+    for (;;) {
+      try {
+        return void (await giveUp(id, error, attempts));
+      } catch (failure) {
+        log("debug", "a broadcast could not be given up", { id, error: failure });
+        await sleep(clock, giveUpAgainMs, this.#scope.signal);
+      }
+    }
   }
 
   // One after the other for each sender; what was read is counted before, alone: what waits behind it is innocent of what it does. So
@@ -271,5 +313,6 @@ export class Inbox {
     } else this.#marks.add(id, "begun");
     const isLeft = await this.#deliveries.run(message, counted, this.#scope.signal);
     if (isLeft) this.#seen.forget(id);
+    this.#returned.delete(id);
   }
 }

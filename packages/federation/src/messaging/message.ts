@@ -113,9 +113,24 @@ export function requireType(type: unknown): string {
   throw new FederationError("invalid_argument", `message type: expected 1 to 128 characters, got ${found}`);
 }
 
-/** The payload as it will arrive. A missing one is null. */
-export function toPayload(payload: unknown): { readonly value: unknown; readonly sizeBytes: number } {
-  return toJson(payload === undefined ? null : payload, "the payload");
+// What the database takes, as JSON.
+const maxPayloadBytes = 1_048_576;
+
+/** The payload as it will arrive; a missing one is null. Throws FederationError "invalid_argument", or "too_large" above 1 MiB. */
+export function toPayload(
+  payload: unknown,
+  what = "the payload",
+): { readonly value: unknown; readonly sizeBytes: number } {
+  const json = toJson(payload === undefined ? null : payload, what);
+  if (json.sizeBytes > maxPayloadBytes)
+    throw new FederationError(
+      "too_large",
+      `${what}: ${json.sizeBytes} bytes; a row holds ${maxPayloadBytes}`,
+      {
+        remedy: "Store it elsewhere, and send where it is",
+      },
+    );
+  return json;
 }
 
 /**

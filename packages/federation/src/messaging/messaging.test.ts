@@ -74,6 +74,7 @@ function open(parts: Partial<InboxParts> = {}): Bench {
     limits: { maxDeliveries: 3, giveUpMs: 60_000 },
     count: async (ids) => ids.map((id) => ({ id, delivery_attempt: 1, dead: false })),
     fail: async (id, error, dead) => void marks.push(`${dead ? "dead" : "failed"} ${id} ${error}`),
+    giveUp: async (id, error, attempts) => void marks.push(`gave up ${id} ${attempts} ${error}`),
     mark: async (ids, state) => void marks.push(...ids.map((id) => `${state} ${id}`)),
     pullMissed: async () => page([]),
     readOne: async () => null,
@@ -363,6 +364,45 @@ test("the place on the feed is told once what was read has been handled, and at 
   await inbox.close();
   expect(kept).toEqual([null, "c2", "c4", "c5"]);
   expect(clock.pending).toBe(0);
+});
+
+test("a broadcast whose handlers fail is tried again, then given up; until the database knows, its place is not told", async () => {
+  const places: (string | null)[] = [];
+  let isOnline = false;
+  let givenUp = 0;
+  let rows: object[] = [broadcast("1")];
+  const { inbox, clock, marks, handled } = open({
+    pullMissed: async () => page(rows.splice(0), { cursor: "2" }),
+    keepPlace: async (cursor) => {
+      places.push(cursor);
+      return { cursor: "1", moved_at: "2026-01-01T00:00:00Z", new: true };
+    },
+    giveUp: async () => {
+      if (!isOnline) throw new Error("offline");
+      givenUp++;
+    },
+    deliver: () => failing,
+  });
+  await inbox.begin();
+  inbox.pullFeed();
+  await clock.advance(100 + 200 + 2_000);
+  expect([places, givenUp, marks, handled]).toEqual([[null], 0, [], []]);
+  isOnline = true;
+  await clock.advance(2_000);
+  expect([places, givenUp, marks]).toEqual([[null, "2"], 1, []]);
+  rows = [];
+  await inbox.close();
+  expect(clock.pending).toBe(0);
+});
+
+test("a broadcast that was given up and comes again by the inbox is handled like a message to this agent", async () => {
+  const { inbox, clock, marks, handled } = open({
+    pull: async (_max, after) => (after === 0 ? [broadcast("1")] : []),
+  });
+  inbox.pull();
+  await clock.advance(50);
+  expect([handled, marks]).toEqual([["1"], ["delivered 1", "handled 1"]]);
+  await inbox.close();
 });
 
 test("at the end no place is told behind which something lies that this process has not told", async () => {

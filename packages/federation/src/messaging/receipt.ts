@@ -18,6 +18,8 @@ export interface MessageReceipt {
   readonly recipients?: number;
   /** How many of those have handled it, as far as they have told; `handled_at` is there once it is all. */
   readonly handled_by?: number;
+  /** How many of them have given it up: it lies in their dead letters. `dead_at` is there once all the others have handled it. */
+  readonly failed_by?: number;
   /** Why a handler failed last. */
   readonly last_error?: string;
 }
@@ -50,9 +52,12 @@ export function parseReceipt(value: unknown): MessageReceipt | undefined {
   };
 }
 
-function counts(value: Readonly<Record<string, unknown>>): Pick<MessageReceipt, "recipients" | "handled_by"> {
+function counts(
+  value: Readonly<Record<string, unknown>>,
+): Pick<MessageReceipt, "recipients" | "handled_by" | "failed_by"> {
   const [recipients, handled_by] = [numberField(value, "recipients"), numberField(value, "handled_by")];
-  return recipients === undefined || handled_by === undefined ? {} : { recipients, handled_by };
+  if (recipients === undefined || handled_by === undefined) return {};
+  return { recipients, handled_by, failed_by: numberField(value, "failed_by") ?? 0 };
 }
 
 /** Reads what get_message and list_messages answer. Undefined for what is no message. */

@@ -42,7 +42,7 @@ export async function sendReply(
     return await outbox.send({
       to: to.from_agent,
       type: replyType,
-      payload: toPayload(payload).value,
+      payload: toPayload(payload, "the reply").value,
       options: {
         id,
         replyTo: to.id,

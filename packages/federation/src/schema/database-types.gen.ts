@@ -180,6 +180,42 @@ export interface Database {
         };
         Relationships: [];
       };
+      agent_message_failures: {
+        Row: {
+          agent_id: string;
+          dead_at: string | null;
+          delivery_attempt: number;
+          last_error: string | null;
+          message_row: string;
+          row_id: string;
+          seq: number;
+          tenant_id: string;
+          tx: string;
+        };
+        Insert: {
+          agent_id: string;
+          dead_at?: string | null;
+          delivery_attempt?: number;
+          last_error?: string | null;
+          message_row: string;
+          row_id?: string;
+          seq?: number;
+          tenant_id: string;
+          tx?: string;
+        };
+        Update: {
+          agent_id?: string;
+          dead_at?: string | null;
+          delivery_attempt?: number;
+          last_error?: string | null;
+          message_row?: string;
+          row_id?: string;
+          seq?: number;
+          tenant_id?: string;
+          tx?: string;
+        };
+        Relationships: [{ foreignKeyName: "agent_message_failures_message_row_fkey"; columns: ["message_row"]; isOneToOne: false; referencedRelation: "agent_messages"; referencedColumns: ["row_id"] }];
+      };
       agent_messages: {
         Row: {
           correlation_id: string | null;
@@ -559,6 +595,14 @@ export interface Database {
         };
         Returns: Json[];
       };
+      cleanup_events: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          max_rows?: number | null;
+        };
+        Returns: number;
+      };
       cleanup_expired_memories: {
         Args: {
           as_agent?: string | null;
@@ -646,6 +690,16 @@ export interface Database {
         };
         Returns: number;
       };
+      fail_broadcast: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          attempts?: number | null;
+          error: string | null;
+          id: string | null;
+        };
+        Returns: boolean;
+      };
       fail_message: {
         Args: {
           as_agent?: string | null;
@@ -732,6 +786,12 @@ export interface Database {
         };
         Returns: Json;
       };
+      keep_events: {
+        Args: {
+          days: number | null;
+        };
+        Returns: string;
+      };
       keep_messages: {
         Args: {
           days: number | null;
@@ -744,9 +804,21 @@ export interface Database {
         };
         Returns: string;
       };
+      keep_waiting_messages: {
+        Args: {
+          days: number | null;
+        };
+        Returns: string;
+      };
       limit_hops: {
         Args: {
           hops: number | null;
+        };
+        Returns: string;
+      };
+      limit_messages: {
+        Args: {
+          per_minute: number | null;
         };
         Returns: string;
       };

@@ -135,3 +135,79 @@ test("an expired message is announced, pulled and delivered to nobody", async ()
   const stored = await call(database, alice, "get_message", { id: "direct" });
   expect(stored).toMatchObject({ delivered_at: null, dead_at: null, delivery_attempt: 0 });
 });
+
+test("what waits becomes a dead letter after the days that a service says, the oldest first, agent by agent", async () => {
+  const [tenant, other] = [newTenant(), newTenant()];
+  for (const days of [8, 6]) await fill(tenant, days);
+  await fill(other, 8);
+  await database.query(
+    `insert into public.agent_messages (tenant_id, id, from_agent, to_agent, type, payload, created_at, receipts)
+     values ($1, 'carols', 'alice', 'carol', 't', '1', now() - interval '8 days', true)`,
+    [tenant],
+  );
+  const deadOf = async (of: string): Promise<unknown> =>
+    (
+      await database.query(
+        "select id, last_error from public.agent_messages where tenant_id = $1 and dead_at > now() - interval '1 day' order by id",
+        [of],
+      )
+    ).rows;
+  const alice = agent(tenant, "alice");
+  await call(database, alice, "cleanup_messages");
+  expect(await deadOf(tenant)).toEqual([]);
+  await expect(call(database, alice, "keep_waiting_messages", { days: 7 })).rejects.toMatchObject({
+    code: "42501",
+  });
+  await expect(call(database, service, "keep_waiting_messages", { days: 0 })).rejects.toMatchObject({
+    code: "22023",
+  });
+  try {
+    await call(database, service, "keep_waiting_messages", { days: 7 });
+    await call(database, alice, "cleanup_messages");
+  } finally {
+    await call(database, service, "keep_waiting_messages", { days: null });
+  }
+  const reason = "waited for 7 days, and no handler came to its end";
+  expect(await deadOf(tenant)).toEqual([
+    ["carols", reason],
+    ["delivered-8", reason],
+    ["waiting-8", reason],
+  ]);
+  expect(await deadOf(other)).toEqual([]);
+  expect(await announcements(database, tenant)).toContainEqual(
+    expect.objectContaining({ event: "receipt", topic: `federation:${tenant}:agent:alice` }),
+  );
+});
+
+test("events stay for 30 days, or for the days that a service says, and sweep removes what is over", async () => {
+  const [tenant, other] = [newTenant(), newTenant()];
+  for (const of of [tenant, other])
+    for (const days of [31, 29, 2, 0])
+      await database.query(
+        `insert into public.agent_events (tenant_id, agent_id, kind, subject, created_at)
+         values ($1, 'alice', 'message_stored', $2, now() - make_interval(days => $2::text::int))`,
+        [of, String(days)],
+      );
+  const kept = async (of: string): Promise<unknown> =>
+    (
+      await database.query("select subject from public.agent_events where tenant_id = $1 order by seq", [of])
+    ).rows.flat();
+  const alice = agent(tenant, "alice");
+  expect(await call(database, alice, "cleanup_events")).toBe(1);
+  expect(await kept(tenant)).toEqual(["29", "2", "0"]);
+  expect(await kept(other)).toHaveLength(4);
+  await expect(call(database, alice, "keep_events", { days: 1 })).rejects.toMatchObject({ code: "42501" });
+  await expect(call(database, service, "keep_events", { days: null })).rejects.toMatchObject({
+    code: "22023",
+  });
+  try {
+    await call(database, service, "keep_events", { days: 1 });
+    expect(await call(database, alice, "sweep")).toMatchObject({ events: 2 });
+    expect(await kept(tenant)).toEqual(["0"]);
+    expect(await kept(other)).toHaveLength(4);
+    await call(database, service, "cleanup_events");
+    expect(await kept(other)).toEqual(["0"]);
+  } finally {
+    await call(database, service, "keep_events", { days: 30 });
+  }
+});

@@ -316,6 +316,50 @@ test("how long a chain may be is a setting of the database, for services", async
   }
 });
 
+test("how many an agent may store in a minute is a setting, whoever sends in its name; repetitions and tasks do not count", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  const send = (who: typeof alice, id: number) =>
+    call(database, who, "send_message", { id: `m${id}`, to_agent: "bob", ...note });
+  await expect(call(database, alice, "limit_messages", { per_minute: 3 })).rejects.toMatchObject({
+    code: "42501",
+  });
+  for (const per_minute of [0, null])
+    await expect(call(database, service, "limit_messages", { per_minute })).rejects.toMatchObject({
+      code: "22023",
+    });
+  try {
+    await call(database, service, "limit_messages", { per_minute: 3 });
+    for (const id of [1, 2, 3]) await send(alice, id);
+    const refused = {
+      code: "53400",
+      message: "messages: alice has stored 3 within a minute, which is the limit",
+      hint: expect.stringContaining("limit_messages") as string,
+    };
+    await expect(send(alice, 4)).rejects.toMatchObject(refused);
+    await send(alice, 3); // once more
+    for (const task_id of ["t1", "t2"])
+      await call(database, alice, "assign_task", { task: { task_id, assigned_to: "bob", description: "d" } });
+    await expect(
+      call(database, service, "send_message", {
+        id: "m5",
+        to_agent: "bob",
+        ...note,
+        as_agent: "alice",
+        as_tenant: tenant,
+      }),
+    ).rejects.toMatchObject(refused);
+    for (const other of [agent(tenant, "carol"), agent(newTenant(), "alice")]) await send(other, 9);
+    await database.query(
+      "update public.agent_messages set created_at = now() - interval '61 seconds' where tenant_id = $1 and id = 'm1'",
+      [tenant],
+    );
+    await send(alice, 4);
+  } finally {
+    await call(database, service, "limit_messages", { per_minute: 60_000 });
+  }
+});
+
 test("mark_messages refuses another state", async () => {
   await expect(
     call(database, agent("t", "a"), "mark_messages", { ids: ["m"], state: "eaten" }),

@@ -63,6 +63,7 @@ async function openReader(tenant: string, name: string): Promise<Reader> {
     mark: none,
     count: none,
     fail: none,
+    giveUp: none,
     limits: { maxDeliveries: 5, giveUpMs: 60_000 },
     pullMissed: async (box, cursor) => {
       const page = await pull(agent(tenant, name), { box, cursor });

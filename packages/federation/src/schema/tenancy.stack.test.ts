@@ -181,6 +181,7 @@ const tables = [
   "agent_sessions",
   "agent_memories",
   "agent_messages",
+  "agent_message_failures",
   "agent_tasks",
   "agent_task_queue",
   "agent_locks",
@@ -196,6 +197,7 @@ async function fill(tenant: string): Promise<void> {
     type: "t",
     payload: { secret: 1 },
   });
+  await call(database, agent(tenant, "carol"), "fail_broadcast", { id: "m", error: "x" });
   await call(database, alice, "assign_task", {
     task: { task_id: "t", assigned_to: "bob", description: "d" },
   });
@@ -275,13 +277,18 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
   ["pull_inbox", {}],
   ["pull_messages", { cursor: "x" }],
   ["cleanup_messages", {}],
+  ["cleanup_events", {}],
   ["keep_messages", { days: 1 }],
+  ["keep_waiting_messages", { days: 1 }],
+  ["keep_events", { days: 1 }],
   ["limit_hops", { hops: 1 }],
+  ["limit_messages", { per_minute: 1 }],
   ["feed_place", {}],
   ["mark_messages", { ids: ["m"], state: "handled" }],
   ["ask_receipts", { id: "m" }],
   ["deliver_messages", { ids: ["m"] as object }],
   ["fail_message", { id: "m", error: "x", dead: "true" }],
+  ["fail_broadcast", { id: "m", error: "x" }],
   ["requeue_message", { id: "m" }],
   ["get_message", { id: "m" }],
   ["list_messages", {}],

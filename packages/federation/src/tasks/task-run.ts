@@ -122,7 +122,7 @@ export class TaskRun {
   async #handle(task: ClaimedTask): Promise<TaskOutcome | undefined> {
     const claim = { task_id: this.taskId, fence: this.fence };
     try {
-      return { ...claim, result: toPayload(await this.#parts.handler(task)).value };
+      return { ...claim, result: toPayload(await this.#parts.handler(task), "the result").value };
     } catch (thrown) {
       const error = toError(thrown);
       if (this.#mustGiveBack) return undefined;
