@@ -78,6 +78,7 @@ const ofPostgres = new Set([
   "matches",
   "schedule_maintenance",
   "tenants_with_messages",
+  "tenants_with_events",
   "tenants_with_old_tombstones",
 ]);
 
