@@ -1,4 +1,5 @@
 import type { Clock } from "../runtime/clock.ts";
+import { isRetryable } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 
 /** `begun`: a handler began. */
@@ -12,8 +13,12 @@ export interface MarksParts {
 
 const collectMs = 20;
 const largest = 1_000;
+const againMs = 1_000;
 
-/** Tells the database what arrived and what was handled, many messages at a time. */
+/**
+ * Tells the database what arrived and what was handled, many messages at a time; again, until it has heard. Only the last flush, at the
+ * end, may be in vain: then those messages are delivered again to the next process of this agent.
+ */
 export class Marks {
   readonly #parts: MarksParts;
   readonly #pending: Record<Mark, Set<string>> = {
@@ -61,9 +66,16 @@ export class Marks {
     try {
       await this.#parts.mark(ids, state);
     } catch (error) {
-      // A message that stays unmarked is delivered again to the next process of this agent: late news, no loss.
       this.#parts.log("debug", "messages could not be marked", { state, count: ids.length, error });
+      // That a handler began says little once it was not said at once.
+      if (state !== "begun" && isRetryable(error) && !this.#isClosed) return this.#again(ids, state);
     }
     if (this.#pending[state].size > 0) await this.#send(state);
+  }
+
+  #again(ids: readonly string[], state: Mark): void {
+    for (const id of ids)
+      if (state === "handled" || !this.#pending.handled.has(id)) this.#pending[state].add(id);
+    this.#cancel ??= this.#parts.clock.after(againMs, () => void this.flush());
   }
 }

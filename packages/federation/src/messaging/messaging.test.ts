@@ -134,6 +134,33 @@ test("a message that nobody listens for waits for a listener, unhandled", async 
   expect(marks).toEqual(["delivered 1", "handled 1"]);
 });
 
+test("what was handled while the database was away is marked when it is back, and for good failures nothing is tried again", async () => {
+  const failures = [new FederationError("timeout", "away"), new FederationError("unreachable", "away")];
+  const tried: string[] = [];
+  const { inbox, clock } = open({
+    mark: async (ids, state) => {
+      tried.push(`${state} ${ids.join()}`);
+      const failure = state === "handled" ? failures.shift() : undefined;
+      if (failure !== undefined) throw failure;
+    },
+  });
+  inbox.heardDirect({ message: row("1") });
+  await clock.advance(50);
+  inbox.heardDirect({ message: row("2") });
+  await clock.advance(2_100);
+  expect(tried).toEqual(["handled 1", "handled 1,2", "handled 1,2"]);
+  failures.push(new FederationError("forbidden", "no"));
+  inbox.heardDirect({ message: row("3") });
+  await clock.advance(10_000);
+  expect(tried.slice(3)).toEqual(["handled 3"]);
+  failures.push(new FederationError("timeout", "away"));
+  inbox.heardDirect({ message: row("4") });
+  await clock.advance(50);
+  await inbox.close();
+  expect(tried.slice(4)).toEqual(["handled 4", "handled 4"]); // once more, at the end
+  expect(clock.pending).toBe(0);
+});
+
 test("a message whose handler fails is tried again, then a dead letter, and the sender's next one goes on", async () => {
   const { inbox, clock, marks } = open({
     deliver: ({ id }) => (id === "1" ? failing : succeeded),
