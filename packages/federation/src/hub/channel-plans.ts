@@ -24,6 +24,8 @@ export interface ChannelHearers {
   /** Undefined where memory events are switched off. */
   readonly memories: MemoryFeed | undefined;
   readonly tasks: LiveTasks;
+  /** The database announced something, whatever it is. */
+  readonly announced: () => void;
   /** A broadcast of the room, new and not one's own. */
   readonly heardInRoom: (message: CoordinationMessage) => void;
 }
@@ -46,10 +48,11 @@ export function roomPlan({ agentId, presence, heardInRoom }: ChannelHearers): Ch
 }
 
 /** The feed: what the database tells all members. */
-export function feedPlan({ presence, inbox, memories, tasks }: ChannelHearers): ChannelBehaviour {
+export function feedPlan({ presence, inbox, memories, tasks, announced }: ChannelHearers): ChannelBehaviour {
   let isFirst = true;
   return {
     bind: (channel) => {
+      onBroadcast(channel, "*", announced);
       onBroadcast(channel, "message", (payload) => inbox.heardBroadcast(payload));
       onBroadcast(channel, "place_asked", (payload) =>
         inbox.placeAsked((isRecord(payload) ? numberField(payload, "within_ms") : undefined) ?? 0),
@@ -85,9 +88,11 @@ export function inboxPlan({
   turn,
   memories,
   tasks,
+  announced,
 }: ChannelHearers): ChannelBehaviour {
   return {
     bind: (channel) => {
+      onBroadcast(channel, "*", announced);
       onBroadcast(channel, "message", (payload) => {
         if (!correspondence.heardReply(payload)) inbox.heardDirect(payload);
       });

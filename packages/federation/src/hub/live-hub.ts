@@ -145,6 +145,7 @@ export class LiveHub {
       turn: this.#turn,
       memories: options.memorySync ? this.#memories : undefined,
       tasks: this.tasks,
+      announced: () => this.broadcasts.announced(),
       heardInRoom: (message) => void this.handlers.deliver(message),
     };
     const topic = `federation:${options.tenantId}`;

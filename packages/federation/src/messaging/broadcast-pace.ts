@@ -57,6 +57,11 @@ export function refilled({ tokens, atMs }: Bucket, quota: Quota, nowMs: number):
   return { tokens: Math.min(quota.burst, tokens + earned), atMs: nowMs };
 }
 
+/** Spent by what cannot be held back. However much that is, broadcasts wait for no more than it takes to earn two bursts. */
+export function spent({ tokens, atMs }: Bucket, quota: Quota, cost: number): Bucket {
+  return { tokens: Math.max(-quota.burst, tokens - cost), atMs };
+}
+
 /** Milliseconds until a frame of this cost may go. One that costs more than the burst goes when the bucket is full. */
 export function tokenWaitMs({ tokens }: Bucket, quota: Quota, cost: number): number {
   const missing = Math.min(cost, quota.burst) - tokens;

@@ -123,6 +123,34 @@ test("with low latency each goes at once while the share lasts, then they share 
   expect(frames.map(({ messages }) => messages.length)).toEqual([1, 1, 3]);
 });
 
+test("what the database announced here is taken off the share, and holds broadcasts up for no longer than two bursts", async () => {
+  const { broadcasts, clock, frames } = open(async () => "ok", {
+    planMessagesPerSecond: 8, // this hub's share: a burst of 4, 3 a second
+    timeoutMs: 10_000,
+  });
+  broadcasts.announced();
+  broadcasts.announced();
+  for (let i = 0; i < 3; i++) void broadcasts.send("x", i, 1); // 2 each
+  await clock.advance(0);
+  expect(frames.map(({ messages }) => messages.length)).toEqual([1]);
+  await clock.advance(1_000);
+  expect(frames.map(({ messages }) => messages.length)).toEqual([1, 2]);
+  for (let i = 0; i < 1_000; i++) broadcasts.announced();
+  void broadcasts.send("x", 3, 1);
+  await clock.advance(1_999);
+  expect(frames).toHaveLength(2);
+  await clock.advance(1);
+  expect(frames).toHaveLength(3);
+});
+
+test("a server without a limit is asked for nothing", async () => {
+  const { broadcasts, clock, frames } = open(async () => "ok");
+  for (let i = 0; i < 1_000; i++) broadcasts.announced();
+  void broadcasts.send("x", 0, 1);
+  await clock.advance(0);
+  expect(frames).toHaveLength(1);
+});
+
 test("what cannot be sent is rejected, and told with how many, why and what to do", async () => {
   const { broadcasts, clock, dropped } = open(async () => "ok", {
     planMessagesPerSecond: 1,

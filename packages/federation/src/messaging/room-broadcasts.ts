@@ -9,7 +9,9 @@ import {
   nextStep,
   quotaOf,
   refilled,
+  spent,
   type Bucket,
+  type Quota,
   type Step,
 } from "./broadcast-pace.ts";
 import { broadcastEvent, type BroadcastFrame } from "./message.ts";
@@ -124,6 +126,21 @@ export class RoomBroadcasts {
     return payloadBytes + envelopeBytes(message) <= maxBytes - frameBytes;
   }
 
+  /**
+   * The database announced something to this process: it counts for the plan like a broadcast that got here. All processes count theirs,
+   * so that together they know of all of it.
+   */
+  announced(): void {
+    const quota = this.#quota();
+    if (quota === undefined) return;
+    this.#bucket = spent(refilled(this.#bucket, quota, this.#parts.clock.now()), quota, 1);
+  }
+
+  #quota(): Quota | undefined {
+    const { planMessagesPerSecond, hubsOnline } = this.#parts;
+    return planMessagesPerSecond === undefined ? undefined : quotaOf(planMessagesPerSecond, hubsOnline());
+  }
+
   /** Sends what waits, as fast as the plan allows, and gives up the rest. */
   async close(): Promise<void> {
     const { clock } = this.#parts;
@@ -172,11 +189,10 @@ export class RoomBroadcasts {
   }
 
   #next(): Step {
-    const { clock, latency, maxBytes, planMessagesPerSecond, hubsOnline } = this.#parts;
+    const { clock, latency, maxBytes, hubsOnline } = this.#parts;
     const nowMs = clock.now();
-    const hubs = hubsOnline();
-    const quota = planMessagesPerSecond === undefined ? undefined : quotaOf(planMessagesPerSecond, hubs);
-    const cost = frameCost(hubs);
+    const quota = this.#quota();
+    const cost = frameCost(hubsOnline());
     if (quota !== undefined) this.#bucket = refilled(this.#bucket, quota, nowMs);
     const step = nextStep(
       {
