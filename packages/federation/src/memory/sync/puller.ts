@@ -36,6 +36,8 @@ const pages: BatchLimits = {
 };
 const sweptAtOnce = 100;
 
+type Loading = Extract<Position, { phase: "loading" }> & { readonly sinceMs: number };
+
 export interface PullSummary {
   readonly pulled: number;
   /** Something has been committed that cannot be read yet (PullAnswer). */
@@ -139,7 +141,10 @@ export class Puller {
   async #take(answer: PullAnswer, signal: AbortSignal): Promise<void> {
     switch (this.#position.phase) {
       case "loading":
-        return await this.#load(answer, this.#position.sinceMs ?? answer.serverTimeMs);
+        return await this.#load(answer, {
+          ...this.#position,
+          sinceMs: this.#position.sinceMs ?? answer.serverTimeMs,
+        });
       case "comparing":
         return await this.#compare(answer, signal);
       case "live":
@@ -147,17 +152,23 @@ export class Puller {
     }
   }
 
-  async #load(answer: PullAnswer, sinceMs: number): Promise<void> {
+  async #load(answer: PullAnswer, from: Loading): Promise<void> {
     const { rows, cursor, done } = answer;
     const { store, admission } = this.#parts;
     const taken = rows.map(({ row }) => row).filter((row) => admission.takes(row));
     const news = taken.filter(
-      ({ id, updated_at }) => this.#owed.has(id) || Date.parse(updated_at) >= sinceMs,
+      ({ id, updated_at }) => this.#owed.has(id) || Date.parse(updated_at) >= from.sinceMs,
     );
     const changes = news.flatMap((row) => changesOf(row, store.get(row.id)));
-    if (done) await this.#goLive(taken, cursor, this.#completeMs(answer));
-    else await this.#move({ ...this.#position, phase: "loading", cursor, sinceMs }, taken);
-    this.#tell(changes);
+    let rest: readonly MemoryRow[] = taken;
+    if (changes.length > 0) {
+      // Readable first, then told, then moved on: should the process end in between, the next one takes the page and tells again.
+      await this.#move(from, taken);
+      this.#tell(changes);
+      rest = [];
+    }
+    if (done) await this.#goLive(rest, cursor, this.#completeMs(answer));
+    else await this.#move({ ...from, cursor }, rest);
   }
 
   async #follow(answer: PullAnswer): Promise<void> {

@@ -164,3 +164,42 @@ test("what changes while everything is loaded is told", async () => {
   };
   expect((await simulate(history)).wrong).toEqual([]);
 });
+
+test("what a page of the loading changed is told by the next process, where the one that took it ended too early", async () => {
+  const history: History = {
+    seed: -55277954,
+    weather: { lost: 0.3, repeated: 0, busy: 0.13999999999999999, deadly: 0.010000000000000002, slowMs: 300 },
+    steps: [
+      { does: "wait", ms: 14211 },
+      { does: "wait", ms: 17388 },
+      { does: "crash server", ms: 17652 },
+      { does: "wait", ms: 17 },
+      { does: "wait", ms: 14777 },
+      { does: "write", who: 0, key: 0, kind: "put" },
+      { does: "wait", ms: 34 },
+      { does: "write", who: 0, key: 6, kind: "put" },
+      { does: "write", who: 2, key: 3, kind: "put" },
+      { does: "wait", ms: 8 },
+      { does: "write", who: 0, key: 2, kind: "put" },
+      { does: "write", who: 1, key: 0, kind: "put" },
+      { does: "new epoch", restores: false },
+      { does: "write", who: 2, key: 0, kind: "put" },
+      { does: "wait", ms: 8239 },
+      { does: "wait", ms: 11102 },
+      { does: "write", who: 2, key: 1, kind: "put" },
+      { does: "wait", ms: 17488 },
+      { does: "write", who: 2, key: 4, kind: "put" },
+      { does: "write", who: 1, key: 5, kind: "put" },
+      { does: "wait", ms: 27 },
+      { does: "wait", ms: 2405 },
+      { does: "crash", who: 2, ms: 7 },
+      { does: "wait", ms: 55 },
+      { does: "new machine", who: 0 },
+      { does: "wait", ms: 11432 },
+      { does: "write", who: 1, key: 0, kind: "refused" },
+      { does: "write", who: 0, key: 5, kind: "put" },
+      { does: "wait", ms: 8222 },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});
