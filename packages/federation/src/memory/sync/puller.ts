@@ -50,6 +50,10 @@ function isOther(row: MemoryRow, held: MemoryRow): boolean {
   return order > 0 || (order === 0 && row.version !== held.version);
 }
 
+function isLater(held: MemoryRow | undefined, row: MemoryRow): boolean {
+  return held !== undefined && compareHlc(held.hlc, row.hlc) > 0;
+}
+
 /** What is here already, for those who were not told. */
 function heldChange(held: MemoryRow | undefined): readonly SyncChange[] {
   return held === undefined ? [] : changesOf(held, held);
@@ -110,7 +114,9 @@ export class Puller {
       pulled += answer.rows.length;
       this.#parts.onPulled(answer.rows.length);
       await admission.makeRoom(time.now());
-      if (answer.done) return { pulled, isHeldBack: answer.isHeldBack };
+      if (!answer.done) continue;
+      await this.#resolveDoubts(signal);
+      return { pulled, isHeldBack: answer.isHeldBack };
     }
   }
 
@@ -163,12 +169,12 @@ export class Puller {
     let rest: readonly MemoryRow[] = taken;
     if (changes.length > 0) {
       // Readable first, then told, then moved on: should the process end in between, the next one takes the page and tells again.
-      await this.#move(from, taken);
+      await this.#moveWith(taken, from);
       this.#tell(changes);
       rest = [];
     }
     if (done) await this.#goLive(rest, cursor, this.#completeMs(answer));
-    else await this.#move({ ...from, cursor }, rest);
+    else await this.#moveWith(rest, { ...from, cursor });
   }
 
   async #follow(answer: PullAnswer): Promise<void> {
@@ -177,7 +183,7 @@ export class Puller {
     if (rows.length === 0 && this.#position.phase === "live" && this.#position.cursor === cursor) return;
     const taken = rows.map(({ row }) => row).filter((row) => admission.takes(row));
     const changes = taken.flatMap((row) => changesOf(row, store.get(row.id)));
-    await this.#move({ ...this.#position, phase: "live", cursor }, taken);
+    await this.#moveWith(taken, { ...this.#position, phase: "live", cursor });
     // Readable by now. Should the process end before all are told, the next one begins where telling ended.
     this.#tell(changes);
     await this.#toldUpTo(cursor, this.#completeMs(answer));
@@ -269,12 +275,22 @@ export class Puller {
 
   async #goLive(rows: readonly MemoryRow[], cursor: string, atMs: number): Promise<void> {
     await this.#toldUpTo(cursor, atMs);
-    await this.#move({ phase: "live", cursor, filterKey: this.#parts.filterKey }, rows);
+    await this.#moveWith(rows, { phase: "live", cursor, filterKey: this.#parts.filterKey });
   }
 
   async #toldUpTo(cursor: string, atMs: number): Promise<void> {
     await this.#parts.store.writeFact("told", encodeTold({ cursor, atMs }));
     this.#toldAtMs = atMs;
+  }
+
+  /**
+   * What is held with a later clock stays. The server may have lost that since, a tombstone for one, and taken an older write: which of
+   * the two it is is asked about.
+   */
+  async #moveWith(rows: readonly MemoryRow[], position: Position): Promise<void> {
+    const { store, doubts } = this.#parts;
+    const passedOver = rows.filter((row) => isLater(store.get(row.id), row)).map(({ id }) => id);
+    await doubts.after(passedOver, () => this.#move(position, rows));
   }
 
   /** Position and rows become durable together, or neither does. */

@@ -203,3 +203,22 @@ test("what a page of the loading changed is told by the next process, where the 
   };
   expect((await simulate(history)).wrong).toEqual([]);
 });
+
+test("an older write that comes after the tombstone which it lost to is gone is taken by who made the tombstone, too", async () => {
+  const history: History = {
+    seed: 17,
+    weather: { lost: 0.5, repeated: 0, busy: 0.13999999999999999, deadly: 0, slowMs: 300 },
+    steps: [
+      { does: "write", who: 0, key: 2, kind: "put" },
+      { does: "write", who: 1, key: 2, kind: "private" },
+      { does: "wait", ms: 5 },
+      { does: "write", who: 0, key: 2, kind: "delete" },
+      { does: "wait", ms: 17085 },
+      { does: "wait", ms: 19986 },
+      { does: "wait", ms: 17745 },
+      { does: "wait", ms: 16229 },
+      { does: "purge" },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});
