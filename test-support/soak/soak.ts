@@ -9,7 +9,7 @@ export async function live(server: Server, steps: readonly Step[], works: boolea
   try {
     for (const step of steps) await world.take(step);
     const found = violations(await world.end());
-    if (found.length > 0) throw new Error(found.join("\n"));
+    if (found.length > 0) throw new Error([...found, ...(await world.facts())].join("\n"));
   } finally {
     await world.close();
   }

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
+import { inspect } from "node:util";
 import {
   createRealtimeHub,
   type HubOptions,
+  type Log,
   type RealtimeFederationHub,
 } from "../../packages/federation/src/index.ts";
 import { startTcpProxy, type TcpProxy } from "../../packages/federation/src/testing/tcp-proxy.node.ts";
@@ -28,6 +30,8 @@ interface Agent {
 // Short, so that what a dead network swallows is found out within a history.
 const patience = { requestTimeoutMs: 1_500, socketHeartbeatMs: 500, presenceHeartbeat: 1_000 };
 const settleMs = 60_000;
+const mostLogged = 200;
+const inspected = { breakLength: Infinity, depth: 1 };
 
 /** Agents, their networks and what they said: lives through one history. */
 export class World {
@@ -43,6 +47,8 @@ export class World {
   readonly #lookers = new Set<() => void>();
   readonly #works: boolean;
   readonly #options: HubOptions;
+  /** What the hubs said last. */
+  readonly #log: string[] = [];
   #n = 0;
 
   static async open(server: Server, works: boolean, options: HubOptions = {}): Promise<World> {
@@ -91,6 +97,18 @@ export class World {
     return this.#story(ended.tasks, ended.leases);
   }
 
+  /** What the database and the hubs say, for whoever has to find out why something is wrong. */
+  async facts(): Promise<string[]> {
+    const open = await this.#read("agent_messages", "handled_at=is.null&to_agent=not.is.null&select=*");
+    const sessions = await this.#read(
+      "agent_sessions",
+      "select=session_id,agent_id,started_at,last_seen_at,ended_at,end_reason",
+    );
+    const hubs = this.#agents.map(({ id, hub, process }) => ({ id, process, state: hub?.state }));
+    const now = [{ now: new Date().toISOString() }];
+    return [...[...now, ...open, ...sessions, ...hubs].map((fact) => JSON.stringify(fact)), ...this.#log];
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#agents.map(async ({ hub }) => await hub?.shutdown()));
     await Promise.all(this.#goodbyes);
@@ -110,7 +128,13 @@ export class World {
     const options = { url: agent.proxy.url, anonKey, jwtSecret, ...this.#options };
     for (;;) {
       const process = `${id} ${this.#processes.size}`;
-      const hub = createRealtimeHub(id, this.#tenant, options);
+      const log: Log = (level, message, facts) => {
+        this.#log.push(
+          `${new Date().toISOString()} ${process} ${level} ${message} ${inspect(facts, inspected)}`,
+        );
+        if (this.#log.length > mostLogged) this.#log.shift();
+      };
+      const hub = createRealtimeHub(id, this.#tenant, { ...options, log });
       this.#processes.set(process, { agent: id, ended: "no" });
       hub.on("message:note", ({ payload }) => {
         this.#heard.push({ n: (payload as { n: number }).n, process }); // ours
@@ -228,12 +252,7 @@ export class World {
 
   async #readTasks(): Promise<Pick<Story, "tasks" | "leases">> {
     if (this.#tasks.length === 0) return { tasks: [], leases: [] };
-    const { url, serviceRoleKey: key } = this.#server;
-    const query = `tenant_id=eq.${this.#tenant}&select=task_id,status,lease_until,lease_agent`;
-    const answer = await fetch(`${url}/rest/v1/agent_tasks?${query}`, {
-      headers: { apikey: key, authorization: `Bearer ${key}` },
-    });
-    const rows = (await answer.json()) as readonly StoredTask[]; // the columns asked for
+    const rows = await this.#read<StoredTask>("agent_tasks", "select=task_id,status,lease_until,lease_agent");
     const byId = new Map(rows.map((row) => [row.task_id, row]));
     return {
       tasks: this.#tasks.map(({ taskId, isAcknowledged }) => ({
@@ -245,6 +264,14 @@ export class World {
         .filter(({ lease_until }) => lease_until !== null)
         .map(({ task_id, lease_agent }) => ({ taskId: task_id, agent: lease_agent ?? "" })),
     };
+  }
+
+  async #read<Row>(table: string, query: string): Promise<readonly Row[]> {
+    const { url, serviceRoleKey: key } = this.#server;
+    const answer = await fetch(`${url}/rest/v1/${table}?tenant_id=eq.${this.#tenant}&${query}`, {
+      headers: { apikey: key, authorization: `Bearer ${key}` },
+    });
+    return (await answer.json()) as readonly Row[]; // the columns asked for
   }
 }
 
