@@ -31,7 +31,8 @@ create table federation.feed_places ( -- owner postgres, row level security on
   tx xid8 not null,
   seq bigint not null,
   cursor text not null,
-  moved_at timestamp with time zone not null default now()
+  moved_at timestamp with time zone not null default now(),
+  starts integer not null default 0
 );
 comment on table federation.feed_places is 'Up to where each agent has handled what was said to everybody.';
 alter table federation.feed_places add constraint feed_places_pkey PRIMARY KEY (tenant_id, agent_id);
@@ -3721,7 +3722,7 @@ begin
     insert into federation.feed_places as p (tenant_id, agent_id, epoch, tx, seq, cursor)
     values (who.tenant, who.agent, here, given[2]::xid8, given[3]::bigint, feed_place.cursor)
     on conflict (tenant_id, agent_id) do update set
-      epoch = excluded.epoch, tx = excluded.tx, seq = excluded.seq, cursor = excluded.cursor, moved_at = now()
+      epoch = excluded.epoch, tx = excluded.tx, seq = excluded.seq, cursor = excluded.cursor, moved_at = now(), starts = 0
     where p.epoch <> excluded.epoch or (excluded.tx, excluded.seq) > (p.tx, p.seq);
     if before.epoch = here then
       -- The last one to come by tells the sender.
@@ -5174,6 +5175,28 @@ $function$
 grant execute on function public.set_load(text,real,text,text) to authenticated;
 grant execute on function public.set_load(text,real,text,text) to service_role;
 comment on function public.set_load(text,real,text,text) is 'How busy a session is, from 0 to 1.';
+
+CREATE OR REPLACE FUNCTION public.start_feed(as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  counted integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  update federation.feed_places p set starts = p.starts + 1
+  where p.tenant_id = who.tenant and p.agent_id = who.agent returning p.starts into counted;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return coalesce(counted, 0);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.start_feed(text,text) to authenticated;
+grant execute on function public.start_feed(text,text) to service_role;
+comment on function public.start_feed(text,text) is 'A process of the acting agent begins to tell what comes behind the agent''s place; how many have since the place moved.';
 
 CREATE OR REPLACE FUNCTION public.store_memories(memories jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS SETOF jsonb

@@ -345,7 +345,13 @@ export class LiveHub {
       pull: (maxMessages, afterSeq) =>
         this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
       isShared: options.deliverTo === "all",
-      pullMissed: (box, cursor) => this.connection.call("pull_messages", { box, cursor }),
+      pullMissed: (box, cursor, maxRows) =>
+        this.connection.call("pull_messages", {
+          box,
+          cursor,
+          ...(maxRows === undefined ? {} : { max_rows: maxRows }),
+        }),
+      startFeed: () => this.connection.call("start_feed", {}, { retry: false }),
       keepPlace: (cursor) => this.connection.call("feed_place", { cursor }),
       random: options.random,
       readOne: (id) => this.connection.call("get_message", { id }),

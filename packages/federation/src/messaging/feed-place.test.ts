@@ -19,6 +19,7 @@ async function told(id: string, pages: readonly { rows: readonly object[]; held_
       kept.push(cursor);
       return { cursor: cursor ?? "0", moved_at: timestamp };
     },
+    start: async () => 1,
   });
   const missed = new MissedMessages({
     begin: () => place.begin(),

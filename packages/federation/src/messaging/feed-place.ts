@@ -1,4 +1,4 @@
-import { sleep, withDeadline, type Clock } from "../runtime/clock.ts";
+import { settledOrAborted, sleep, withDeadline, type Clock } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
 import { isRecord, stringField } from "../runtime/json.ts";
 import type { Log } from "../runtime/log.ts";
@@ -9,6 +9,8 @@ export interface FeedPlaceParts {
   readonly log: Log;
   /** `feed_place`: null asks for the agent's place; a cursor says that everything before it was handled. */
   readonly keep: (cursor: string | null) => Promise<unknown>;
+  /** `start_feed`: this process begins to tell what comes behind the place. */
+  readonly start: () => Promise<unknown>;
 }
 
 const closeMs = 1_000;
@@ -41,6 +43,18 @@ export class FeedPlace {
     return { cursor, atMs, isNew: answer["new"] === true };
   }
 
+  /** How many processes have begun to tell from here, this one included. Each but this one ended before it could say how far it came. */
+  async start(): Promise<number> {
+    const starts = await this.#parts.start();
+    return typeof starts === "number" ? starts : 1;
+  }
+
+  /** Everything before the cursor was handled. */
+  async moved(cursor: string): Promise<void> {
+    await this.#parts.keep(cursor);
+    this.#kept = cursor;
+  }
+
   /** A broadcast was told, and its handlers run until `finished`. */
   told(finished: Promise<unknown>): void {
     this.#isBehind = true;
@@ -63,26 +77,17 @@ export class FeedPlace {
     if (!isDue || cursor === undefined || cursor === this.#kept) return;
     this.#isAsked = false;
     this.#isBehind = isHeldBack;
-    await this.#finished(signal);
+    await settledOrAborted(Promise.allSettled(this.#unfinished), signal);
     if (signal.aborted) {
       this.#isBehind = true;
       return;
     }
     try {
-      await this.#parts.keep(cursor);
-      this.#kept = cursor;
+      await this.moved(cursor);
     } catch (error) {
       this.#isBehind = true;
       this.#parts.log("debug", "the place on the feed could not be told", { error });
     }
-  }
-
-  async #finished(signal: AbortSignal): Promise<void> {
-    let stop = (): void => {};
-    const stopped = new Promise<void>((resolve) => (stop = resolve));
-    signal.addEventListener("abort", stop, { once: true });
-    await Promise.race([Promise.allSettled(this.#unfinished), stopped]);
-    signal.removeEventListener("abort", stop);
   }
 
   /** Tells it for the last time, so that the next process does not tell again what this one told. `isTold`: whether this one did. */

@@ -1,4 +1,4 @@
-import { sleep, type Clock } from "../runtime/clock.ts";
+import { settledOrAborted, sleep, type Clock } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
 import { isRecord, stringField } from "../runtime/json.ts";
 import type { Log } from "../runtime/log.ts";
@@ -30,10 +30,12 @@ export interface InboxParts {
   /** Of a broadcast, after so many deliveries: `fail_broadcast`. */
   readonly giveUp: (id: string, error: string, attempts: number) => Promise<unknown>;
   /** A page of what was stored for everybody, or for this agent, behind a cursor: `pull_messages`. */
-  readonly pullMissed: (box: "feed" | "inbox", cursor: string | null) => Promise<unknown>;
+  readonly pullMissed: (box: "feed" | "inbox", cursor: string | null, maxRows?: number) => Promise<unknown>;
   readonly readOne: (id: string) => Promise<unknown>;
   /** How far this agent is on the feed: `feed_place`. */
   readonly keepPlace: (cursor: string | null) => Promise<unknown>;
+  /** How many processes have begun to tell from there, this one included: `start_feed`. */
+  readonly startFeed: () => Promise<unknown>;
   readonly random: () => number;
   /** Whether somebody in this process waits for this reply, who has it now. */
   readonly tookReply?: (message: CoordinationMessage) => boolean;
@@ -100,14 +102,14 @@ export class Inbox {
       handled: () => {},
       deliver: parts.deliver,
     });
-    this.#place = new FeedPlace({ clock, log, keep: parts.keepPlace });
+    this.#place = new FeedPlace({ clock, log, keep: parts.keepPlace, start: parts.startFeed });
     this.#missedBroadcasts = new MissedMessages({
       begin: async () => {
         const place = await this.#place.begin();
         this.#isBack = !place.isNew;
         return place;
       },
-      pull: (cursor) => parts.pullMissed("feed", cursor),
+      pull: (cursor, maxRows) => parts.pullMissed("feed", cursor, maxRows),
       toldUntilMs: () => this.#seenBroadcasts.droppedMs,
     });
     if (parts.isShared === true)
@@ -128,7 +130,7 @@ export class Inbox {
       clock,
       log,
       scope: this.#scope,
-      read: (signal) => this.#missedBroadcasts.read(signal),
+      read: (signal) => this.#readFeed(signal),
       readOne: async (id) => parseStoredMessage(await parts.readOne(id)),
       onRead: (missed) => {
         const { cursor } = this.#missedBroadcasts;
@@ -163,9 +165,9 @@ export class Inbox {
     if (this.#parts.isMyTurn()) this.#direct.pull();
   }
 
-  /** Reads the durable broadcasts that were missed. */
+  /** Reads the durable broadcasts that were missed. Those from before this process wait until it tells. */
   pullFeed(): void {
-    this.#feed.pull();
+    if (this.#isReleased || !this.#isBack) this.#feed.pull();
   }
 
   /** Somebody wants to know how far everybody is; each says so at a moment of its own. */
@@ -229,6 +231,37 @@ export class Inbox {
       messages: [...waiting, ...(others?.messages ?? [])],
       isHeldBack: others?.isHeldBack ?? false,
     };
+  }
+
+  async #readFeed(signal: AbortSignal): Promise<Missed> {
+    if (this.#isBack) await this.#goOn(signal);
+    this.#isBack = false;
+    return await this.#missedBroadcasts.read(signal);
+  }
+
+  /**
+   * Where an earlier process began to tell what was missed, and ended before it could say how far it came, something that it told may have
+   * ended it: then one after the other, each counted before. What has been begun too often is given up.
+   */
+  async #goOn(signal: AbortSignal): Promise<void> {
+    const missed = this.#missedBroadcasts;
+    const { maxDeliveries } = this.#parts.limits;
+    for (let isFirst = true; !signal.aborted; isFirst = false) {
+      const next = await missed.next();
+      if (next === undefined) return;
+      const { message, cursor } = next;
+      const starts = await this.#place.start();
+      if (isFirst && starts <= 1) return;
+      const isOurs = message.from_agent !== this.#parts.agentId;
+      if (isOurs && this.#seenBroadcasts.add(message.id, Date.parse(message.timestamp))) {
+        const told = starts - 1;
+        if (told < maxDeliveries) await settledOrAborted(this.#handleBroadcast(message), signal);
+        else await this.#giveUp(message.id, `told ${told} times, and no handler came to its end`, told);
+      }
+      if (!this.#isReleased) return;
+      await this.#place.moved(cursor);
+      missed.passed(cursor);
+    }
   }
 
   #admitDirect(messages: readonly CoordinationMessage[], wasRead: boolean): void {

@@ -79,6 +79,7 @@ function open(parts: Partial<InboxParts> = {}): Bench {
     pullMissed: async () => page([]),
     readOne: async () => null,
     keepPlace: async () => ({ cursor: "1", moved_at: "2026-01-01T00:00:00Z", new: true }),
+    startFeed: async () => 1,
     random: () => 1,
     hasListener: (type) => listening.has(type),
     deliver: (message) => {
@@ -420,6 +421,86 @@ test("a broadcast whose handlers fail is tried again, then given up; until the d
   rows = [];
   await inbox.close();
   expect(clock.pending).toBe(0);
+});
+
+/** A process that comes back to a feed with three broadcasts, from which `startsAt` others had begun to tell. */
+function comeBack(startsAt: number, deliver?: InboxParts["deliver"]) {
+  const said = ["1", "2", "3"].map((id) => broadcast(id));
+  const places: string[] = [];
+  const givenUp: string[] = [];
+  let starts = startsAt;
+  const bench = open({
+    keepPlace: async (cursor) => {
+      if (cursor !== null) {
+        places.push(cursor);
+        starts = 0;
+      }
+      return { cursor: "0", moved_at: "2026-01-01T00:00:00Z", new: false };
+    },
+    startFeed: async () => ++starts,
+    pullMissed: async (_box, cursor, maxRows = 10) => {
+      const from = Number(cursor ?? "0");
+      const rows = said.slice(from, from + maxRows);
+      return page(rows, { cursor: String(from + rows.length), done: from + rows.length >= said.length });
+    },
+    giveUp: async (id, error, attempts) => void givenUp.push(`${id} ${attempts} ${error}`),
+    ...(deliver === undefined ? {} : { deliver }),
+  });
+  return { ...bench, places, givenUp, starts: () => starts };
+}
+
+test("what was missed is told at once where no process before this one began to tell it", async () => {
+  const { inbox, handled, places, starts } = comeBack(0);
+  await inbox.begin();
+  inbox.pullFeed();
+  await turns();
+  expect([handled, starts()]).toEqual([["1", "2", "3"], 0]); // counted, and the place has moved
+  expect(places).toEqual(["3"]);
+  await inbox.close();
+});
+
+test("where one did and ended, they are told one after the other, each with a place of its own", async () => {
+  const handling: (() => void)[] = [];
+  const { inbox, clock, places, givenUp } = comeBack(1, () => ({
+    ...succeeded,
+    finished: new Promise((resolve) => handling.push(() => resolve([]))),
+  }));
+  await inbox.begin();
+  inbox.pullFeed();
+  for (let at = 0; at < 3; at++) {
+    await turns();
+    expect([handling.length, places.length]).toEqual([at + 1, at]);
+    handling[at]?.();
+  }
+  await turns();
+  expect([places, givenUp]).toEqual([["1", "2", "3"], []]);
+  await inbox.close();
+  expect(clock.pending).toBe(0);
+});
+
+test("what as many processes began as there are deliveries is given up, and the others are told", async () => {
+  const { inbox, handled, places, givenUp } = comeBack(3);
+  await inbox.begin();
+  inbox.pullFeed();
+  await turns();
+  await turns();
+  expect(givenUp).toEqual(["1 3 told 3 times, and no handler came to its end"]);
+  expect([handled, places]).toEqual([
+    ["2", "3"],
+    ["1", "2", "3"],
+  ]);
+  await inbox.close();
+});
+
+test("closing waits for no handler of what was missed, and its place stays before it", async () => {
+  const { inbox, clock, places } = comeBack(1, () => ({ ...succeeded, finished: new Promise(() => {}) }));
+  await inbox.begin();
+  inbox.pullFeed();
+  await turns();
+  const closed = inbox.close();
+  await clock.advance(2_000);
+  await closed;
+  expect([places, clock.pending]).toEqual([[], 0]);
 });
 
 test("a broadcast that was given up and comes again by the inbox is handled like a message to this agent", async () => {

@@ -13,7 +13,7 @@ export interface MissedMessagesParts {
   /** From where on messages are this agent's concern, and when it was there. Default: from now on. */
   readonly begin?: () => Promise<{ readonly cursor: string; readonly atMs: number }>;
   /** `pull_messages`: the next page behind a cursor; null asks for the cursor of this moment. */
-  readonly pull: (cursor: string | null) => Promise<unknown>;
+  readonly pull: (cursor: string | null, maxRows?: number) => Promise<unknown>;
   /** Messages up to this time were told, as far as one that was is not known by its id. */
   readonly toldUntilMs: () => number;
 }
@@ -70,7 +70,20 @@ export class MissedMessages {
     }
   }
 
-  async #page(cursor: string | null): Promise<PulledPage> {
-    return parsePulledPage("pull_messages", await this.#parts.pull(cursor));
+  /** The next one alone, and the cursor behind it; undefined when there is none, or when reading begins anew. */
+  async next(): Promise<{ readonly message: CoordinationMessage; readonly cursor: string } | undefined> {
+    if (this.#cursor === undefined) await this.begin();
+    const { rows, cursor } = await this.#page(this.#cursor ?? null, 1);
+    const message = parseStoredMessage(rows[0]);
+    return message === undefined ? undefined : { message, cursor };
+  }
+
+  /** Everything before it has been read, and is not read again. */
+  passed(cursor: string): void {
+    this.#cursor = cursor;
+  }
+
+  async #page(cursor: string | null, maxRows?: number): Promise<PulledPage> {
+    return parsePulledPage("pull_messages", await this.#parts.pull(cursor, maxRows));
   }
 }

@@ -36,6 +36,16 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
+/** Resolves when the promise has settled, whichever way, or the signal has aborted. */
+export async function settledOrAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  let stop = (): void => {};
+  const stopped = new Promise<void>((resolve) => (stop = resolve));
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  await Promise.race([Promise.allSettled([promise]), stopped]);
+  signal.removeEventListener("abort", stop);
+}
+
 export interface Deadline {
   readonly clock: Clock;
   readonly ms: number;

@@ -1077,6 +1077,13 @@ export interface Database {
         };
         Returns: Json;
       };
+      start_feed: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+        };
+        Returns: number;
+      };
       store_memories: {
         Args: {
           as_agent?: string | null;

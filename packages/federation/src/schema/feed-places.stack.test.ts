@@ -62,6 +62,20 @@ test("an agent goes on where it was, and a new one begins here", async () => {
   expect(await placeOf(bob, place.cursor)).toEqual(further); // another process of it is behind: nothing is taken back
 });
 
+test("who begins to tell from a place is counted until the place moves, each agent for itself", async () => {
+  const tenant = newTenant();
+  const [alice, bob] = [await arrive(tenant, "alice"), await arrive(tenant, "bob")];
+  const start = (who: Caller): Promise<unknown> => call(database, who, "start_feed");
+  await say(alice, "1");
+  expect([await start(bob), await start(bob), await start(alice)]).toEqual([1, 2, 1]);
+  expect(await start(agent(newTenant(), "bob"))).toBe(0);
+  const { cursor } = await placeOf(bob);
+  await placeOf(bob, cursor); // moves nothing
+  expect(await start(bob)).toBe(3);
+  await readOn(bob);
+  expect([await start(bob), await start(alice)]).toEqual([1, 2]);
+});
+
 test.each(["none", "0123456789abcdef0123456789abcdef:1:0"])("the place %s is refused", async (cursor) => {
   await expect(placeOf(agent(newTenant(), "a"), cursor)).rejects.toMatchObject({ code: "22023" });
 });

@@ -71,6 +71,7 @@ async function openReader(tenant: string, name: string): Promise<Reader> {
       return page;
     },
     keepPlace: (cursor) => call(database, agent(tenant, name), "feed_place", { cursor }),
+    startFeed: async () => 1,
     random: () => 0,
     readOne: (id) => call(database, agent(tenant, name), "get_message", { id }),
     hasListener: () => true,

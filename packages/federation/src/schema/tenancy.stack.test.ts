@@ -284,6 +284,7 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
   ["limit_hops", { hops: 1 }],
   ["limit_messages", { per_minute: 1 }],
   ["feed_place", {}],
+  ["start_feed", {}],
   ["mark_messages", { ids: ["m"], state: "handled" }],
   ["ask_receipts", { id: "m" }],
   ["deliver_messages", { ids: ["m"] as object }],
