@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { unlinkSync } from "node:fs";
+import { unlink } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { encodeHeader } from "./journal-codec.ts";
 import type { JournalFile, JournalFiles } from "./journal-file.node.ts";
@@ -54,6 +54,7 @@ export class Journal {
   #flushed: number;
   #writing: Promise<void> | undefined;
   #hasFailed = false;
+  #removing: Promise<void> = Promise.resolve();
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -72,13 +73,17 @@ export class Journal {
     while (this.#writing !== undefined) await this.#writing;
   }
 
-  /** What this sequence number covers is safe elsewhere: files that hold nothing beyond it go. */
-  cut(sequence: number): void {
+  /**
+   * What this sequence number covers is safe elsewhere: files that hold nothing beyond it go. Resolves when they have gone. The system needs
+   * tens of milliseconds for a large one, off the event loop; one after the other, the oldest first, so that none is missing between two.
+   */
+  cut(sequence: number): Promise<void> {
     this.#flushed = Math.max(this.#flushed, sequence);
     while ((this.#closed[0]?.lastSequence ?? Infinity) <= sequence) {
       const file = this.#closed.shift();
-      if (file !== undefined) unlinkSync(file.path);
+      if (file !== undefined) this.#removing = this.#removing.then(() => this.#remove(file.path));
     }
+    return this.#removing;
   }
 
   /** Ends the file that is being written, so that `cut` can remove it. Call it when idle. */
@@ -97,7 +102,13 @@ export class Journal {
 
   async close(): Promise<void> {
     await this.idle();
+    await this.#removing;
     this.endFile();
+  }
+
+  async #remove(path: string): Promise<void> {
+    if (this.#hasFailed) return;
+    await unlink(path).catch((error: unknown) => this.#fail(error));
   }
 
   async #writeAll(): Promise<void> {
@@ -161,6 +172,7 @@ export class Journal {
   }
 
   #fail(error: unknown): void {
+    if (this.#hasFailed) return;
     this.#hasFailed = true;
     this.#queue = [];
     try {

@@ -189,7 +189,8 @@ export class Store implements LocalStore, Commits {
     await this.#journal.idle();
     if (this.#parts.tables.applied < this.#nextSequence - 1) return; // somebody writes on: the file is in use
     this.#journal.endFile();
-    this.#journal.cut(this.#parts.tables.applied);
+    await this.#journal.cut(this.#parts.tables.applied);
+    this.#refuseIfFailed();
   }
 
   close(): Promise<void> {
@@ -263,7 +264,7 @@ export class Store implements LocalStore, Commits {
       const some = this.#unapplied.slice(0, changesPerTransaction);
       try {
         await this.#parts.tables.apply(some, () => this.#letWritersGoFirst());
-        this.#applied(some);
+        await this.#applied(some);
       } catch (error) {
         this.#fail("write to the tables", error);
       }
@@ -283,14 +284,17 @@ export class Store implements LocalStore, Commits {
     return this.#undurable.size > 0 || this.#isPublishing || performance.now() - this.#lastWriteMs < 10;
   }
 
-  #applied(changes: readonly PlacedChange[]): void {
+  /** Readers look at what waits for the tables first, and find the same there until it no longer waits: others may run between. */
+  async #applied(changes: readonly PlacedChange[]): Promise<void> {
     this.#unapplied.splice(0, changes.length);
-    for (const placed of changes) {
+    const slice = new Slice(3);
+    for (const [at, placed] of changes.entries()) {
+      if (at % 64 === 63 && slice.isOver) await slice.rest();
       this.#states.get(placed.tenant.name)?.settle(placed);
       this.#waitingBytes -= this.#bytesOfRecord.get(placed.sequence) ?? 0;
       this.#bytesOfRecord.delete(placed.sequence);
     }
-    this.#journal.cut(this.#parts.tables.applied);
+    void this.#journal.cut(this.#parts.tables.applied);
     for (const resolve of this.#roomWanted.splice(0)) resolve();
   }
 
