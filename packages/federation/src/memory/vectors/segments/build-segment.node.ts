@@ -24,11 +24,15 @@ export async function buildSegment(
           isSealed = true;
           return;
         }
-        const batch: RowBatch = nextBatch() ?? { type: "seal" };
-        const moved =
-          batch.type === "rows" ? [batch.slots.buffer, batch.hashes.buffer, batch.values.buffer] : [];
-        // The arrays are made for this message, each with a buffer of its own that is not shared.
-        worker.postMessage(batch, moved as ArrayBuffer[]);
+        // A port hands over up to a thousand messages in one turn, and a quick thread's next question is there before the answer is through.
+        setImmediate(() => {
+          if (signal.aborted) return;
+          try {
+            sendBatch(worker, nextBatch());
+          } catch (error) {
+            reject(error instanceof Error ? error : new Error(String(error)));
+          }
+        });
       });
       worker.once("error", reject);
       worker.once("exit", (code) => {
@@ -41,6 +45,13 @@ export async function buildSegment(
     await worker.terminate();
     signal.throwIfAborted();
   }
+}
+
+function sendBatch(worker: Worker, rows: Extract<RowBatch, { type: "rows" }> | undefined): void {
+  const batch: RowBatch = rows ?? { type: "seal" };
+  const moved = batch.type === "rows" ? [batch.slots.buffer, batch.hashes.buffer, batch.values.buffer] : [];
+  // The arrays are made for this message, each with a buffer of its own that is not shared.
+  worker.postMessage(batch, moved as ArrayBuffer[]);
 }
 
 function startWorker(order: BuildOrder): Worker {

@@ -37,14 +37,15 @@ export class RowsToSeal {
     const slots = new Uint32Array(rowsInBatch);
     const hashes = new Uint32Array(rowsInBatch);
     const values = new Int8Array(rowsInBatch * dimensions);
+    const room = new Uint8Array(encodedBytes(dimensions));
     let size = 0;
     while (size < rowsInBatch && this.#given < this.#slots.length) {
       const slot = this.#slots[this.#given++] ?? 0;
-      const encoded = this.#index.readEncoded(slot);
+      const encoded = this.#index.readEncoded(slot, room);
       if (encoded === undefined) continue; // removed since the build began
       slots[size] = slot;
       hashes[size] = rowHash(encoded);
-      values.set(new Int8Array(encoded.buffer, encodedBytes(0)), size * dimensions);
+      values.set(new Int8Array(room.buffer, encodedBytes(0)), size * dimensions);
       this.hashes[slot - this.span.firstSlot] = hashes[size] ?? 0;
       size += 1;
     }
