@@ -7,6 +7,9 @@ const wordFields = 5;
 // Of a change: place, count, and the next change of the same word.
 const changeFields = 3;
 const none = -1;
+// Less than a millisecond each.
+const sortedAtOnce = 256;
+const dealtAtOnce = 8_192;
 
 const decoder = new TextDecoder();
 
@@ -99,21 +102,34 @@ export class NotedWords {
   }
 
   /**
-   * The numbers of the words in the order of their bytes, in parts: words that begin with the same two bytes, sorted only when they are asked for,
-   * because sorting all takes tens of milliseconds.
+   * The numbers of the words in the order of their bytes, in parts, each sorted only when it is asked for, because sorting all takes tens of
+   * milliseconds. A part may be empty: then there was something else to do.
    */
   *sorted(): Generator<readonly number[]> {
+    yield* this.#sortedFrom(
+      0,
+      Array.from({ length: this.size }, (_, number) => number),
+    );
+  }
+
+  /** Of words that are alike before `offset`: by the next two bytes, until few are left that begin alike. */
+  *#sortedFrom(offset: number, numbers: number[]): Generator<readonly number[]> {
+    if (numbers.length <= sortedAtOnce) return yield numbers.sort((a, b) => this.#compare(a, b));
     const parts = new Map<number, number[]>();
-    for (let number = 0; number < this.size; number++) {
-      const start = this.start(number);
-      const second = this.end(number) - start > 1 ? (this.#bytes[start + 1] ?? 0) : 0;
-      const beginning = (this.#bytes[start] ?? 0) * 256 + second;
+    for (const [at, number] of numbers.entries()) {
+      const beginning = this.#byteFrom(number, offset) * 257 + this.#byteFrom(number, offset + 1);
       const part = parts.get(beginning);
       if (part === undefined) parts.set(beginning, [number]);
       else part.push(number);
+      if (at % dealtAtOnce === dealtAtOnce - 1) yield [];
     }
-    for (const [, part] of [...parts].sort(([a], [b]) => a - b))
-      yield part.sort((a, b) => this.#compare(a, b));
+    for (const [, part] of [...parts].sort(([a], [b]) => a - b)) yield* this.#sortedFrom(offset + 2, part);
+  }
+
+  /** One more than the byte; 0 behind the word's end, which comes first. */
+  #byteFrom(number: number, offset: number): number {
+    const at = this.start(number) + offset;
+    return at < this.end(number) ? (this.#bytes[at] ?? 0) + 1 : 0;
   }
 
   #compare(a: number, b: number): number {

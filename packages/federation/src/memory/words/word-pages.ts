@@ -39,16 +39,21 @@ export function findWord(page: StoredPage | undefined, word: Uint8Array): PageCu
 }
 
 // A page that gets very many words, such as the first of a shelf, gets them a few at a time.
-const wordsAtOnce = 1024;
+const wordsAtOnce = 512;
 
 /** Writes what was noted for a shelf, each page once; yields after each. */
 export function* writePages(tables: WordTables, shelf: number, noted: NotedWords): Generator<void> {
   const parts = noted.sorted();
   let numbers: readonly number[] = [];
   for (;;) {
-    if (numbers.length === 0) numbers = parts.next().value ?? [];
     const [first] = numbers;
-    if (first === undefined) return;
+    if (first === undefined) {
+      const part = parts.next();
+      if (part.done === true) return;
+      numbers = part.value;
+      yield;
+      continue;
+    }
     const page = readPage(tables, shelf, noted.word(first)) ?? { upTo: lastBound, bytes: new Uint8Array() };
     let end = endOfPage(noted, numbers, page.upTo);
     while (end === numbers.length && end < wordsAtOnce) {
