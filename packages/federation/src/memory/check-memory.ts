@@ -1,6 +1,7 @@
 import { requireId } from "../config/ids.ts";
 import { FederationError } from "../runtime/errors.ts";
 import { isRecord, toJson } from "../runtime/json.ts";
+import { Blocks } from "./blocks.ts";
 import type { AgentMemory, MemoryScope } from "./memory.ts";
 
 export const maxIdBytes = 255;
@@ -75,7 +76,7 @@ export function checkEmbedding(embedding: ArrayLike<number>, what: string): Chec
   const { length } = embedding;
   if (length < 1 || length > maxDimensions) throw invalid(what, `1 to ${maxDimensions} numbers`, length);
   // Copying 32-bit numbers as they are takes a fifth; where something is wrong with them, the loop below says what.
-  if (embedding instanceof Float32Array && isDirection(embedding)) return new Float32Array(embedding);
+  if (embedding instanceof Float32Array && isDirection(embedding)) return blocks.floats(embedding);
   // One loop over an array that is long enough from the beginning: every search and every write comes through here.
   // oxlint-disable-next-line unicorn/no-new-array -- a list that grows takes three times as long
   const numbers = new Array<number>(length);
@@ -92,6 +93,8 @@ export function checkEmbedding(embedding: ArrayLike<number>, what: string): Chec
   if (!hasDirection) throw invalid(what, "a number that is not zero", "only zeros");
   return numbers;
 }
+
+const blocks = new Blocks();
 
 /** A whole number from 1 up. */
 export function checkLimit(limit: number, what: string): number {

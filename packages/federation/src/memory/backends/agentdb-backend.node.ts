@@ -23,8 +23,8 @@ import { storedOf } from "./stored-row.ts";
 export class AgentdbBackend implements MemoryBackend {
   readonly name = "agentdb";
   readonly sync = undefined;
-  /** What is checked and decided in one piece: a few milliseconds of the event loop. */
-  readonly batch = { maxRows: 250, maxBytes: 2_500_000, mixed: true };
+  /** What is checked and decided in one piece: some three milliseconds of the event loop. */
+  readonly batch = { maxRows: 100, maxBytes: 1_000_000, mixed: true };
   readonly sessions: LocalSessions;
   readonly #options: ResolvedAdapterOptions;
   readonly #clock: QuietClock;

@@ -1,3 +1,4 @@
+import { Blocks } from "../blocks.ts";
 import type { RowState } from "./row-facts.ts";
 
 /** What is kept by slot and read when the store opens: the columns, and the quantised vector. */
@@ -16,9 +17,10 @@ export interface SlotRecord {
 
 const states: readonly RowState[] = ["living", "superseded", "deleted"];
 const columnBytes = 31;
+const blocks = new Blocks();
 
 export function encodeSlot(record: SlotRecord): Uint8Array {
-  const bytes = Buffer.allocUnsafe(columnBytes + record.code.length); // all of it is written below
+  const bytes = blocks.bytes(columnBytes + record.code.length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   view.setUint8(0, states.indexOf(record.state));
   view.setUint32(1, record.agent, true);
