@@ -73,8 +73,8 @@ export class RealtimeFederationHub<Own extends object = object> extends TaskHub<
       broadcast_latency: options.broadcastLatency,
       roster: live?.presence.mode ?? "presence",
       presence_coalesced: live?.presence.coalesced ?? 0,
-      messages_received: live?.handlers.received ?? 0,
-      messages_waiting: live?.inbox.waiting ?? 0,
+      messages_received: live?.messaging.handlers.received ?? 0,
+      messages_waiting: live?.messaging.inbox.waiting ?? 0,
       timestamp: new Date(options.clock.now()).toISOString(),
     };
   }

@@ -151,7 +151,7 @@ export abstract class HubCore<Own extends object = object> {
     this.#become(hubStateOf(this.live.channels.map((channel) => channel.state)));
     this.live.usable();
     // After the code behind `await hub.initialize()` has added its listeners.
-    clock.after(0, () => this.live?.inbox.release());
+    clock.after(0, () => this.live?.messaging.inbox.release());
   }
 
   async #shutdown(cause: FederationError | undefined): Promise<void> {
@@ -195,7 +195,7 @@ export abstract class HubCore<Own extends object = object> {
   #listensNow(event: string): void {
     if (!event.startsWith("message:")) return;
     // Not at once: the caller may be about to add the next listener.
-    this.options.clock.after(0, () => this.live?.inbox.retryHeld());
+    this.options.clock.after(0, () => this.live?.messaging.inbox.retryHeld());
   }
 
   /** What runs; throws FederationError "invalid_state" before `initialize()` and "closed" after `shutdown()`. */

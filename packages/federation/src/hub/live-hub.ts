@@ -4,14 +4,6 @@ import type { ChannelState } from "../connection/channel-state.ts";
 import { openConnection, type Connection } from "../connection/connection.ts";
 import { DependableChannel, type ChannelPlan } from "../connection/dependable-channel.ts";
 import { checkSchema } from "../connection/schema-check.ts";
-import { Correspondence } from "../messaging/correspondence.ts";
-import { Inbox } from "../messaging/inbox.ts";
-import { InboxTurn } from "../messaging/inbox-turn.ts";
-import { LoopGuard } from "../messaging/loop-guard.ts";
-import { MemoryFeed } from "../messaging/memory-feed.ts";
-import { Outbox } from "../messaging/outbox.ts";
-import { sendReply, toReceiptMessage } from "../messaging/received.ts";
-import { RoomBroadcasts } from "../messaging/room-broadcasts.ts";
 import { presenceKey } from "../presence/agent-presence.ts";
 import { Presence } from "../presence/presence.ts";
 import type { RosterChange } from "../presence/roster.ts";
@@ -27,8 +19,8 @@ import {
   type ChannelHearers,
 } from "./channel-plans.ts";
 import type { HubEvents } from "./hub-events.ts";
+import { LiveMessaging } from "./live-messaging.ts";
 import { LiveTasks } from "./live-tasks.ts";
-import { MessageHandlers } from "./message-handlers.ts";
 
 export interface LiveHubParts {
   readonly options: ResolvedHubOptions;
@@ -51,23 +43,14 @@ export class LiveHub {
   readonly connection: Connection;
   readonly presence: Presence;
   readonly session: Session;
-  readonly outbox: Outbox;
-  readonly broadcasts: RoomBroadcasts;
-  readonly inbox: Inbox;
-  readonly correspondence: Correspondence;
-  readonly guard: LoopGuard;
-  readonly handlers: MessageHandlers;
+  readonly messaging: LiveMessaging;
   readonly tasks: LiveTasks;
   readonly channels: readonly DependableChannel[];
   readonly #parts: LiveHubParts;
   readonly #room: DependableChannel;
   readonly #feed: DependableChannel;
-  readonly #memories: MemoryFeed;
-  readonly #turn: InboxTurn;
   #ownProcesses = 0;
   #closing: Promise<void> | undefined;
-  #positions = { inbox: 0, feed: 0 };
-  #rose = { inbox: false, feed: false };
   #isUsable = false;
 
   /** Resolves when joined and usable; leaves nothing behind when it rejects. `step` hears what is being done. */
@@ -93,7 +76,7 @@ export class LiveHub {
     signal.addEventListener("abort", () => void live.close(), { once: true }); // ends what still waits for an answer
     try {
       step("asking for the schema version");
-      const begun = live.inbox.begin();
+      const begun = live.messaging.inbox.begin();
       begun.catch(() => {}); // whatever it is, the schema check says it better
       await checkSchema(connection, access, options.fetch ?? fetch, signal);
       await begun;
@@ -109,19 +92,17 @@ export class LiveHub {
     const { options } = parts;
     this.#parts = parts;
     this.connection = connection;
-    this.guard = new LoopGuard(options);
-    this.handlers = new MessageHandlers({
-      emitter: parts.emitter,
-      guard: this.guard,
-      tracing: options.tracing,
-      answer: (to, payload) => sendReply(this, to, payload, options.agentId),
-    });
     this.presence = this.#makePresence(options);
     this.session = this.#makeSession(options);
-    this.#turn = this.#makeTurn(options);
-    this.inbox = this.#makeInbox(options);
-    this.correspondence = this.#makeCorrespondence(options);
-    this.#memories = this.#makeMemories(options);
+    this.messaging = new LiveMessaging({
+      options,
+      connection,
+      emitter: parts.emitter,
+      planMessagesPerSecond: options.planMessagesPerSecond(access.url),
+      hubsOnline: () => this.presence.roster.instances,
+      room: () => this.#room,
+      onError: parts.onError,
+    });
     this.tasks = new LiveTasks({
       options,
       emitter: parts.emitter,
@@ -129,24 +110,12 @@ export class LiveHub {
       agents: () => this.presence.roster.agents().length,
       onError: (error, during) => parts.onError(error, during),
     });
-    this.outbox = new Outbox({
-      tracing: options.tracing,
-      admit: (what) => this.guard.admit(what),
-      clock: options.clock,
-      instanceId: options.instanceId,
-      call: (name, args, callOptions) => connection.call(name, args, callOptions),
-    });
     const hearers: ChannelHearers = {
       agentId: options.agentId,
       sessionId: options.sessionId,
       presence: this.presence,
-      inbox: this.inbox,
-      correspondence: this.correspondence,
-      turn: this.#turn,
-      memories: options.memorySync ? this.#memories : undefined,
       tasks: this.tasks,
-      announced: () => this.broadcasts.announced(),
-      heardInRoom: (message) => void this.handlers.deliver(message),
+      ...this.messaging.hearers,
     };
     const topic = `federation:${options.tenantId}`;
     this.#room = this.#makeChannel(
@@ -161,18 +130,6 @@ export class LiveHub {
       inboxPlan(hearers),
     );
     this.channels = [this.#room, this.#feed, inbox];
-    this.broadcasts = new RoomBroadcasts({
-      agentId: options.agentId,
-      clock: options.clock,
-      timeoutMs: options.requestTimeoutMs,
-      maxBytes: options.maxBroadcastBytes,
-      latency: options.broadcastLatency,
-      planMessagesPerSecond: options.planMessagesPerSecond(access.url),
-      hubsOnline: () => this.presence.roster.instances,
-      onDropped: (error) => parts.onError(error, "broadcast"),
-      whenJoined: (timeoutMs) => this.#room.whenJoined(timeoutMs),
-      canSend: (channel) => this.#room.joined === channel && connection.isSocketOpen,
-    });
   }
 
   /** Tells who is here, oneself last. Until then nobody hears of the roster: whoever hears of an agent wants to speak to it at once. */
@@ -201,13 +158,9 @@ export class LiveHub {
         log("debug", "a step of closing failed", { what, error: failure }),
       );
     };
-    this.correspondence.close();
+    this.messaging.stopWaiting();
     await quietly("tasks", this.tasks.close());
-    await quietly("broadcasts", this.broadcasts.close());
-    await quietly("outbox", this.outbox.settled());
-    await quietly("turn", this.#turn.close());
-    await quietly("inbox", this.inbox.close());
-    await quietly("memories", this.#memories.close());
+    for (const { what, close } of this.messaging.closing()) await quietly(what, close());
     await quietly("session", this.session.close(closeStepMs));
     await quietly("presence", this.presence.close());
     await Promise.all(this.channels.map((channel) => quietly(channel.topic, channel.close())));
@@ -233,7 +186,7 @@ export class LiveHub {
   #tellChanges(changes: readonly RosterChange[]): void {
     const own = changes.find(({ agentId }) => agentId === this.#parts.options.agentId);
     if (own !== undefined) {
-      if (own.presences.length < this.#ownProcesses) this.#turn.ask(); // the one that had it may be gone
+      if (own.presences.length < this.#ownProcesses) this.messaging.turn.ask(); // the one that had it may be gone
       this.#ownProcesses = own.presences.length;
     }
     this.tasks.rosterChanged(changes);
@@ -301,99 +254,17 @@ export class LiveHub {
         status: () => this.presence.status,
         onReopened: () => {
           this.presence.showAgain();
-          this.#turn.doubt();
+          this.messaging.turn.doubt();
         },
         onReplaced: (error) => this.#parts.onReplaced(error),
         onPositions: ({ inbox, feed, roster, queue }) => {
           this.presence.position(roster);
-          this.#turn.beat();
           this.tasks.position(queue);
-          // An announcement can be lost on a channel that looks joined: the heartbeat's answer says whether anything was.
-          // What commits late lies below the newest position, so a beat later it is read once more.
-          const rose = { inbox: inbox > this.#positions.inbox, feed: feed > this.#positions.feed };
-          if (rose.inbox || this.#rose.inbox) this.inbox.pull();
-          if (rose.feed || this.#rose.feed) this.inbox.pullFeed();
-          this.#rose = rose;
-          if (options.memorySync) this.#memories.position(feed);
-          this.#positions = { inbox, feed };
+          this.messaging.position({ inbox, feed });
         },
         onTrouble: (error) => this.#parts.onError(error, "heartbeat"),
       },
     );
-  }
-
-  #makeTurn({ clock, log, deliverTo, sessionId, sessionTimeoutSeconds }: ResolvedHubOptions): InboxTurn {
-    return new InboxTurn({
-      isShared: deliverTo === "all",
-      clock,
-      log,
-      validMs: sessionTimeoutSeconds * 1000,
-      take: (asked) => this.connection.call("take_inbox", { session_id: sessionId, asked }),
-      onMine: () => this.inbox.pull(),
-    });
-  }
-
-  #makeInbox(options: ResolvedHubOptions): Inbox {
-    const { maxDeliveries } = options;
-    const count = (ids: readonly string[]): Promise<unknown> =>
-      this.connection.call("deliver_messages", { ids, max_deliveries: maxDeliveries });
-    return new Inbox({
-      agentId: options.agentId,
-      clock: options.clock,
-      log: options.log,
-      isMyTurn: () => this.#turn.isMine,
-      pull: (maxMessages, afterSeq) =>
-        this.connection.call("pull_inbox", { max_messages: maxMessages, after_seq: afterSeq }),
-      isShared: options.deliverTo === "all",
-      pullMissed: (box, cursor, maxRows) =>
-        this.connection.call("pull_messages", {
-          box,
-          cursor,
-          ...(maxRows === undefined ? {} : { max_rows: maxRows }),
-        }),
-      startFeed: () => this.connection.call("start_feed", {}, { retry: false }),
-      keepPlace: (cursor) => this.connection.call("feed_place", { cursor }),
-      random: options.random,
-      readOne: (id) => this.connection.call("get_message", { id }),
-      mark: (ids, state) =>
-        state === "begun" ? count(ids) : this.connection.call("mark_messages", { ids, state }),
-      limits: { maxDeliveries, giveUpMs: options.giveUpAfterMs },
-      count,
-      fail: (id, error, dead) => this.connection.call("fail_message", { id, error, dead }),
-      giveUp: (id, error, attempts) => this.connection.call("fail_broadcast", { id, error, attempts }),
-      tookReply: (message) => this.correspondence.tookReply(message),
-      hasListener: (type) => this.handlers.has(type),
-      deliver: (message) => this.handlers.deliver(message),
-    });
-  }
-
-  #makeCorrespondence({ agentId, clock }: ResolvedHubOptions): Correspondence {
-    return new Correspondence({
-      agentId,
-      clock,
-      call: (name, args) => this.connection.call(name, args),
-      handled: (id) => this.inbox.handled(id),
-      tellReceipt: (receipt) =>
-        this.#parts.emitter.emit("message:receipt", toReceiptMessage(receipt, agentId, clock.now())),
-    });
-  }
-
-  #makeMemories(options: ResolvedHubOptions): MemoryFeed {
-    const { emitter, onError } = this.#parts;
-    return new MemoryFeed({
-      agentId: options.agentId,
-      tenantId: options.tenantId,
-      clock: options.clock,
-      log: options.log,
-      readMemory: (id) => this.connection.call("get_memory", { id }),
-      pullMemories: (cursor) => this.connection.call("pull_memories", { cursor }),
-      tell: (event) => {
-        if (event.type === "memory_added") emitter.emit("memory:added", event);
-        else if (event.type === "memory_updated") emitter.emit("memory:updated", event);
-        else emitter.emit("memory:deleted", event);
-      },
-      onError: (error) => onError(error, "reading a memory"),
-    });
   }
 
   #makeChannel(topic: string, wants: ChannelWants, behaviour: ChannelBehaviour): DependableChannel {

@@ -57,9 +57,10 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     requireType(type);
     const { waitFor = "stored", timeoutMs, durable, ...sending } = options;
     // What no frame may carry is a row, which the database announces by its id.
-    if (durable === true || isDatabaseOnly(type) || !live.broadcasts.takes(type, sizeBytes)) {
-      const { id } = await live.outbox.send({ to: null, type, payload: value, options: sending });
-      if (waitFor !== "stored") await live.correspondence.waitFor(id, waitFor, waiting(timeoutMs, options));
+    if (durable === true || isDatabaseOnly(type) || !live.messaging.broadcasts.takes(type, sizeBytes)) {
+      const { id } = await live.messaging.outbox.send({ to: null, type, payload: value, options: sending });
+      if (waitFor !== "stored")
+        await live.messaging.correspondence.waitFor(id, waitFor, waiting(timeoutMs, options));
     } else if (waitFor !== "stored")
       throw new FederationError("invalid_argument", `broadcast: nobody can know that it was ${waitFor}`, {
         remedy: "Pass { durable: true } as well",
@@ -86,10 +87,15 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     requireId(to, "sendMessage recipient");
     const { value } = toPayload(payload, `message ${type}`);
     const { waitFor = "stored", timeoutMs, receipts = false, ...sending } = options;
-    const sent = await live.outbox.send({ to, type: requireType(type), payload: value, options: sending });
+    const sent = await live.messaging.outbox.send({
+      to,
+      type: requireType(type),
+      payload: value,
+      options: sending,
+    });
     if (waitFor !== "stored")
-      await live.correspondence.waitFor(sent.id, waitFor, waiting(timeoutMs, options));
-    else if (receipts) await live.correspondence.askReceipts(sent.id);
+      await live.messaging.correspondence.waitFor(sent.id, waitFor, waiting(timeoutMs, options));
+    else if (receipts) await live.messaging.correspondence.askReceipts(sent.id);
     return sent;
   }
 
@@ -112,7 +118,7 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
       async (traceparent) => {
         const traced = traceparent === undefined ? sending : { ...sending, traceparent };
         const { id } = await this.sendMessage(to, type, payload, traced);
-        return this.ready().correspondence.reply(id, to, waiting(timeoutMs, options));
+        return this.ready().messaging.correspondence.reply(id, to, waiting(timeoutMs, options));
       },
     );
   }
@@ -120,7 +126,7 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
   /** Asks everybody; stored, so that those who are busy hear of it too. Resolves once it is stored; `offers()` gives what is answered. */
   async requestHelp(problem: string, context: unknown = null, options: SendOptions = {}): Promise<HelpAsked> {
     const asked = await this.#tellAll("request_help", { problem, context, from: this.agentId }, options);
-    const { correspondence } = this.ready();
+    const { correspondence } = this.ready().messaging;
     return Object.defineProperty(asked, "offers", {
       value: (waitingOptions?: WaitingOptions) => correspondence.answers(asked.id, waitingOptions),
     }) as HelpAsked; // has the method from now on
@@ -128,12 +134,12 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
 
   /** A message that this agent sent or may read, and how far it got; undefined when there is none. */
   async getMessage(id: string): Promise<StoredMessage | undefined> {
-    return this.ready().correspondence.get(id);
+    return this.ready().messaging.correspondence.get(id);
   }
 
   /** Messages that this agent sent or may read, newest first, a page at a time: the next one is `before` the last `seq`. */
   async listMessages(options: ListMessagesOptions = {}): Promise<StoredMessage[]> {
-    return this.ready().correspondence.list(options);
+    return this.ready().messaging.correspondence.list(options);
   }
 
   /** Takes a message out of this agent's dead letters: it is delivered again. Resolves to whether it was one. */
@@ -147,7 +153,7 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     state: MessageState,
     options: WaitingOptions = {},
   ): Promise<MessageReceipt> {
-    return this.ready().correspondence.waitFor(id, state, options);
+    return this.ready().messaging.correspondence.waitFor(id, state, options);
   }
 
   /** Shares a finding with everybody; stored. The metadata's own keys arrive beside the three, never over them. */
@@ -169,7 +175,7 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
     sizeBytes: number,
     parent: string | undefined,
   ): Promise<void> {
-    const { guard, broadcasts } = this.ready();
+    const { guard, broadcasts } = this.ready().messaging;
     const { hopCount, traceparent: inherited } = guard.admit(`broadcast ${type}`);
     const attributes = { "agent.to": "everybody" };
     await this.options.tracing.span(
@@ -180,7 +186,7 @@ export abstract class MessagingHub<Own extends object = object> extends HubCore<
 
   async #tellAll(type: string, payload: unknown, options: SendOptions): Promise<CoordinationMessage> {
     const live = this.ready();
-    return live.outbox.send({ to: null, type, payload: toPayload(payload, type).value, options });
+    return live.messaging.outbox.send({ to: null, type, payload: toPayload(payload, type).value, options });
   }
 }
 
