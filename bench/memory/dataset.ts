@@ -6,6 +6,7 @@ import {
   readFileSync,
   readSync,
   renameSync,
+  rmSync,
   statfsSync,
   writeFileSync,
   writeSync,
@@ -27,12 +28,12 @@ export class Dataset {
   readonly rows: number;
   readonly queries: readonly Float32Array[];
   readonly truth: Truth;
-  readonly #path: string;
+  readonly #folder: string;
 
   private constructor(folder: string, { dimensions, rows }: { dimensions: number; rows: number }) {
     this.dimensions = dimensions;
     this.rows = rows;
-    this.#path = join(folder, "vectors.f32");
+    this.#folder = folder;
     const bytes = readFileSync(join(folder, "queries.f32"));
     const numbers = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
     this.queries = Array.from({ length: numbers.length / dimensions }, (_, at) =>
@@ -52,7 +53,8 @@ export class Dataset {
     say: (line: string) => void,
   ): void {
     const folder = folderOf(root, size);
-    if (existsSync(folder)) return;
+    if (existsSync(join(folder, contentsFile))) return;
+    rmSync(folder, { recursive: true, force: true });
     const { dimensions, rows } = size;
     const room = statfsSync(root);
     const needed = rows * dimensions * 4 * 4;
@@ -66,7 +68,8 @@ export class Dataset {
     const mixture = new Mixture({ dimensions, rows, seed: dimensions });
     const queries = Array.from({ length: queryCount(rows) }, () => mixture.draw());
     const best = queries.map((query) => new Nearest(query));
-    const file = openSync(join(part, "vectors.f32"), "w");
+    const file = openSync(join(part, vectorsFile), "w");
+    const contents = openSync(join(part, contentsFile), "w");
     for (let from = 0; from < rows; from += 1_000) {
       const to = Math.min(rows, from + 1_000);
       const block = new Float32Array((to - from) * dimensions);
@@ -75,8 +78,11 @@ export class Dataset {
         for (const each of best) each.offer(row, vector);
       }
       writeSync(file, block);
+      const lines = Array.from({ length: to - from }, (_, at) => contentOf(from + at).padEnd(contentBytes));
+      writeSync(contents, lines.join(""));
     }
     closeSync(file);
+    closeSync(contents);
     writeFileSync(join(part, "queries.f32"), Buffer.concat(queries.map(({ buffer }) => Buffer.from(buffer))));
     const truth: Truth = {
       all: best.map((each) => each.all.ids()),
@@ -87,26 +93,35 @@ export class Dataset {
     renameSync(part, folder);
   }
 
-  /** Batches of rows, read from the disk as they are wanted. */
+  /** Batches of rows, read from the disk as they are wanted: making them would hold the event loop longer than what is measured. */
   *batches(size: number): Generator<BenchRow[]> {
-    const file = openSync(this.#path, "r");
+    const file = openSync(join(this.#folder, vectorsFile), "r");
+    const contents = openSync(join(this.#folder, contentsFile), "r");
     try {
       for (let from = 0; from < this.rows; from += size) {
         const count = Math.min(size, this.rows - from);
         const block = new Float32Array(count * this.dimensions);
         readSync(file, block, 0, block.byteLength, from * this.dimensions * 4);
+        const lines = Buffer.alloc(count * contentBytes);
+        readSync(contents, lines, 0, lines.length, from * contentBytes);
         yield Array.from({ length: count }, (_, at) => ({
           id: idOf(from + at),
           owner: ownerOf(from + at),
-          content: contentOf(from + at),
+          content: lines.toString("latin1", at * contentBytes, (at + 1) * contentBytes).trimEnd(),
           vector: block.subarray(at * this.dimensions, (at + 1) * this.dimensions),
         }));
       }
     } finally {
       closeSync(file);
+      closeSync(contents);
     }
   }
 }
+
+const vectorsFile = "vectors.f32";
+const contentsFile = "contents.txt";
+/** Of a text of a dozen words of at most eight letters, filled up with spaces. */
+const contentBytes = 112;
 
 const folderOf = (root: string, { dimensions, rows }: { dimensions: number; rows: number }): string =>
   join(root, `${rows}x${dimensions}`);
