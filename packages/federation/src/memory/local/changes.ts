@@ -107,10 +107,30 @@ export class ChangeWriter {
       row.embedding === null ? new Uint8Array() : vectorToBytes(row.embedding),
     );
     const hasVector = row.embedding !== null;
-    return (body) => ({
-      json: body.subarray(json.start, json.end),
-      vector: hasVector ? body.subarray(vector.start, vector.end) : undefined,
-    });
+    return (body) => new RowInRecord(body, json, hasVector ? vector : undefined);
+  }
+}
+
+type Span = ReturnType<ByteWriter["bytes"]>;
+
+/** A row as part of a record's bytes. Many wait for the tables, and views of the bytes would be most of what each takes of the heap. */
+class RowInRecord implements EncodedRow {
+  readonly #body: Uint8Array;
+  readonly #json: Span;
+  readonly #vector: Span | undefined;
+
+  constructor(body: Uint8Array, json: Span, vector: Span | undefined) {
+    this.#body = body;
+    this.#json = json;
+    this.#vector = vector;
+  }
+
+  get json(): Uint8Array {
+    return this.#body.subarray(this.#json.start, this.#json.end);
+  }
+
+  get vector(): Uint8Array | undefined {
+    return this.#vector && this.#body.subarray(this.#vector.start, this.#vector.end);
   }
 }
 

@@ -1,4 +1,3 @@
-import { maxDimensions } from "../check-memory.ts";
 import { encodedBytes } from "../vectors/quantise.ts";
 import type { VectorIndex } from "../vectors/vector-index.ts";
 import { Columns, slotState } from "./columns.ts";
@@ -29,7 +28,7 @@ export class SlotIndex {
   readonly #groupOfNumber: VectorGroup[] = [];
   readonly #free: number[] = [];
   readonly #createVectors: (dimensions: number, model: number) => StoredVectors;
-  readonly #code = new Uint8Array(encodedBytes(maxDimensions));
+  #code = new Uint8Array();
   #isBuilding = false;
 
   /** `createVectors` is asked for each dimension and number of a model that there are no vectors of yet. */
@@ -61,7 +60,7 @@ export class SlotIndex {
       code:
         group === undefined || vector === null
           ? noCode
-          : group.vectors.encode(vector, this.#code.subarray(0, encodedBytes(vector.length))),
+          : group.vectors.encode(vector, this.#roomForCode(vector.length)),
     };
     this.load(slot, record);
     return record;
@@ -127,6 +126,12 @@ export class SlotIndex {
 
   ofSession(session: string): Uint32Array {
     return viewOf(this.#bySession, this.names.find(session));
+  }
+
+  #roomForCode(dimensions: number): Uint8Array {
+    const length = encodedBytes(dimensions);
+    if (this.#code.length !== length) this.#code = new Uint8Array(length);
+    return this.#code;
   }
 
   #forget(slot: number): void {

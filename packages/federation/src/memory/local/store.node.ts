@@ -126,7 +126,7 @@ export class Store implements LocalStore, Commits {
 
   #beginTurn(): Slice {
     setImmediate(() => (this.#turnOfWriters = undefined));
-    return new Slice(4);
+    return new Slice(3);
   }
 
   /** Accepts the changes, all or none. Resolves once they are as durable as promised and readers see them. */

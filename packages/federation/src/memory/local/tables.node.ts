@@ -311,7 +311,7 @@ export class Tables {
 const sumBytes = 4;
 
 async function inSlices(steps: Generator<void>, rest: () => Promise<void>): Promise<void> {
-  const slice = new Slice(3);
+  const slice = new Slice(2); // beside what writers take of the same turn
   while (steps.next().done !== true) if (slice.isOver) await slice.rest(rest);
 }
 

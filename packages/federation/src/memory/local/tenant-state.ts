@@ -33,7 +33,7 @@ export class TenantState {
   >();
   readonly #acceptedEntries = new Map<string, { readonly sequence: number; readonly hasEntry: boolean }>();
   readonly #acceptedReleases = new Set<number>();
-  /** Ids that the tables were asked for in vain, and that nobody has put since: a new row is looked for three times before it is there. */
+  /** Ids that the tables were asked for in vain, and that nobody has put since. */
   readonly #absent = new Set<string>();
 
   constructor(tables: Tables, stored: TenantTables, index: SlotIndex) {
@@ -67,9 +67,9 @@ export class TenantState {
   }
 
   slotOf(id: string): number | undefined {
+    if (this.#absent.has(id)) return undefined; // first: a new row is looked for four times, among many that wait
     const waiting = this.waiting.ofId(id);
     if (waiting !== undefined) return waiting.row === undefined ? undefined : waiting.slot;
-    if (this.#absent.has(id)) return undefined;
     const slot = this.#tables.slotOf(this.stored.number, id);
     if (slot === undefined) this.#noteAbsent(id);
     return slot;
@@ -84,6 +84,7 @@ export class TenantState {
   acceptedFacts(id: string): RowFacts | undefined {
     const accepted = this.#acceptedRows.get(id);
     if (accepted !== undefined) return accepted.facts;
+    if (this.#absent.has(id)) return undefined;
     const waiting = this.waiting.ofId(id);
     if (waiting !== undefined) return waiting.row?.facts;
     const row = this.row(id);
@@ -130,7 +131,7 @@ export class TenantState {
         const { facts, encoded } = change;
         const vector = encoded.vector === undefined ? null : vectorView(encoded.vector);
         const record = encodeSlot(this.index.put(slot, facts, vector));
-        this.waiting.add({ id: change.id, slot, sequence, row: { facts, encoded } });
+        this.waiting.add({ id: change.id, slot, sequence, row: change });
         const endedPlace = change.outbox === "keep" ? undefined : this.#endEntry(change.id);
         if (change.outbox === "add") {
           this.entries.set(change.id, sequence);
