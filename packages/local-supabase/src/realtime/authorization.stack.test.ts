@@ -91,6 +91,28 @@ describe("private channels", () => {
     expect(await join(socket, "realtime:club", { private: true })).toEqual(refused("club"));
   });
 
+  test("what a client said before its socket closed is heard, also behind what waits for a policy", async () => {
+    const [speaker, listener] = [await connect({ sub: "speaker" }), await connect({ sub: "listener" })];
+    await database.exec("insert into public.members values ('speaker'), ('listener') on conflict do nothing");
+    for (const socket of [speaker, listener])
+      expect(await join(socket, "realtime:club", { private: true })).toEqual(ok);
+    // Whoever asks whether the speaker may write waits for this table.
+    await database.transaction(async (session) => {
+      await session.query("lock table public.members in access exclusive mode");
+      for (const n of [1, 2, 3])
+        push(speaker, "realtime:club", "broadcast", { type: "broadcast", event: "note", payload: { n } });
+      await speaker.close();
+      while (!/_sockets 1$/m.test(server.realtime.metrics())) await listener.settle("phoenix", "2.0.0");
+    });
+    const heard: unknown[] = [];
+    while (heard.length < 3) {
+      const frame = await listener.take(({ event }) => event === "broadcast");
+      if (frame === undefined) throw new Error("the listener's socket closed");
+      heard.push((frame["payload"] as { payload: unknown }).payload); // as it was sent
+    }
+    expect(heard).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
+  });
+
   test("[128] a policy that raises is a refusal, and the socket lives on", async () => {
     const socket = await connect();
     expect(await join(socket, "realtime:raises", { private: true })).toEqual(refused("raises"));

@@ -52,7 +52,7 @@ export class ChannelBroadcasts {
   async #askAndFanOut(push: Push, broadcast: Broadcast): Promise<void> {
     const objection = await this.#ask();
     if (objection !== undefined) return this.#refuse(push, objection);
-    // Its socket may have gone meanwhile: it was said before, to whoever is in the room by now.
+    // The channel may have been closed meanwhile: it was said before, to whoever is in the room by now.
     const room = this.#channel.isClosed()
       ? this.#server.rooms.find(this.#channel.room.topic, true)
       : this.#channel.room;

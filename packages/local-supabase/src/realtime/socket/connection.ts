@@ -23,7 +23,7 @@ export interface ConnectionParts {
   readonly onClosed: (connection: Connection) => void;
 }
 
-type Task = () => Promise<void>;
+type Task = () => void | Promise<void>;
 
 /** RFC 6455, section 7.4.1: a message broke the policy of the server, which is that clients read. */
 const SLOW_READER = 1008;
@@ -76,6 +76,7 @@ export class Connection implements ChannelSocket {
   }
 
   deliver(frame: WireFrame): void {
+    if (this.#isClosed) return;
     this.#server.metrics.framesOut++;
     this.#outbox.send(frame);
   }
@@ -142,7 +143,8 @@ export class Connection implements ChannelSocket {
     this.#idle.stop();
     this.#server.limits?.free(this);
     this.#server.metrics.sockets--;
-    for (const { channel } of this.#topics.values()) channel?.close();
+    // What was said before the end is done first: it may wait for a policy.
+    for (const topic of this.#topics.values()) topic.lane.push(() => topic.channel?.close());
     this.#topics.clear();
   }
 
@@ -186,7 +188,6 @@ export class Connection implements ChannelSocket {
   }
 
   #work(name: string, topic: Topic, item: Push | Task): void | Promise<void> {
-    if (this.#isClosed) return;
     try {
       const pending = typeof item === "function" ? item() : this.#dispatch(name, topic, item);
       return pending?.catch((error: unknown) => this.#crash(topic, error));
@@ -196,7 +197,8 @@ export class Connection implements ChannelSocket {
   }
 
   #dispatch(name: string, topic: Topic, push: Push): void | Promise<void> {
-    if (push.kind === "text" && push.event === "phx_join") return this.#join(name, topic, push.joinRef, push);
+    if (push.kind === "text" && push.event === "phx_join")
+      return this.#isClosed ? undefined : this.#join(name, topic, push.joinRef, push);
     if (topic.channel === undefined) return this.#answerUnjoined(push);
     if (push.kind === "text" && push.event === "phx_leave")
       return this.#leave(name, topic, topic.channel, push);
