@@ -32,41 +32,46 @@ export interface CheckedMemory {
 export function checkMemory(memory: AgentMemory): CheckedMemory {
   if (!isRecord(memory)) throw invalid("storeMemory", "a memory object", memory);
   const { embedding, metadata, source, scope } = memory;
-  const text = (name: "session_id" | "embedding_model" | "supersedes"): string | undefined => {
-    const value = memory[name];
-    return value == null ? undefined : checkText(value, `storeMemory ${name}`, maxIdBytes, 1);
-  };
-  const time = (name: "created_at" | "expires_at"): string | undefined => {
-    const value = memory[name];
-    return value == null ? undefined : checkTime(value, `storeMemory ${name}`);
-  };
   const id = checkText(memory.id, "storeMemory id", maxIdBytes, 1);
-  const supersedes = text("supersedes");
+  const supersedes = optionalText(memory, "supersedes");
   if (supersedes === id) throw invalid("storeMemory supersedes", "another memory's id", id);
   const tenant_id = requireId(memory.tenant_id, "storeMemory tenant_id");
   const agent_id = requireId(memory.agent_id, "storeMemory agent_id");
-  const session_id = text("session_id");
+  const session_id = optionalText(memory, "session_id");
   const content = checkText(memory.content, "storeMemory content", maxContentBytes, 0);
   const vector = embedding == null ? undefined : checkEmbedding(embedding, "storeMemory embedding");
-  const embedding_model = text("embedding_model");
+  const embedding_model = optionalText(memory, "embedding_model");
   const given = metadata == null ? undefined : checkMetadata(metadata, "storeMemory metadata");
   const origin = source == null ? undefined : checkJson(source, "storeMemory source");
-  const [created_at, expires_at] = [time("created_at"), time("expires_at")];
-  return {
-    id,
-    tenant_id,
-    agent_id,
-    ...(session_id === undefined ? undefined : { session_id }),
-    content,
-    ...(vector === undefined ? undefined : { embedding: vector }),
-    ...(embedding_model === undefined ? undefined : { embedding_model }),
-    ...(given === undefined ? undefined : { metadata: given }),
-    ...(origin === undefined ? undefined : { source: origin }),
-    ...(scope === undefined ? undefined : { scope: checkScope(scope) }),
-    ...(supersedes === undefined ? undefined : { supersedes }),
-    ...(created_at === undefined ? undefined : { created_at }),
-    ...(expires_at === undefined ? undefined : { expires_at }),
-  };
+  const created_at = optionalTime(memory, "created_at");
+  const expires_at = optionalTime(memory, "expires_at");
+  // Keys are added to what is made here: a copy for each that may be absent took longer than all checks.
+  const checked: Writable<CheckedMemory> = { id, tenant_id, agent_id, content };
+  if (session_id !== undefined) checked.session_id = session_id;
+  if (vector !== undefined) checked.embedding = vector;
+  if (embedding_model !== undefined) checked.embedding_model = embedding_model;
+  if (given !== undefined) checked.metadata = given;
+  if (origin !== undefined) checked.source = origin;
+  if (scope !== undefined) checked.scope = checkScope(scope);
+  if (supersedes !== undefined) checked.supersedes = supersedes;
+  if (created_at !== undefined) checked.created_at = created_at;
+  if (expires_at !== undefined) checked.expires_at = expires_at;
+  return checked;
+}
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+function optionalText(
+  memory: AgentMemory,
+  name: "session_id" | "embedding_model" | "supersedes",
+): string | undefined {
+  const value = memory[name];
+  return value == null ? undefined : checkText(value, `storeMemory ${name}`, maxIdBytes, 1);
+}
+
+function optionalTime(memory: AgentMemory, name: "created_at" | "expires_at"): string | undefined {
+  const value = memory[name];
+  return value == null ? undefined : checkTime(value, `storeMemory ${name}`);
 }
 
 /** The numbers as an array of their own; accepts Float32Array and the like, and gives a Float32Array for one. */

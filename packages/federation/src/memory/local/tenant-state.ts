@@ -121,7 +121,8 @@ export class TenantState {
 
   /** Shows an acknowledged change to readers. Answers what the tables are to be told. */
   publish(change: Change, sequence: number): PlacedChange {
-    const placed = { sequence, tenant: this.stored, change, slot: -1, isNew: false, record: undefined };
+    const { stored: tenant } = this;
+    const placed = { sequence, tenant, change, slot: -1, isNew: false, record: undefined };
     switch (change.kind) {
       case "put": {
         this.#forgetAccepted(change.id, sequence);
@@ -137,7 +138,7 @@ export class TenantState {
           this.entries.set(change.id, sequence);
           this.entryIds.set(sequence, change.id);
         }
-        return { ...placed, slot, isNew: known === undefined, record, endedPlace };
+        return { sequence, tenant, change, slot, isNew: known === undefined, record, endedPlace };
       }
       case "remove": {
         this.#forgetAccepted(change.id, sequence);

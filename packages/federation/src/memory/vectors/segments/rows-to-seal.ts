@@ -3,8 +3,8 @@ import { encodedBytes } from "../quantise.ts";
 import { rowHash } from "./row-hash.ts";
 import type { RowBatch } from "./segment-messages.ts";
 
-/** Some 0.5 ms of the event loop. */
-const rowsInBatch = 256;
+/** Reading and sending them takes a millisecond or two of the event loop, beside what writers and tables take of the same turn. */
+const rowsInBatch = 128;
 
 /** The rows of a segment that is being built: given away in batches, as they are by then, while writes go on. */
 export class RowsToSeal {
