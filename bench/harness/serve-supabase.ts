@@ -30,7 +30,8 @@ if (migrationsDir !== ours) await rm(migrationsDir, { recursive: true });
 process.once("disconnect", () => void supabase.close());
 process.on("SIGINT", () => {}); // the parent closes us: Ctrl-C reaches the whole group
 const { url, anonKey, jwtSecret, serviceRoleKey } = supabase;
-process.send?.({ url, anonKey, jwtSecret, serviceRoleKey } satisfies Served);
+if (process.connected) process.send?.({ url, anonKey, jwtSecret, serviceRoleKey } satisfies Served);
+else void supabase.close(); // the parent went while it started
 
 async function together(...folders: readonly string[]): Promise<string> {
   const all = await mkdtemp(join(tmpdir(), "agent-federation-migrations-"));

@@ -34,14 +34,18 @@ export async function answerRest(
     sendJson(response, 413, { message, code: "413", details: null, hint: null }, closing(request));
     return;
   }
-  const answer = await rest.answer({
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  const asked = {
     method: request.method ?? "GET",
     path: path === "" ? "/" : path,
     query: withoutKey(door.query),
     headers: headersOf(request),
     body,
     credential: admission.credential,
-  });
+  };
+  const answer = await rest.answer(asked, gone.signal);
+  if (response.destroyed) return;
   const hasNoBody = request.method === "HEAD" || answer.status === 204 || answer.status === 304;
   const length = hasNoBody ? {} : { "content-length": Buffer.byteLength(answer.body) };
   response.writeHead(answer.status, { ...answer.headers, ...length });

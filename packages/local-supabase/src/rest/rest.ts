@@ -36,6 +36,6 @@ export interface RestOptions {
 }
 
 export interface Rest {
-  /** Never rejects: whatever goes wrong is a response. */
-  answer(request: RestRequest): Promise<RestResponse>;
+  /** Never rejects: whatever goes wrong is a response. Where `signal` aborts before it has begun, it is not carried out. */
+  answer(request: RestRequest, signal?: AbortSignal): Promise<RestResponse>;
 }

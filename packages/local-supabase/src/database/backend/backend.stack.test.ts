@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { createFreshDatabase, nativeUrl } from "../../../../../test-support/database.ts";
 import { makePrivateFolder } from "../open-pglite.ts";
+import type { RestResponse } from "../../rest/rest.ts";
 import { Backend } from "./backend.ts";
 
 const endless = "select count(*) from generate_series(1, 1000000000000)";
@@ -56,6 +57,44 @@ test("a REST request is answered the same, whether its body is text or bytes tha
     expect(await rest.answer(request)).toMatchObject({ status: 201, body });
   }
 });
+
+test.skipIf(nativeUrl !== undefined)(
+  "what waits for the embedded database and whose client has gone is not carried out",
+  async () => {
+    const { database, rest } = opened.backend;
+    await database.exec("create table public.t (n int); grant all on public.t to service_role");
+    const credential = {
+      role: "service_role",
+      claims: { role: "service_role" },
+      expiresAtSeconds: undefined,
+    };
+    const insert = (n: number, signal?: AbortSignal): Promise<RestResponse> =>
+      rest.answer(
+        {
+          method: "POST",
+          path: "/t",
+          query: "",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ n }),
+          credential,
+        },
+        signal,
+      );
+    const client = new AbortController();
+    const answers: Promise<RestResponse>[] = [];
+    await database.transaction(async () => {
+      for (let n = 1; n <= 8; n++) answers.push(insert(n, n === 6 || n === 7 ? client.signal : undefined));
+      client.abort();
+      await answers[6];
+    });
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([
+      201, 201, 201, 201, 201, 499, 499, 201,
+    ]);
+    expect((await database.query("select n from public.t order by n")).rows.flat()).toEqual(
+      [1, 2, 3, 4, 5, 8].map(String),
+    );
+  },
+);
 
 test("queries, transactions and errors cross the thread", async () => {
   const { database } = opened.backend;

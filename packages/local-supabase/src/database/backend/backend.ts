@@ -5,6 +5,7 @@ import type { DatabaseSource, WorkerAnswer, WorkerMessage, WorkerTask } from "./
 import { OverrunWatch } from "./overrun-watch.ts";
 import { Progress } from "./progress.ts";
 import { RemoteDatabase } from "./remote-database.ts";
+import { Turns } from "./turns.ts";
 import { WorkerThread } from "./worker-thread.ts";
 
 export interface BackendOptions {
@@ -44,6 +45,7 @@ export class Backend {
   readonly #options: BackendOptions;
   readonly #progress = new Progress();
   readonly #watch: OverrunWatch;
+  readonly #turns: Turns;
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Map<string, Set<(payload: string) => void>>();
   #state: State = { name: "restarting" };
@@ -61,6 +63,7 @@ export class Backend {
   private constructor(options: BackendOptions) {
     this.#options = options;
     this.died = new Promise((died) => (this.#reportDeath = died));
+    this.#turns = new Turns(options.source.kind === "embedded" ? requestsAtOnce : Infinity);
     this.#watch = new OverrunWatch({
       progress: this.#progress,
       statementTimeoutMs: options.source.kind === "embedded" ? options.rest.statementTimeoutMs : 0,
@@ -72,7 +75,7 @@ export class Backend {
       listen: (channel, onPayload) => this.#listen(channel, onPayload),
       close: () => this.close(),
     });
-    this.rest = { answer: (request) => this.#answer(request) };
+    this.rest = { answer: (request, signal) => this.#answer(request, signal) };
   }
 
   /** Resolves when the database is open, migrated and served; with the migrations applied now. */
@@ -237,16 +240,26 @@ export class Backend {
     };
   }
 
-  async #answer(request: RestRequest): Promise<RestResponse> {
+  async #answer(request: RestRequest, signal?: AbortSignal): Promise<RestResponse> {
     try {
+      const answer = await this.#turns.take(() => this.#ask({ type: "rest", request }), signal);
       // The worker answers a "rest" with a RestResponse: request-runner.ts.
-      return (await this.#ask({ type: "rest", request })) as RestResponse;
+      return answer === undefined ? goneClient : (answer as RestResponse);
     } catch (error) {
       if (!(error instanceof DatabaseError)) throw error;
       return error.code === "57014" ? errorResponse(500, error) : errorResponse(503, error);
     }
   }
 }
+
+/**
+ * Requests that the worker of the embedded database has at a time: enough for it never to wait. The others wait here, where a client
+ * that gives up takes its request back; what it then asks again would else wait behind what nobody waits for, the longer the more.
+ */
+const requestsAtOnce = 4;
+
+/** Nobody reads it. */
+const goneClient: RestResponse = { status: 499, headers: {}, body: "" };
 
 /** PostgREST's body for what the database said. */
 function errorResponse(status: number, { code, message, detail, hint }: DatabaseError): RestResponse {
