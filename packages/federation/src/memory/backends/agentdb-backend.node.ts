@@ -23,8 +23,7 @@ import { storedOf } from "./stored-row.ts";
 export class AgentdbBackend implements MemoryBackend {
   readonly name = "agentdb";
   readonly sync = undefined;
-  /** What is checked and decided in one piece: some three milliseconds of the event loop. */
-  readonly batch = { maxRows: 100, maxBytes: 1_000_000, mixed: true };
+  readonly batch: MemoryBackend["batch"];
   readonly sessions: LocalSessions;
   readonly #options: ResolvedAdapterOptions;
   readonly #clock: QuietClock;
@@ -33,6 +32,11 @@ export class AgentdbBackend implements MemoryBackend {
 
   constructor(options: ResolvedAdapterOptions, clock: QuietClock) {
     this.#options = options;
+    // What is checked and decided in one piece: some three milliseconds of the event loop; and more where each piece waits for the disk.
+    this.batch =
+      options.durability === "power"
+        ? { maxRows: 250, maxBytes: 2_500_000, mixed: true }
+        : { maxRows: 100, maxBytes: 1_000_000, mixed: true };
     this.#clock = clock;
     this.sessions = new LocalSessions(clock);
     this.#tenants = new LocalTenants({
