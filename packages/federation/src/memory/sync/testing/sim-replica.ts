@@ -230,7 +230,10 @@ function isRead(name: string | symbol): boolean {
   return ["get", "counts", "outbox", "readFact", "rows", "deadLetters"].includes(String(name));
 }
 
-const never = new Promise<never>(() => undefined);
+/** A new one each time: one for all would hold on to every world that ever waited for it. */
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}
 
 /** What a process sees: once it is dead nothing that it waits for comes. Whether it dies at a call or a return is asked each time. */
 function gated<T extends object>(target: T, isAlive: () => boolean): T {
@@ -240,12 +243,12 @@ function gated<T extends object>(target: T, isAlive: () => boolean): T {
       if (typeof member !== "function") return member;
       return (...args: unknown[]) => {
         if (isRead(name)) return Reflect.apply(member, inner, args) as unknown;
-        if (!isAlive()) return never;
+        if (!isAlive()) return never();
         const result: unknown = Reflect.apply(member, inner, args);
         if (!(result instanceof Promise)) return result;
         return result.then(
-          (value: unknown) => (isAlive() ? value : never),
-          (error: unknown) => (isAlive() ? Promise.reject(error as Error) : never),
+          (value: unknown) => (isAlive() ? value : never()),
+          (error: unknown) => (isAlive() ? Promise.reject(error as Error) : never()),
         );
       };
     },
