@@ -72,8 +72,9 @@ export class ReadAgain {
     const passedOver = isComparison
       ? []
       : [...rows.values()].filter((row) => held.some(({ id }) => id === row.id) || admission.takes(row));
+    // Of what is doubted a row may have been told that was passed over for a deletion of this machine: its end is told, too.
     const goneChanges = gone
-      .filter((row) => row.deleted_at === null || isUntold(row))
+      .filter((row) => row.deleted_at === null || !isComparison || isUntold(row))
       .map((row) => goneChange(row, time.now()));
     if (goneChanges.length > 0)
       await store.writeFact("gone", JSON.stringify(goneChanges.map(({ row }) => row)));

@@ -222,3 +222,20 @@ test("an older write that comes after the tombstone which it lost to is gone is 
   };
   expect((await simulate(history)).wrong).toEqual([]);
 });
+
+test("a process that ended its own memory, and heard of another's under that id before it was refused, tells that one's end, too", async () => {
+  const history: History = {
+    seed: 2_835,
+    weather: { ...fair, repeated: 0.4, busy: 0.16000000000000003, slowMs: 300 },
+    steps: [
+      { does: "write", who: 0, key: 2, kind: "put" },
+      { does: "write", who: 2, key: 2, kind: "put" },
+      { does: "wait", ms: 47 },
+      { does: "write", who: 2, key: 2, kind: "delete" },
+      { does: "wait", ms: 2_895 },
+      { does: "crash", who: 2, ms: 0 },
+      { does: "new epoch", restores: true },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});
