@@ -90,6 +90,14 @@ describe("where pulling begins", () => {
     expect(startingPosition(kept, undefined, "other")).toEqual({ phase: "comparing", filterKey: "other" });
     expect(startingPosition("nonsense", undefined, "all")).toMatchObject({ phase: "comparing" });
   });
+
+  test("with everything where a first page was taken and its cursor is not kept", () => {
+    const firstPage = { phase: "loading", cursor: undefined, sinceMs: 7, filterKey: "all" } as const;
+    const next = startingPosition(encodePosition({ ...firstPage, cursor: "1:5:9" }), undefined, "all");
+    expect(next).toEqual({ ...firstPage, cursor: "1:5:9" });
+    const again = startingPosition(encodePosition(firstPage), undefined, "all");
+    expect(again).toEqual({ phase: "comparing", sinceMs: 7, filterKey: "all" });
+  });
 });
 
 describe("coverage", () => {

@@ -18,6 +18,11 @@ export type Position =
   | { readonly phase: "comparing"; readonly filterKey: string; readonly sinceMs?: number | undefined }
   | { readonly phase: "live"; readonly cursor: string; readonly filterKey: string };
 
+/** No answer of the server has led anywhere yet, so nothing would notice if the next came from another database. */
+export function isAtStart(position: Position): boolean {
+  return position.phase === "loading" && position.cursor === undefined;
+}
+
 export function encodePosition(position: Position): string {
   return JSON.stringify(position);
 }
@@ -76,6 +81,9 @@ export function startingPosition(
   if (kept === undefined) return { phase: "loading", cursor: undefined, sinceMs: undefined, filterKey };
   const position = decodePosition(kept);
   if (position === undefined || position.filterKey !== filterKey) return { phase: "comparing", filterKey };
+  // Rows of a first page are here, and nothing says of which database: the next answer may be another's.
+  if (position.phase === "loading" && position.cursor === undefined && position.sinceMs !== undefined)
+    return { phase: "comparing", filterKey, sinceMs: position.sinceMs };
   if (position.phase === "live" && told !== undefined) return { ...position, cursor: told };
   return position;
 }

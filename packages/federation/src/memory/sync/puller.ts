@@ -8,7 +8,14 @@ import { Comparison } from "./comparison.ts";
 import type { Doubts } from "./doubts.ts";
 import { readIds } from "./facts.ts";
 import { compareHlc } from "./hlc.ts";
-import { decodeTold, encodePosition, encodeTold, startingPosition, type Position } from "./position.ts";
+import {
+  decodeTold,
+  encodePosition,
+  encodeTold,
+  isAtStart,
+  startingPosition,
+  type Position,
+} from "./position.ts";
 import type { Ask } from "./pusher.ts";
 import { ReadAgain } from "./read-again.ts";
 import type { ServerTime } from "./server-time.ts";
@@ -102,7 +109,7 @@ export class Puller {
     const { time, admission } = this.#parts;
     let pulled = 0;
     await this.#readAgain.tellGone();
-    await this.#resolveDoubts(signal);
+    if (!isAtStart(this.#position)) await this.#resolveDoubts(signal);
     for (;;) {
       const answer = await this.#ask(signal);
       if (answer.isReset) {

@@ -23,6 +23,8 @@ export interface PusherParts {
   readonly time: ServerTime;
   readonly writeClock: WriteClock;
   readonly doubts: Doubts;
+  /** Whether pulling has led nowhere yet (position.ts). */
+  readonly isAtStart: () => boolean;
   /** Asks the server for its time, by a pull. */
   readonly learnTime: () => Promise<unknown>;
   /** How many requests other than pushes were answered so far. */
@@ -56,13 +58,14 @@ export class Pusher {
 
   /** What was waiting when it began; what is written meanwhile is the next round's. */
   async round(signal: AbortSignal): Promise<PushSummary> {
-    const { store, time, learnTime } = this.#parts;
+    const { store, time, isAtStart, learnTime } = this.#parts;
     let left = store.counts(time.now()).pending;
     let pushed = 0;
     let refused = 0;
     while (left > 0 && !signal.aborted) {
       // Without the server's time nobody can tell whether a row's clock is out of bounds, and then every repetition would be a new write.
-      if (!time.isKnown) await learnTime();
+      // And what the server confirms before pulling has a cursor would stay here if another database, without it, gave the first one.
+      if (!time.isKnown || isAtStart()) await learnTime();
       const entries = store.outbox(this.#size);
       if (entries.length === 0) break;
       if (await this.#putClocksRight(entries)) continue;

@@ -10,6 +10,7 @@ import type { Hlc, MemoryFilter } from "../memory-row.ts";
 import { Admission } from "./admission.ts";
 import { coverageOf, filterKeyOf, type Coverage, type SyncFilter } from "./coverage.ts";
 import { Doubts } from "./doubts.ts";
+import { isAtStart } from "./position.ts";
 import { Puller, type PullSummary } from "./puller.ts";
 import { Pusher, type Ask, type PushSummary } from "./pusher.ts";
 import { Rounds } from "./rounds.ts";
@@ -107,6 +108,7 @@ export class SyncEngine {
     });
     const pusher = new Pusher({
       ...shared,
+      isAtStart: () => isAtStart(this.#puller.position),
       learnTime: () => this.#pulls.force(),
       answered: () => this.#answered,
       onSending: (rows) => this.#puller.sending(rows),
