@@ -239,3 +239,19 @@ test("a process that ended its own memory, and heard of another's under that id 
   };
   expect((await simulate(history)).wrong).toEqual([]);
 });
+
+test("a write that gave way to a later one is not brought again where a restored backup takes the later one back", async () => {
+  const history: History = {
+    seed: 7850,
+    weather: { lost: 0.3, repeated: 0.4, busy: 0.16000000000000003, deadly: 0.08, slowMs: 300 },
+    steps: [
+      { does: "write", who: 0, key: 2, kind: "put" },
+      { does: "write", who: 2, key: 2, kind: "put" },
+      { does: "wait", ms: 47 },
+      { does: "write", who: 2, key: 2, kind: "delete" },
+      { does: "wait", ms: 1450 },
+      { does: "new epoch", restores: true },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});

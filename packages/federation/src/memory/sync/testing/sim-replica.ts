@@ -1,6 +1,7 @@
 import type { Clock } from "../../../runtime/clock.ts";
 import { silentLog } from "../../../runtime/log.ts";
-import type { MemoryRow } from "../../memory-row.ts";
+import type { Hlc, MemoryRow } from "../../memory-row.ts";
+import { compareHlc } from "../hlc.ts";
 import { SyncEngine } from "../sync-engine.ts";
 import type { SyncServer } from "../sync-server.ts";
 import { emptyStoreData, MemoryTenantStore, type StoreData } from "./memory-tenant-store.ts";
@@ -43,8 +44,8 @@ export class SimReplica {
   readonly told = new Map<string, MemoryRow | undefined>();
   /** Writes that were there, or here, when this replica first was live: of those nobody is told. */
   loaded: ReadonlySet<string> | undefined;
-  /** Writes that a process of this machine has seen the server have. */
-  readonly confirmed = new Set<string>();
+  /** By id, the latest write that a process of this machine has seen the server have. */
+  readonly #seen = new Map<string, Hlc>();
   /** How wrong this machine's clock is. */
   skewMs = 0;
   readonly #parts: SimReplicaParts;
@@ -153,7 +154,10 @@ export class SimReplica {
   /** The server, with a note of what its answers show that it has. */
   #watched(server: SyncServer): SyncServer {
     const note = (rows: readonly MemoryRow[]): void => {
-      for (const row of rows) this.confirmed.add(writeOf(row));
+      for (const { id, hlc } of rows) {
+        const before = this.#seen.get(id);
+        if (before === undefined || compareHlc(hlc, before) > 0) this.#seen.set(id, hlc);
+      }
     };
     return {
       push: async (rows, signal) => {
@@ -172,6 +176,12 @@ export class SimReplica {
         return rows;
       },
     };
+  }
+
+  /** Whether a process of this machine has seen the server have this write, or one that it gives way to. */
+  hasSeen({ id, hlc }: MemoryRow): boolean {
+    const seen = this.#seen.get(id);
+    return seen !== undefined && compareHlc(seen, hlc) >= 0;
   }
 
   retryDeadLetters(): void {

@@ -60,7 +60,7 @@ class World {
   readonly #network: SimNetwork;
   readonly #replicas: readonly SimReplica[];
   readonly #cuts = new Map<SimReplica, number>();
-  /** Acknowledged writes that a restored backup took back from the server after it had confirmed them. */
+  /** Acknowledged writes that a restored backup took back from the server after it had confirmed them, or what they gave way to. */
   readonly #takenBack = new Set<MemoryRow>();
   readonly #purged = new Map<string, MemoryRow>();
   #writes = 0;
@@ -185,10 +185,10 @@ class World {
   #newEpoch(restores: boolean): void {
     this.#network.replaced();
     if (restores) {
-      for (const { acknowledged, data, confirmed } of this.#replicas) {
-        for (const { row } of acknowledged) {
-          const isWaiting = data.outbox.get(row.id)?.row.content === row.content;
-          if (!isWaiting || confirmed.has(writeOf(row))) this.#takenBack.add(row);
+      for (const replica of this.#replicas) {
+        for (const { row } of replica.acknowledged) {
+          const isWaiting = replica.data.outbox.get(row.id)?.row.content === row.content;
+          if (!isWaiting || replica.hasSeen(row)) this.#takenBack.add(row);
         }
       }
     }
