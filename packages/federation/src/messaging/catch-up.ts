@@ -23,8 +23,12 @@ const againAfterMs = 2_000;
 // What is held back mostly waits for a transaction of milliseconds.
 const firstLookMs = 100;
 const longHeldMs = 60_000;
+const mostArrived = 10_000;
 
-/** Joins what is heard live with what has to be read because it was missed: while reading lasts, the live ones wait. */
+/**
+ * Joins what is heard live with what has to be read because it was missed: until reading has succeeded the live ones wait, since an older
+ * one of the same sender may be among what is read.
+ */
 export class CatchUp {
   readonly #parts: CatchUpParts;
   readonly #wanted = new Set<string>();
@@ -40,8 +44,9 @@ export class CatchUp {
   }
 
   receive(message: CoordinationMessage): void {
-    if (this.#isPulling) this.#arrived.push(message);
-    else this.#parts.admit([message], false);
+    if (!this.#isPulling) this.#parts.admit([message], false);
+    else if (this.#arrived.length < mostArrived) this.#arrived.push(message);
+    else this.#again = true; // it is read
   }
 
   /** Reads what was missed, until that has succeeded. Calls while one runs make it run once more. `id`: this one at any rate. */
@@ -73,7 +78,6 @@ export class CatchUp {
       else this.#held = undefined;
     } catch (error) {
       if (signal.aborted) return;
-      admit(this.#arrived.splice(0), false);
       log("debug", "messages could not be read and are read again", { what, error });
       this.#again = true;
       await sleep(clock, againAfterMs, signal).catch(() => {});
