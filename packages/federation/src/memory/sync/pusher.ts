@@ -40,10 +40,11 @@ export interface PushSummary {
   readonly refused: number;
 }
 
-// 64 kB to 8 MB: what PostgREST takes in one call, and what a hosted statement does within its time.
+// 64 kB to 8 MB: what PostgREST takes in one call, and what a hosted statement does within its time. No more than 1,000 rows: of a longer
+// answer hosted projects give the beginning only.
 const limits: BatchLimits = {
   first: { maxRows: 200, maxBytes: 1_000_000 },
-  most: { maxRows: 2_000, maxBytes: 8_000_000 },
+  most: { maxRows: 1_000, maxBytes: 8_000_000 },
 };
 
 /** Brings the outbox to the server, oldest first, in batches as large as the server likes them. */

@@ -71,6 +71,12 @@ export class RestSyncServer implements SyncServer {
     try {
       const args = { memories: rows.map(encodeRow), brief: true };
       const data = await this.#call(agent, "push_memories", args, signal);
+      // Written they are, but a project that gives fewer rows an answer than the usual 1,000 does not say how.
+      if (Array.isArray(data) && data.length > 0 && data.length < rows.length)
+        throw new FederationError(
+          "too_large",
+          `push_memories: ${data.length} of ${rows.length} answers came`,
+        );
       if (!Array.isArray(data) || data.length !== rows.length)
         throw notAnAnswer("push_memories", `${rows.length} answers`);
       return rows.map((row, place) => parseAnswer(data[place], row));

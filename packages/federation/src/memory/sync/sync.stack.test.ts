@@ -54,11 +54,11 @@ let machines = 0;
 function open(
   tenantId: string,
   agent: string,
-  { clock = systemClock, ...options }: Partial<SyncEngineOptions> = {},
+  { clock = systemClock, at = stack, ...options }: Partial<SyncEngineOptions> & { at?: TestStack } = {},
 ): Machine {
   const line = new Line();
   const noted = new RetryAfterFetch(line.fetch, systemClock);
-  const { url, anonKey, jwtSecret } = stack;
+  const { url, anonKey, jwtSecret } = at;
   const resolved = resolveAdapterOptions(
     { url, anonKey, jwtSecret, fetch: noted.fetch, agentId: agent },
     { environment: {}, inBrowser: false },
@@ -191,6 +191,25 @@ test("an answer that is lost makes no second write", async () => {
   expect(ann.engine.state.pending).toBe(0);
   expect(ben.store.get("m")).toMatchObject({ content: "once", version: 1 });
   expect(ben.told).toHaveLength(1);
+});
+
+test.each([
+  [1_000, 2_500],
+  [90, 500],
+])("a server that gives %i rows an answer takes %i that were written at once", async (maxRows, amount) => {
+  const at = maxRows === 1_000 ? stack : await startStack({ maxRows });
+  if (at !== stack) closing.push(() => at.close());
+  const ann = open(freshTenant(), "ann", { at });
+  const rows = Array.from({ length: amount }, (__, n) => {
+    const [id, hlc] = [`m${n}`, ann.engine.stamp()];
+    return rowOf({ id, agent: "ann", kind: "put", content: id, nowMs: systemClock.now(), version: 1, hlc });
+  });
+  await ann.store.write(
+    rows.map((row) => ({ row })),
+    { outbox: true },
+  );
+  expect(await ann.engine.sync()).toMatchObject({ pushed: amount, refused: 0, pending: 0 });
+  expect(ann.engine.state.lastError).toBeUndefined();
 });
 
 test("what the server refuses becomes a dead letter, and what it has is here", async () => {

@@ -8,9 +8,9 @@ export { freshTenant } from "../../../../../test-support/stack.ts";
 /** A local Supabase with our migrations, of a test's own. */
 export type TestStack = Awaited<ReturnType<typeof startTestStack>>;
 
-export async function startStack(): Promise<TestStack> {
+export async function startStack(options: { readonly maxRows?: number } = {}): Promise<TestStack> {
   const migrationsDir = fileURLToPath(new URL("../../../../../supabase/migrations/", import.meta.url));
-  return await startTestStack({ migrationsDir });
+  return await startTestStack({ migrationsDir, ...options });
 }
 
 /** The official client, with the service role key; on Node 20 it needs a WebSocket handed to it. */
