@@ -66,8 +66,8 @@ function shortest(value: number): string {
 
 function parseVector(value: unknown): Float32Array | null {
   if (typeof value === "string" && value.startsWith("[")) return parseVector(JSON.parse(value));
-  if (!Array.isArray(value)) return null;
-  return Float32Array.from(value, Number);
+  // Not `from` with a function: that takes longer than parsing the JSON did.
+  return Array.isArray(value) ? new Float32Array(value) : null;
 }
 
 function text(record: Readonly<Record<string, unknown>>, name: string): string {
