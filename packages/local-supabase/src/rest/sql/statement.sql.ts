@@ -94,10 +94,12 @@ function bodySql(plan: Plan, { shape, stripNulls }: Representation): Sql {
   const returns = plan.kind === "call" ? plan.call.function : undefined;
   const isRow = returns === undefined || returns.returns.kind === "row";
   // With the asterisk it is the row, even where a column is called like it.
-  const list = sql`json_agg(${isRow ? sql`pgrst_rows.*` : sql`pgrst_rows.${scalarColumn}`})`;
-  const stripped = stripNulls ? sql`json_strip_nulls(${list})` : list;
+  const row = isRow ? sql`pgrst_rows.*` : sql`pgrst_rows.${scalarColumn}`;
   const single = shape === "object" || (returns !== undefined && !returns.returnsSet);
-  return single ? sql`coalesce(${stripped} -> 0, 'null')` : sql`coalesce(${stripped}, '[]')`;
+  // Not `json_agg(…) -> 0`, which parses all of it once more.
+  const list = single ? sql`(array_agg(to_json(${row})))[1]` : sql`json_agg(${row})`;
+  const stripped = stripNulls ? sql`json_strip_nulls(${list})` : list;
+  return sql`coalesce(${stripped}, ${single ? sql`'null'` : sql`'[]'`})`;
 }
 
 /** The key of the one new row, as a JSON object of texts. */
