@@ -47,6 +47,8 @@ const limits: BatchLimits = {
   most: { maxRows: 1_000, maxBytes: 8_000_000 },
 };
 
+const readAtOnce = 100;
+
 /** Brings the outbox to the server, oldest first, in batches as large as the server likes them. */
 export class Pusher {
   readonly #parts: PusherParts;
@@ -69,7 +71,7 @@ export class Pusher {
       if (!time.isKnown || isAtStart()) await learnTime();
       const entries = store.outbox(this.#size);
       if (entries.length === 0) break;
-      if (await this.#putClocksRight(entries)) continue;
+      if (await this.#putClocksRight(entries, signal)) continue;
       const settled = await this.#push(entries, signal);
       left -= settled.pushed + settled.refused;
       pushed += settled.pushed;
@@ -79,18 +81,29 @@ export class Pusher {
   }
 
   /** A row whose clock is out of bounds gets a new one before it is sent, durably, so that sending it twice is sending it once. */
-  async #putClocksRight(entries: readonly OutboxEntry[]): Promise<boolean> {
-    const { store, time, writeClock, learnTime } = this.#parts;
+  async #putClocksRight(entries: readonly OutboxEntry[], signal: AbortSignal): Promise<boolean> {
+    const { time, learnTime } = this.#parts;
     const isWrong = ({ row }: OutboxEntry): boolean => isAhead(row.hlc, time.now());
     if (!entries.some(isWrong)) return false;
     await learnTime(); // this machine's clock may have been put back since: then the row is right
-    for (const { row } of entries.filter(isWrong)) {
+    const wrong = entries.filter(isWrong);
+    for (let at = 0; at < wrong.length; at += readAtOnce)
+      await this.#stampAnew(wrong.slice(at, at + readAtOnce), signal);
+    return true;
+  }
+
+  /** Later than what such a row replaced: that is no longer here, and may be on the server with a clock ahead by less than the bound. */
+  async #stampAnew(wrong: readonly OutboxEntry[], signal: AbortSignal): Promise<void> {
+    const { store, server, ask, writeClock } = this.#parts;
+    const ids = wrong.map(({ row }) => row.id);
+    const replaced = await ask("read", (inner) => server.read(ids, inner), signal);
+    for (const { row } of replaced) writeClock.witness(row.hlc);
+    for (const { row } of wrong) {
       const write = { row: { ...row, hlc: writeClock.stamp() }, expect: row.version };
       await store.write([write], { outbox: true }).catch((error: unknown) => {
         if (!isFederationError(error, "conflict")) throw error; // written again meanwhile: that one counts
       });
     }
-    return true;
   }
 
   async #push(entries: readonly OutboxEntry[], signal: AbortSignal): Promise<PushSummary> {

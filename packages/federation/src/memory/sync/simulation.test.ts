@@ -255,3 +255,43 @@ test("a write that gave way to a later one is not brought again where a restored
   };
   expect((await simulate(history)).wrong).toEqual([]);
 });
+
+test("a write that waited while its clock was hours ahead is put right to later than what it replaced on the server", async () => {
+  const history: History = {
+    seed: 0,
+    weather: fair,
+    steps: [
+      { does: "set clock", who: 2, skewMs: 50_000 },
+      { does: "write", who: 2, key: 1, kind: "put" },
+      { does: "wait", ms: 5_000 },
+      { does: "set clock", who: 2, skewMs: 18_000_000 },
+      { does: "write", who: 2, key: 1, kind: "put" },
+      { does: "wait", ms: 20 },
+      { does: "crash", who: 2, ms: 0 },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});
+
+test("what is read of the server counts for later writes also where this machine's readings were hours ahead", async () => {
+  const history: History = {
+    seed: 0,
+    weather: { ...fair, lost: 0.05 },
+    steps: [
+      { does: "write", who: 0, key: 0, kind: "put" },
+      { does: "set clock", who: 2, skewMs: 61_000 },
+      { does: "write", who: 2, key: 1, kind: "put" },
+      { does: "wait", ms: 5_284 },
+      { does: "set clock", who: 2, skewMs: 18_000_000 },
+      { does: "wait", ms: 30 },
+      { does: "write", who: 2, key: 1, kind: "put" },
+      { does: "crash", who: 2, ms: 0 },
+      { does: "write", who: 0, key: 0, kind: "put" },
+      { does: "wait", ms: 60 },
+      { does: "limit batches", maxRows: 1 },
+      { does: "write", who: 2, key: 1, kind: "put" },
+      { does: "write", who: 0, key: 0, kind: "put" },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});

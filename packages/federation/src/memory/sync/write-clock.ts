@@ -48,10 +48,7 @@ export class WriteClock {
    */
   stamp(held?: Hlc): Hlc {
     const nowMs = this.#parts.time.now();
-    if (this.#isWrong(this.#last)) {
-      this.#last = { ms: Math.floor(nowMs), counter: 0, writer: this.#last.writer };
-      if (!this.#isWrong(this.#beforeLeap)) this.#last = laterOf(this.#last, this.#beforeLeap);
-    }
+    this.#putRight(nowMs);
     if (held !== undefined) this.witness(held);
     this.#moveTo(tick(nowMs, this.#last));
     this.#reserve();
@@ -61,7 +58,14 @@ export class WriteClock {
   /** Whatever is written from now on is later than `seen`, unless that is out of bounds. */
   witness(seen: Hlc): void {
     if (this.#isWrong(seen)) return;
+    this.#putRight(this.#parts.time.now());
     this.#moveTo({ ...laterOf(this.#last, seen), writer: this.#parts.writer });
+  }
+
+  #putRight(nowMs: number): void {
+    if (!this.#isWrong(this.#last)) return;
+    this.#last = { ms: Math.floor(nowMs), counter: 0, writer: this.#last.writer };
+    if (!this.#isWrong(this.#beforeLeap)) this.#last = laterOf(this.#last, this.#beforeLeap);
   }
 
   #moveTo(next: Hlc): void {
