@@ -900,6 +900,17 @@ export interface Database {
         };
         Returns: Json;
       };
+      pull_changes: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          cursor?: string | null;
+          max_bytes?: number | null;
+          max_rows?: number | null;
+          writer: string | null;
+        };
+        Returns: Json;
+      };
       pull_inbox: {
         Args: {
           after_seq?: number | null;

@@ -338,6 +338,7 @@ test("other tenants and what agents keep to themselves are neither pulled, read 
   for (const [name, args] of [
     ["push_memories", { memories: [] }],
     ["pull_memories", {}],
+    ["pull_changes", { writer: "w" }],
     ["read_memories", { ids: ["own"] }],
     ["find_memories", { query: { text: "x" } }],
     ["delete_memories", { filter: { agent: "alice" } }],

@@ -330,6 +330,7 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
     { memories: [{ id: "k", content: "c", hlc: { ms: 9, counter: 0, writer: "w" } }] as object },
   ],
   ["pull_memories", {}],
+  ["pull_changes", { writer: "w" }],
   ["read_memories", { ids: ["k", "own"] }],
   ["find_memories", { query: { text: "c", embedding: "[1,2]" } }],
   ["delete_memories", { filter: { agent: "alice" } }],

@@ -16,6 +16,7 @@ import {
   startingPosition,
   type Position,
 } from "./position.ts";
+import { completed } from "./own-rows.ts";
 import type { Ask } from "./pusher.ts";
 import { ReadAgain } from "./read-again.ts";
 import type { ServerTime } from "./server-time.ts";
@@ -27,6 +28,8 @@ export interface PullerParts {
   readonly store: TenantStore;
   readonly server: SyncServer;
   readonly ask: Ask;
+  /** Of this process: what it wrote, it need not read again. */
+  readonly writer: string;
   readonly clock: { now(): number };
   readonly time: ServerTime;
   readonly writeClock: WriteClock;
@@ -128,12 +131,12 @@ export class Puller {
   }
 
   async #ask(signal: AbortSignal): Promise<PullAnswer> {
-    const { server, ask, clock, time } = this.#parts;
+    const { ask, clock, time } = this.#parts;
     if (this.#position.phase === "comparing" && this.#comparison === undefined) await this.#compareAnew();
     const cursor = this.#position.phase === "comparing" ? this.#comparison?.cursor : this.#position.cursor;
     const askedMs = clock.now();
     const size = this.#size;
-    const asked = ask("pull", (inner) => server.pull(cursor, size, inner), signal);
+    const asked = ask("pull", (inner) => this.#pull(cursor, size, inner), signal);
     const answer = await asked.catch((error: unknown) => {
       const isTooMuch = isFederationError(error, "timeout") || isFederationError(error, "too_large");
       if (isTooMuch) this.#size = afterTooMuch(size, size.maxRows);
@@ -149,6 +152,15 @@ export class Puller {
       throw new FederationError("protocol", `pull: expected rows, got ${found}`);
     }
     return answer;
+  }
+
+  /** A page, of what this process wrote only what the server made of it. */
+  async #pull(cursor: string | undefined, size: BatchSize, signal: AbortSignal): Promise<PullAnswer> {
+    const { server, store, writer } = this.#parts;
+    if (this.#position.phase !== "live") return await server.pull(cursor, size, signal);
+    const answer = await server.pull(cursor, { ...size, writer }, signal);
+    const rows = completed(answer.rows, (id) => store.get(id));
+    return rows === undefined ? await server.pull(cursor, size, signal) : { ...answer, rows };
   }
 
   async #take(answer: PullAnswer, signal: AbortSignal): Promise<void> {

@@ -3,7 +3,7 @@ import { isRecord, numberField, stringField } from "../../runtime/json.ts";
 import type { Acting, ActingFor } from "../acting.ts";
 import type { MemoryRow } from "../memory-row.ts";
 import { restError } from "../rest-failure.ts";
-import type { PullAnswer, PushAnswer, ServerRow, SyncServer } from "./sync-server.ts";
+import type { PullAnswer, PullOptions, PushAnswer, ServerRow, SyncServer } from "./sync-server.ts";
 import { encodeRow, parseRow } from "./wire-row.ts";
 
 export interface RestSyncServerParts {
@@ -15,7 +15,7 @@ export interface RestSyncServerParts {
   readonly retryAfterMs?: (() => number | undefined) | undefined;
 }
 
-/** The database as the sync sees it, through push_memories, pull_memories and read_memories (docs/schema.md, "Replicas"). */
+/** The database as the sync sees it, through push_memories, pull_memories, pull_changes and read_memories (docs/schema.md, "Replicas"). */
 export class RestSyncServer implements SyncServer {
   readonly #parts: RestSyncServerParts;
 
@@ -36,11 +36,14 @@ export class RestSyncServer implements SyncServer {
 
   async pull(
     cursor: string | undefined,
-    { maxRows, maxBytes }: { maxRows: number; maxBytes: number },
+    { maxRows, maxBytes, writer }: PullOptions,
     signal: AbortSignal,
   ): Promise<PullAnswer> {
     const args = { cursor: cursor ?? null, max_rows: maxRows, max_bytes: maxBytes };
-    const data = await this.#call(undefined, "pull_memories", args, signal);
+    const data =
+      writer === undefined
+        ? await this.#call(undefined, "pull_memories", args, signal)
+        : await this.#call(undefined, "pull_changes", { ...args, writer }, signal);
     if (!isRecord(data)) throw notAnAnswer("pull_memories", "an object");
     const { rows, done, reset } = data;
     const next = stringField(data, "cursor");

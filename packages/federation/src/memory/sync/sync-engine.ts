@@ -97,6 +97,7 @@ export class SyncEngine {
     };
     this.#puller = new Puller({
       ...shared,
+      writer,
       clock,
       admission: this.#admission,
       filterKey: filterKeyOf(this.#filter, maxLocalMemories),

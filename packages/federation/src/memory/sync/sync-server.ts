@@ -4,6 +4,8 @@ import type { Hlc, MemoryRow } from "../memory-row.ts";
 export interface ServerRow {
   readonly row: MemoryRow;
   readonly seq: number;
+  /** Content, embedding, metadata and source were left out: whoever wrote it has them. */
+  readonly isBrief?: boolean;
 }
 
 /** What the server says of one pushed row, in the order pushed. */
@@ -26,15 +28,18 @@ export interface PullAnswer {
   readonly serverTimeMs: number;
 }
 
+export interface PullOptions {
+  readonly maxRows: number;
+  readonly maxBytes: number;
+  /** What was written under this name may come brief. */
+  readonly writer?: string | undefined;
+}
+
 /** What a replica may ask of the database, for one tenant and agent. Rejects with FederationError; `isRetryable` tells whether again helps. */
 export interface SyncServer {
   push(rows: readonly MemoryRow[], signal: AbortSignal): Promise<readonly PushAnswer[]>;
   /** Undefined: from the start. */
-  pull(
-    cursor: string | undefined,
-    limits: { maxRows: number; maxBytes: number },
-    signal: AbortSignal,
-  ): Promise<PullAnswer>;
+  pull(cursor: string | undefined, options: PullOptions, signal: AbortSignal): Promise<PullAnswer>;
   read(ids: readonly string[], signal: AbortSignal): Promise<readonly ServerRow[]>;
 }
 

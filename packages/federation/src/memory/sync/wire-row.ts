@@ -45,7 +45,7 @@ export function parseRow(value: unknown): ServerRow {
     deleted_at: stringField(value, "deleted_at") ?? null,
     hlc: parseHlc(value),
   };
-  return { row, seq: number(value, "seq") };
+  return { row, seq: number(value, "seq"), isBrief: !("content" in value) };
 }
 
 function parseHlc({ hlc }: Readonly<Record<string, unknown>>): Hlc {

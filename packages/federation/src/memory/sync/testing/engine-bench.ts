@@ -39,8 +39,8 @@ export class SteeredServer implements SyncServer {
     return this.#answer({ name: "push", ids }, () => this.#model.begin(this.#agent, rows).commit());
   }
 
-  pull: SyncServer["pull"] = (cursor, { maxRows }) =>
-    this.#answer({ name: "pull", ids: [] }, () => this.#model.pull(this.#agent, cursor, maxRows));
+  pull: SyncServer["pull"] = (cursor, { maxRows, writer }) =>
+    this.#answer({ name: "pull", ids: [] }, () => this.#model.pull(this.#agent, cursor, maxRows, writer));
 
   read: SyncServer["read"] = (ids) =>
     this.#answer({ name: "read", ids }, () => this.#model.read(this.#agent, ids));

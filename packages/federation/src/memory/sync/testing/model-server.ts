@@ -75,7 +75,7 @@ export class ModelServer {
   }
 
   /** Cursors as pull_memories makes them: during a first reading with the transaction that was the next one when it began. */
-  pull(agent: string, cursor: string | undefined, maxRows: number): PullAnswer {
+  pull(agent: string, cursor: string | undefined, maxRows: number, writer?: string): PullAnswer {
     const horizon = Math.min(this.#nextTx, ...this.#open);
     const from: Cursor =
       cursor === undefined ? { epoch: this.#epoch, tx: 0, seq: 0, since: horizon } : parseCursor(cursor);
@@ -94,7 +94,11 @@ export class ModelServer {
     const done = page.length === visible.length;
     const last = page.at(-1) ?? from;
     const next = done && horizon > last.tx ? { tx: horizon, seq: 0 } : last;
-    const rows = page.map(({ row, seq }) => ({ row: mayRead(agent, row) ? row : withdrawn(row), seq }));
+    const rows = page.map(({ row, seq }): ServerRow => {
+      if (!mayRead(agent, row)) return { row: withdrawn(row), seq };
+      const isBrief = row.hlc.writer === writer && row.deleted_at === null;
+      return isBrief ? { row: brief(row), seq, isBrief } : { row, seq };
+    });
     return {
       rows,
       cursor: [this.#epoch, next.tx, next.seq, ...(done || from.since === undefined ? [] : [since])].join(
@@ -180,6 +184,10 @@ function mayRead(agent: string, row: MemoryRow): boolean {
 /** Another agent's private row, for those who may have had it when it was not. */
 function withdrawn(row: MemoryRow): MemoryRow {
   return { ...row, content: "", metadata: {}, deleted_at: row.updated_at };
+}
+
+function brief(row: MemoryRow): MemoryRow {
+  return { ...row, content: "", embedding: null, metadata: {}, source: null };
 }
 
 function isAfter(a: { tx: number; seq: number }, b: { tx: number; seq: number }): boolean {

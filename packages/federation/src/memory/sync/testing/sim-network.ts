@@ -79,8 +79,8 @@ export class SimNetwork {
     };
     return {
       push,
-      pull: (cursor, { maxRows }) =>
-        this.#travel(isCut, () => Promise.resolve(server.pull(agent, cursor, Math.min(maxRows, 3)))),
+      pull: (cursor, { maxRows, writer }) =>
+        this.#travel(isCut, () => Promise.resolve(server.pull(agent, cursor, Math.min(maxRows, 3), writer))),
       read: (ids) => this.#travel(isCut, () => Promise.resolve(server.read(agent, ids))),
     };
   }
