@@ -17,12 +17,12 @@ import type { CaseMeasured, CaseQuestion } from "./memory/run-case.ts";
 import { acknowledgementTable, engineTables, type CaseResult } from "./memory/table.ts";
 
 const usage = `
-npm run bench:memory [-- --size 1000,10000] [-- --dimensions 384] [-- --engine federation,usearch] [-- --hybrid] [-- --out <folder>]
+npm run bench:memory [-- --size 1000,10000] [-- --dimensions 384] [-- --engine federation,usearch] [-- --hybrid [--hnsw]] [-- --out <folder>]
 
 Stores and finds memories in the local store, by the door that agents use, and in other engines: inserts, searches with
 their recall, filtered searches, reopening, memory, disk; each case in its own process. Peers are installed into a
 temporary folder when they are asked for. --hybrid measures instead how long the last of the sizes takes to a second
-agent, and a change to its events.
+agent, and a change to its events; with --hnsw the index of embeddings is kept meanwhile, there and in the bare table beside it.
 
   --size        of 1000, 10000, 100000, 1000000; default the first three
   --dimensions  of 384, 1536; default 384
@@ -39,6 +39,7 @@ const { values } = parseArgs({
     dimensions: { type: "string", default: "384" },
     engine: { type: "string", default: engineNames.join(",") },
     hybrid: { type: "boolean", default: false },
+    hnsw: { type: "boolean", default: false },
     out: { type: "string", default: "bench/results" },
     data: { type: "string", default: join(tmpdir(), "agent-federation-bench-memory") },
     help: { type: "boolean", short: "h", default: false },
@@ -91,7 +92,11 @@ async function addCase(each: MemoryCase, results: Map<string, Result>): Promise<
 async function addHybrid(results: Map<string, Result>): Promise<void> {
   native ??= startNativePostgres({ durable: true });
   const database = await createFreshDatabase((await native).url);
-  for await (const result of measureHybrid(database.url, { rows: hybridRows, signal: stopping.signal })) {
+  for await (const result of measureHybrid(database.url, {
+    rows: hybridRows,
+    hnsw: values.hnsw,
+    signal: stopping.signal,
+  })) {
     results.set(keyOf(result), result);
     console.error(`${result.name}: ${result.value} ${result.unit}`);
     await write([...results.values()]);
