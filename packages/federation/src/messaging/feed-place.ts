@@ -27,6 +27,8 @@ export class FeedPlace {
   #kept: string | undefined;
   #isBehind = false;
   #isAsked = false;
+  /** How often this process has said that it begins, since the place moved. */
+  #starts = 0;
 
   constructor(parts: FeedPlaceParts) {
     this.#parts = parts;
@@ -45,14 +47,17 @@ export class FeedPlace {
 
   /** How many processes have begun to tell from here, this one included. Each but this one ended before it could say how far it came. */
   async start(): Promise<number> {
-    const starts = await this.#parts.start();
-    return typeof starts === "number" ? starts : 1;
+    this.#starts++;
+    const counted = await this.#parts.start();
+    // A call of this process whose answer was lost may have been counted as well: it was nobody else's.
+    return Math.max(1, typeof counted === "number" ? counted - this.#starts + 1 : 1);
   }
 
   /** Everything before the cursor was handled. */
   async moved(cursor: string): Promise<void> {
     await this.#parts.keep(cursor);
     this.#kept = cursor;
+    this.#starts = 0;
   }
 
   /** A broadcast was told, and its handlers run until `finished`. */

@@ -139,7 +139,7 @@ test("a broadcast whose handlers fail is tried again, then given up; until the d
 });
 
 /** A process that comes back to a feed with three broadcasts, from which `startsAt` others had begun to tell. */
-function comeBack(startsAt: number, deliver?: InboxParts["deliver"]) {
+function comeBack(startsAt: number, deliver?: InboxParts["deliver"], lostAnswers = 0) {
   const said = ["1", "2", "3"].map((id) => broadcast(id));
   const places: string[] = [];
   const givenUp: string[] = [];
@@ -152,7 +152,11 @@ function comeBack(startsAt: number, deliver?: InboxParts["deliver"]) {
       }
       return { cursor: "0", moved_at: "2026-01-01T00:00:00Z", new: false };
     },
-    startFeed: async () => ++starts,
+    startFeed: async () => {
+      starts++;
+      if (lostAnswers-- > 0) throw new FederationError("timeout", "no answer");
+      return starts;
+    },
     pullMissed: async (_box, cursor, maxRows = 10) => {
       const from = Number(cursor ?? "0");
       const rows = said.slice(from, from + maxRows);
@@ -204,6 +208,15 @@ test("what as many processes began as there are deliveries is given up, and the 
     ["2", "3"],
     ["1", "2", "3"],
   ]);
+  await inbox.close();
+});
+
+test("what this process itself began again, since no answer came, counts as nobody's failure", async () => {
+  const { inbox, clock, handled, givenUp } = comeBack(0, undefined, 10);
+  await inbox.begin();
+  inbox.pullFeed();
+  await clock.advance(10 * 2_000);
+  expect([handled, givenUp]).toEqual([["1", "2", "3"], []]);
   await inbox.close();
 });
 

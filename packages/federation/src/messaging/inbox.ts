@@ -252,8 +252,8 @@ export class Inbox {
       const { message, cursor } = next;
       const starts = await this.#place.start();
       if (isFirst && starts <= 1) return;
-      const isOurs = message.from_agent !== this.#parts.agentId;
-      if (isOurs && this.#seenBroadcasts.add(message.id, Date.parse(message.timestamp))) {
+      const isForUs = message.from_agent !== this.#parts.agentId;
+      if (isForUs && this.#seenBroadcasts.add(message.id, Date.parse(message.timestamp))) {
         const told = starts - 1;
         if (told < maxDeliveries) await settledOrAborted(this.#handleBroadcast(message), signal);
         else await this.#giveUp(message.id, `told ${told} times, and no handler came to its end`, told);
