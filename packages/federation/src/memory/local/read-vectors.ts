@@ -1,3 +1,5 @@
+import { createCosines, plainCosines, type Cosines } from "../vectors/cosines.ts";
+
 /** A vector as the tables keep it, without having looked at whether its sum is right. */
 export interface UncheckedVector {
   readonly vector: Float32Array;
@@ -7,62 +9,79 @@ export interface UncheckedVector {
 /** Room before each vector, so that it lies where four numbers are read at a time; the last of it has the vector's sum. */
 const before = 4;
 const sumBytes = 4;
+/** More candidates than fit in so much are read into memory of their own. */
+const sharedBytes = 4 * 1_048_576;
 
-/** Room for the whole vectors of a search's candidates: read once, compared, and given away with the rows that are the best. */
+let shared: Cosines | undefined;
+let isSharedTaken = false;
+
+/**
+ * Room for the whole vectors of a search's candidates: read once, compared, and copied for the rows that are the best. One search at a time
+ * has the room that the process keeps, until it closes it: fresh memory for each would cost as much as what is read into it.
+ */
 export class ReadVectors {
   readonly #dimensions: number;
   readonly #padded: number;
-  readonly #numbers: Float32Array;
-  readonly #bytes: Uint8Array;
+  readonly #cosines: Cosines;
+  #isShared: boolean;
+  /** For those that are given away, as many as are expected. */
+  #given: Float32Array;
+  #givenEnd = 0;
 
-  constructor(dimensions: number, count: number) {
+  /** Of `count` candidates `wanted` will be given away. */
+  constructor(dimensions: number, count: number, wanted: number) {
     this.#dimensions = dimensions;
     this.#padded = Math.ceil(dimensions / 4) * 4;
-    this.#numbers = new Float32Array((before + this.#padded) * count);
-    this.#bytes = new Uint8Array(this.#numbers.buffer);
+    const numbers = (before + this.#padded) * count;
+    this.#isShared = !isSharedTaken && numbers * 4 <= sharedBytes;
+    if (this.#isShared) {
+      shared ??= createCosines(sharedBytes);
+      isSharedTaken = true;
+    }
+    this.#cosines = this.#isShared && shared !== undefined ? shared : plainCosines();
+    this.#cosines.reserve(numbers);
+    this.#given = new Float32Array(dimensions * Math.min(count, wanted));
   }
 
   /** Takes over a vector's bytes, with its sum before them if `hasSum`. False where they are of other dimensions. */
   put(place: number, bytes: Uint8Array, hasSum: boolean): boolean {
     const ahead = hasSum ? sumBytes : 0;
-    if (bytes.length !== this.#dimensions * 4 + ahead) return false;
-    this.#bytes.set(bytes, this.#startOf(place) * 4 - ahead);
+    const dimensions = this.#dimensions;
+    if (bytes.length !== dimensions * 4 + ahead) return false;
+    const { bytes: room, numbers } = this.#cosines;
+    const start = this.#startOf(place);
+    room.set(bytes, start * 4 - ahead);
+    for (let at = dimensions; at < this.#padded; at++) numbers[start + at] = 0; // who had the room before left something there
     return true;
   }
 
-  /** Cosine similarity with what was read. Four sums at a time: a single one waits for itself. */
-  comparedWith(query: Float32Array): (place: number) => number {
-    const [numbers, padded] = [this.#numbers, this.#padded];
-    const wanted = new Float64Array(padded);
-    wanted.set(query);
-    let square = 0;
-    for (let at = 0; at < padded; at++) square += wanted[at]! * wanted[at]!; // within its length; by reduce it took seven microseconds
-    const queryLength = Math.sqrt(square);
-    return (place) => {
-      const start = this.#startOf(place);
-      let dot0 = 0;
-      let dot1 = 0;
-      let square0 = 0;
-      let square1 = 0;
-      for (let at = 0; at < padded; at += 4) {
-        // Within both arrays, so never undefined; taken apart by a pattern they would take seven times as long.
-        const a = numbers[start + at]!;
-        const b = numbers[start + at + 1]!;
-        const c = numbers[start + at + 2]!;
-        const d = numbers[start + at + 3]!;
-        dot0 += a * wanted[at]! + c * wanted[at + 2]!;
-        dot1 += b * wanted[at + 1]! + d * wanted[at + 3]!;
-        square0 += a * a + c * c;
-        square1 += b * b + d * d;
-      }
-      return (dot0 + dot1) / (Math.sqrt(square0 + square1) * queryLength);
-    };
+  /** From now on `similarity` compares with this. */
+  compareWith(query: Float32Array): void {
+    this.#cosines.want(query, this.#padded);
   }
 
+  /** Cosine similarity of what was read with what is wanted. */
+  similarity(place: number): number {
+    return this.#cosines.of(this.#startOf(place));
+  }
+
+  /** A copy, to be kept. */
   take(place: number): UncheckedVector {
+    const { bytes, numbers } = this.#cosines;
     const start = this.#startOf(place);
-    const sum = new DataView(this.#bytes.buffer).getUint32(start * 4 - sumBytes, true);
-    return { vector: this.#numbers.subarray(start, start + this.#dimensions), sum };
+    const sum = new DataView(bytes.buffer, bytes.byteOffset).getUint32(start * 4 - sumBytes, true);
+    const at = this.#givenEnd;
+    const end = at + this.#dimensions;
+    if (end > this.#given.length) return { vector: numbers.slice(start, start + this.#dimensions), sum };
+    this.#givenEnd = end;
+    this.#given.set(numbers.subarray(start, start + this.#dimensions), at);
+    return { vector: this.#given.subarray(at, end), sum };
+  }
+
+  /** Nothing can be read here any more; what was taken stays. */
+  close(): void {
+    if (this.#isShared) isSharedTaken = false;
+    this.#isShared = false;
   }
 
   #startOf(place: number): number {

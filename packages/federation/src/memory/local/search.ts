@@ -51,19 +51,24 @@ export async function searchMeaning(state: TenantState, query: MeaningQuery): Pr
     const nearest = await group.vectors.nearest(embedding, count, { ...options, among });
     slots = nearest.slots.filter(isAdmitted);
   }
-  const slice = new Slice();
-  const vectors = new ReadVectors(embedding.length, slots.length);
-  const compare = vectors.comparedWith(embedding);
-  const best: Found[] = [];
-  for (const [place, slot] of slots.entries()) {
-    if (!state.readVector(slot, vectors, place)) continue;
-    const score = compare(place);
-    if (score >= minSimilarity) best.push({ slot, score, place });
-    if (place % 64 === 63 && slice.isOver) await slice.rest();
+  const vectors = new ReadVectors(embedding.length, slots.length, limit);
+  try {
+    const slice = new Slice();
+    const best: Found[] = [];
+    vectors.compareWith(embedding);
+    for (let place = 0; place < slots.length; place++) {
+      const slot = slots[place]!; // within its length
+      if (!state.readVector(slot, vectors, place)) continue;
+      const score = vectors.similarity(place);
+      if (score >= minSimilarity) best.push({ slot, score, place });
+      if (place % 64 === 63 && slice.isOver) await slice.rest();
+    }
+    signal?.throwIfAborted();
+    best.sort((a, b) => b.score - a.score);
+    return await readMatches(state, best, { filter, limit, slice, vectors, isAdmitted });
+  } finally {
+    vectors.close();
   }
-  signal?.throwIfAborted();
-  best.sort((a, b) => b.score - a.score);
-  return await readMatches(state, best, { filter, limit, slice, vectors, isAdmitted });
 }
 
 export async function searchWords(state: TenantState, query: WordsQuery): Promise<readonly RowMatch[]> {

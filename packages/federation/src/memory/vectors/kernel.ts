@@ -1,6 +1,6 @@
 import { kernelBase64 } from "./kernel.gen.ts";
 
-/** The functions of kernel.wat; both answer the new size of the heap. */
+/** The functions of kernel.wat; `scan` and `pick` answer the new size of the heap. */
 export interface Kernel {
   // eslint-disable-next-line max-params -- what a WebAssembly function takes are numbers
   scan(
@@ -13,6 +13,8 @@ export interface Kernel {
     count: number,
   ): number;
   pick(base: number, length: number, bytes: number, stride: number, size: number, count: number): number;
+  /** By the length of `vector` only. */
+  cosine(wanted: number, vector: number, bytes: number): number;
 }
 
 export interface KernelMemory {

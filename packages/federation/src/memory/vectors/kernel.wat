@@ -7,70 +7,74 @@
 ;;   40,960  list     16,384 × u32, the rows that `pick` looks at
 ;;  131,072  rows      each `stride` bytes: the values, at its end the scale (f32); a scale of 0 is an empty row
 ;;
+;; `cosine` compares whole vectors, which lie anywhere in a memory of their own.
+;;
 ;; A row's score is dot(query, row) × scale, in f32; the query's own scale changes no order and stays outside.
 ;; The query has 12 bits, so that 4,096 dimensions stay below 2^31. Both functions return the new size of the heap.
 (module
   (import "host" "memory" (memory 2))
 
-  (func $score (param $at i32) (result f32) (f32.load (i32.add (i32.const 8192) (i32.shl (local.get $at) (i32.const 2)))))
-  (func $slot (param $at i32) (result i32) (i32.load (i32.add (i32.const 24576) (i32.shl (local.get $at) (i32.const 2)))))
-  (func $put (param $at i32) (param $score f32) (param $slot i32)
-    (f32.store (i32.add (i32.const 8192) (i32.shl (local.get $at) (i32.const 2))) (local.get $score))
-    (i32.store (i32.add (i32.const 24576) (i32.shl (local.get $at) (i32.const 2))) (local.get $slot)))
-
-  (func $worse (param $a f32) (param $aSlot i32) (param $b f32) (param $bSlot i32) (result i32)
-    (i32.or
-      (f32.lt (local.get $a) (local.get $b))
-      (i32.and
-        (f32.eq (local.get $a) (local.get $b))
-        (i32.gt_u (local.get $aSlot) (local.get $bSlot)))))
-
   ;; What a candidate must beat.
   (func $bar (param $size i32) (param $count i32) (result f32)
     (if (result f32) (i32.lt_u (local.get $size) (local.get $count))
       (then (f32.const -inf))
-      (else (call $score (i32.const 0)))))
+      (else (f32.load (i32.const 8192)))))
 
+  ;; Into the heap, if there is room or it is better than the root. Everything is written out: a call costs more than what it would do.
   (func $offer (param $score f32) (param $slot i32) (param $size i32) (param $count i32) (result i32)
-    (local $at i32) (local $next i32)
+    (local $at i32) (local $next i32) (local $end i32) (local $other f32) (local $right f32)
     (if (i32.lt_u (local.get $size) (local.get $count))
       (then
         ;; Up from the end, past all that are better.
-        (local.set $at (local.get $size))
+        (local.set $at (i32.shl (local.get $size) (i32.const 2)))
         (block $placed
           (loop $up
             (br_if $placed (i32.eqz (local.get $at)))
-            (local.set $next (i32.shr_u (i32.sub (local.get $at) (i32.const 1)) (i32.const 1)))
-            (br_if $placed (i32.eqz (call $worse
-              (local.get $score) (local.get $slot)
-              (call $score (local.get $next)) (call $slot (local.get $next)))))
-            (call $put (local.get $at) (call $score (local.get $next)) (call $slot (local.get $next)))
+            (local.set $next (i32.and (i32.shr_u (i32.sub (local.get $at) (i32.const 4)) (i32.const 1)) (i32.const -4)))
+            (local.set $other (f32.load offset=8192 (local.get $next)))
+            (br_if $placed (f32.gt (local.get $score) (local.get $other)))
+            (if (f32.eq (local.get $score) (local.get $other))
+              (then (br_if $placed (i32.le_u (local.get $slot) (i32.load offset=24576 (local.get $next))))))
+            (f32.store offset=8192 (local.get $at) (local.get $other))
+            (i32.store offset=24576 (local.get $at) (i32.load offset=24576 (local.get $next)))
             (local.set $at (local.get $next))
             (br $up)))
-        (call $put (local.get $at) (local.get $score) (local.get $slot))
+        (f32.store offset=8192 (local.get $at) (local.get $score))
+        (i32.store offset=24576 (local.get $at) (local.get $slot))
         (return (i32.add (local.get $size) (i32.const 1)))))
-    (if (i32.eqz (call $worse
-          (call $score (i32.const 0)) (call $slot (i32.const 0)) (local.get $score) (local.get $slot)))
-      (then (return (local.get $size))))
+    (local.set $other (f32.load (i32.const 8192)))
+    (if (i32.eqz (f32.gt (local.get $score) (local.get $other)))
+      (then
+        (if (f32.lt (local.get $score) (local.get $other)) (then (return (local.get $size))))
+        (if (i32.ge_u (local.get $slot) (i32.load (i32.const 24576))) (then (return (local.get $size))))))
     ;; In place of the root, and down past all that are worse.
+    (local.set $end (i32.shl (local.get $size) (i32.const 2)))
     (block $placed
       (loop $down
-        (local.set $next (i32.add (i32.shl (local.get $at) (i32.const 1)) (i32.const 1)))
-        (br_if $placed (i32.ge_u (local.get $next) (local.get $size)))
-        (if (i32.lt_u (i32.add (local.get $next) (i32.const 1)) (local.get $size))
+        (local.set $next (i32.add (i32.shl (local.get $at) (i32.const 1)) (i32.const 4)))
+        (br_if $placed (i32.ge_u (local.get $next) (local.get $end)))
+        (local.set $other (f32.load offset=8192 (local.get $next)))
+        (if (i32.lt_u (i32.add (local.get $next) (i32.const 4)) (local.get $end))
           (then
-            (if (call $worse
-                  (call $score (i32.add (local.get $next) (i32.const 1)))
-                  (call $slot (i32.add (local.get $next) (i32.const 1)))
-                  (call $score (local.get $next)) (call $slot (local.get $next)))
-              (then (local.set $next (i32.add (local.get $next) (i32.const 1)))))))
-        (br_if $placed (i32.eqz (call $worse
-          (call $score (local.get $next)) (call $slot (local.get $next))
-          (local.get $score) (local.get $slot))))
-        (call $put (local.get $at) (call $score (local.get $next)) (call $slot (local.get $next)))
+            ;; The worse of two; which of them cannot be foretold, so nothing branches.
+            (local.set $right (f32.load offset=8196 (local.get $next)))
+            (local.set $next (i32.add (local.get $next) (i32.shl
+              (i32.or
+                (f32.lt (local.get $right) (local.get $other))
+                (i32.and
+                  (f32.eq (local.get $right) (local.get $other))
+                  (i32.gt_u (i32.load offset=24580 (local.get $next)) (i32.load offset=24576 (local.get $next)))))
+              (i32.const 2))))
+            (local.set $other (f32.load offset=8192 (local.get $next)))))
+        (br_if $placed (f32.gt (local.get $other) (local.get $score)))
+        (if (f32.eq (local.get $other) (local.get $score))
+          (then (br_if $placed (i32.le_u (i32.load offset=24576 (local.get $next)) (local.get $slot)))))
+        (f32.store offset=8192 (local.get $at) (local.get $other))
+        (i32.store offset=24576 (local.get $at) (i32.load offset=24576 (local.get $next)))
         (local.set $at (local.get $next))
         (br $down)))
-    (call $put (local.get $at) (local.get $score) (local.get $slot))
+    (f32.store offset=8192 (local.get $at) (local.get $score))
+    (i32.store offset=24576 (local.get $at) (local.get $slot))
     (local.get $size))
 
   (func $sum (param $v v128) (result i32)
@@ -166,15 +170,22 @@
                 (v128.load32_zero (i32.sub (local.get $row1) (i32.const 4))))))))
         (if (v128.any_true (f32x4.gt (local.get $scores) (f32x4.splat (local.get $bar))))
           (then
-            (local.set $size (call $take (f32x4.extract_lane 0 (local.get $scores))
-              (f32.load (i32.sub (local.get $row1) (i32.const 4))) (local.get $slot) (local.get $size) (local.get $count)))
-            (local.set $size (call $take (f32x4.extract_lane 1 (local.get $scores))
-              (f32.load (i32.sub (local.get $row2) (i32.const 4))) (i32.add (local.get $slot) (i32.const 1)) (local.get $size) (local.get $count)))
-            (local.set $size (call $take (f32x4.extract_lane 2 (local.get $scores))
-              (f32.load (i32.sub (local.get $row3) (i32.const 4))) (i32.add (local.get $slot) (i32.const 2)) (local.get $size) (local.get $count)))
-            (local.set $size (call $take (f32x4.extract_lane 3 (local.get $scores))
-              (f32.load (local.get $last)) (i32.add (local.get $slot) (i32.const 3)) (local.get $size) (local.get $count)))
-            (local.set $bar (call $bar (local.get $size) (local.get $count)))))
+            (if (f32.gt (f32x4.extract_lane 0 (local.get $scores)) (local.get $bar))
+              (then
+                (local.set $size (call $take (f32x4.extract_lane 0 (local.get $scores)) (f32.load (i32.sub (local.get $row1) (i32.const 4))) (local.get $slot) (local.get $size) (local.get $count)))
+                (local.set $bar (call $bar (local.get $size) (local.get $count)))))
+            (if (f32.gt (f32x4.extract_lane 1 (local.get $scores)) (local.get $bar))
+              (then
+                (local.set $size (call $take (f32x4.extract_lane 1 (local.get $scores)) (f32.load (i32.sub (local.get $row2) (i32.const 4))) (i32.add (local.get $slot) (i32.const 1)) (local.get $size) (local.get $count)))
+                (local.set $bar (call $bar (local.get $size) (local.get $count)))))
+            (if (f32.gt (f32x4.extract_lane 2 (local.get $scores)) (local.get $bar))
+              (then
+                (local.set $size (call $take (f32x4.extract_lane 2 (local.get $scores)) (f32.load (i32.sub (local.get $row3) (i32.const 4))) (i32.add (local.get $slot) (i32.const 2)) (local.get $size) (local.get $count)))
+                (local.set $bar (call $bar (local.get $size) (local.get $count)))))
+            (if (f32.gt (f32x4.extract_lane 3 (local.get $scores)) (local.get $bar))
+              (then
+                (local.set $size (call $take (f32x4.extract_lane 3 (local.get $scores)) (f32.load (local.get $last)) (i32.add (local.get $slot) (i32.const 3)) (local.get $size) (local.get $count)))
+                (local.set $bar (call $bar (local.get $size) (local.get $count)))))))
         (local.set $row (i32.add (local.get $row3) (local.get $stride)))
         (local.set $slot (i32.add (local.get $slot) (i32.const 4)))
         (local.set $rows (i32.sub (local.get $rows) (i32.const 4)))
@@ -217,15 +228,22 @@
         ;; As good as the bar may be better: what is picked has not always a higher slot than what is there.
         (if (v128.any_true (f32x4.ge (local.get $scores) (f32x4.splat (local.get $bar))))
           (then
-            (local.set $size (call $take (f32x4.extract_lane 0 (local.get $scores))
-              (f32.load (i32.add (local.get $row) (local.get $tail))) (i32.load (local.get $at)) (local.get $size) (local.get $count)))
-            (local.set $size (call $take (f32x4.extract_lane 1 (local.get $scores))
-              (f32.load (i32.add (local.get $row1) (local.get $tail))) (i32.load offset=4 (local.get $at)) (local.get $size) (local.get $count)))
-            (local.set $size (call $take (f32x4.extract_lane 2 (local.get $scores))
-              (f32.load (i32.add (local.get $row2) (local.get $tail))) (i32.load offset=8 (local.get $at)) (local.get $size) (local.get $count)))
-            (local.set $size (call $take (f32x4.extract_lane 3 (local.get $scores))
-              (f32.load (i32.add (local.get $row3) (local.get $tail))) (i32.load offset=12 (local.get $at)) (local.get $size) (local.get $count)))
-            (local.set $bar (call $bar (local.get $size) (local.get $count)))))
+            (if (f32.ge (f32x4.extract_lane 0 (local.get $scores)) (local.get $bar))
+              (then
+                (local.set $size (call $take (f32x4.extract_lane 0 (local.get $scores)) (f32.load (i32.add (local.get $row) (local.get $tail))) (i32.load (local.get $at)) (local.get $size) (local.get $count)))
+                (local.set $bar (call $bar (local.get $size) (local.get $count)))))
+            (if (f32.ge (f32x4.extract_lane 1 (local.get $scores)) (local.get $bar))
+              (then
+                (local.set $size (call $take (f32x4.extract_lane 1 (local.get $scores)) (f32.load (i32.add (local.get $row1) (local.get $tail))) (i32.load offset=4 (local.get $at)) (local.get $size) (local.get $count)))
+                (local.set $bar (call $bar (local.get $size) (local.get $count)))))
+            (if (f32.ge (f32x4.extract_lane 2 (local.get $scores)) (local.get $bar))
+              (then
+                (local.set $size (call $take (f32x4.extract_lane 2 (local.get $scores)) (f32.load (i32.add (local.get $row2) (local.get $tail))) (i32.load offset=8 (local.get $at)) (local.get $size) (local.get $count)))
+                (local.set $bar (call $bar (local.get $size) (local.get $count)))))
+            (if (f32.ge (f32x4.extract_lane 3 (local.get $scores)) (local.get $bar))
+              (then
+                (local.set $size (call $take (f32x4.extract_lane 3 (local.get $scores)) (f32.load (i32.add (local.get $row3) (local.get $tail))) (i32.load offset=12 (local.get $at)) (local.get $size) (local.get $count)))
+                (local.set $bar (call $bar (local.get $size) (local.get $count)))))))
         (local.set $at (i32.add (local.get $at) (i32.const 16)))
         (br $four)))
     (block $done
@@ -238,4 +256,27 @@
         (local.set $at (i32.add (local.get $at) (i32.const 4)))
         (br $one)))
     (local.get $size))
+
+  ;; The dot product of `bytes` of f32 at `vector` with as many f64 at `wanted`, by the length of the first; in f64. `bytes` is a multiple of 16.
+  (func (export "cosine") (param $wanted i32) (param $vector i32) (param $bytes i32) (result f64)
+    (local $end i32) (local $four v128) (local $low v128) (local $high v128)
+    (local $dot v128) (local $dot1 v128) (local $square v128) (local $square1 v128)
+    (local.set $end (i32.add (local.get $vector) (local.get $bytes)))
+    (loop $more
+      (local.set $four (v128.load (local.get $vector)))
+      (local.set $low (f64x2.promote_low_f32x4 (local.get $four)))
+      (local.set $high (f64x2.promote_low_f32x4
+        (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $four) (local.get $four))))
+      (local.set $dot (f64x2.add (local.get $dot) (f64x2.mul (local.get $low) (v128.load (local.get $wanted)))))
+      (local.set $dot1 (f64x2.add (local.get $dot1) (f64x2.mul (local.get $high) (v128.load offset=16 (local.get $wanted)))))
+      (local.set $square (f64x2.add (local.get $square) (f64x2.mul (local.get $low) (local.get $low))))
+      (local.set $square1 (f64x2.add (local.get $square1) (f64x2.mul (local.get $high) (local.get $high))))
+      (local.set $wanted (i32.add (local.get $wanted) (i32.const 32)))
+      (local.set $vector (i32.add (local.get $vector) (i32.const 16)))
+      (br_if $more (i32.lt_u (local.get $vector) (local.get $end))))
+    (local.set $dot (f64x2.add (local.get $dot) (local.get $dot1)))
+    (local.set $square (f64x2.add (local.get $square) (local.get $square1)))
+    (f64.div
+      (f64.add (f64x2.extract_lane 0 (local.get $dot)) (f64x2.extract_lane 1 (local.get $dot)))
+      (f64.sqrt (f64.add (f64x2.extract_lane 0 (local.get $square)) (f64x2.extract_lane 1 (local.get $square))))))
 )
