@@ -23,13 +23,10 @@ export class ReadVectors {
   readonly #dimensions: number;
   readonly #padded: number;
   readonly #cosines: Cosines;
+  readonly #hasSum: boolean[];
   #isShared: boolean;
-  /** For those that are given away, as many as are expected. */
-  #given: Float32Array;
-  #givenEnd = 0;
 
-  /** Of `count` candidates `wanted` will be given away. */
-  constructor(dimensions: number, count: number, wanted: number) {
+  constructor(dimensions: number, count: number) {
     this.#dimensions = dimensions;
     this.#padded = Math.ceil(dimensions / 4) * 4;
     const numbers = (before + this.#padded) * count;
@@ -40,7 +37,7 @@ export class ReadVectors {
     }
     this.#cosines = this.#isShared && shared !== undefined ? shared : plainCosines();
     this.#cosines.reserve(numbers);
-    this.#given = new Float32Array(dimensions * Math.min(count, wanted));
+    this.#hasSum = Array.from({ length: count }, () => false);
   }
 
   /** Takes over a vector's bytes, with its sum before them if `hasSum`. False where they are of other dimensions. */
@@ -51,6 +48,7 @@ export class ReadVectors {
     const { bytes: room, numbers } = this.#cosines;
     const start = this.#startOf(place);
     room.set(bytes, start * 4 - ahead);
+    this.#hasSum[place] = hasSum;
     for (let at = dimensions; at < this.#padded; at++) numbers[start + at] = 0; // who had the room before left something there
     return true;
   }
@@ -65,17 +63,15 @@ export class ReadVectors {
     return this.#cosines.of(this.#startOf(place));
   }
 
-  /** A copy, to be kept. */
-  take(place: number): UncheckedVector {
+  /** A copy, to be kept. Undefined for one that came without its sum. */
+  take(place: number): UncheckedVector | undefined {
+    if (this.#hasSum[place] !== true) return undefined;
     const { bytes, numbers } = this.#cosines;
     const start = this.#startOf(place);
     const sum = new DataView(bytes.buffer, bytes.byteOffset).getUint32(start * 4 - sumBytes, true);
-    const at = this.#givenEnd;
-    const end = at + this.#dimensions;
-    if (end > this.#given.length) return { vector: numbers.slice(start, start + this.#dimensions), sum };
-    this.#givenEnd = end;
-    this.#given.set(numbers.subarray(start, start + this.#dimensions), at);
-    return { vector: this.#given.subarray(at, end), sum };
+    const vector = new Float32Array(this.#dimensions); // `slice` takes twice as long
+    vector.set(numbers.subarray(start, start + this.#dimensions));
+    return { vector, sum };
   }
 
   /** Nothing can be read here any more; what was taken stays. */

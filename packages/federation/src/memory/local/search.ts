@@ -1,5 +1,5 @@
 import type { MemoryFilter, MemoryRow } from "../memory-row.ts";
-import { candidatesFor } from "../vectors/rescore.ts";
+import { candidatesFor, neededFor } from "../vectors/rescore.ts";
 import { checkVector } from "./check-row.ts";
 import type { RowMatch } from "./local-store.ts";
 import { contains, planOf } from "./metadata-leaves.ts";
@@ -38,12 +38,12 @@ export async function searchMeaning(state: TenantState, query: MeaningQuery): Pr
   const isAdmitted = columnTest(state.index, selection);
 
   let slots: Uint32Array | undefined;
-  if (!isNarrowed(filter)) {
-    const nearest = await group.vectors.nearest(embedding, count, options);
+  const atHand = slotsAtHand(state, filter);
+  if (atHand !== undefined) {
+    const nearest = await group.vectors.nearest(embedding, count, { ...options, ...atHand });
     const admitted = nearest.slots.filter(isAdmitted);
     // Too many of the nearest have expired: look again, at those only that have not.
-    if (admitted.length >= Math.min(limit, nearest.slots.length) || nearest.slots.length < count)
-      slots = admitted;
+    if (admitted.length >= neededFor(limit) || nearest.slots.length < count) slots = admitted;
   }
   if (slots === undefined) {
     const among = await findSlots(state, selection, signal);
@@ -51,7 +51,7 @@ export async function searchMeaning(state: TenantState, query: MeaningQuery): Pr
     const nearest = await group.vectors.nearest(embedding, count, { ...options, among });
     slots = nearest.slots.filter(isAdmitted);
   }
-  const vectors = new ReadVectors(embedding.length, slots.length, limit);
+  const vectors = new ReadVectors(embedding.length, slots.length);
   try {
     const slice = new Slice();
     const best: Found[] = [];
@@ -166,8 +166,8 @@ async function readMatches(
     if (matched.length >= limit) break;
     if (!isAdmitted(slot)) continue;
     // What was read before others ran may be another row's vector by now.
-    const known = slice.rests > 0 || place === undefined ? undefined : vectors?.take(place);
-    const row = state.rowAt(slot, known);
+    const isKnown = slice.rests === 0 && place !== undefined && vectors !== undefined;
+    const row = state.found(slot, isKnown ? () => vectors.take(place) : undefined);
     if (row !== undefined && matches(row, filter)) matched.push({ row, score });
     if (matched.length % 64 === 63 && slice.isOver) await slice.rest();
   }
@@ -178,6 +178,18 @@ function matches(row: MemoryRow, { metadata }: MemoryFilter): boolean {
   return metadata === undefined || contains(row.metadata, metadata);
 }
 
-function isNarrowed(filter: MemoryFilter): boolean {
-  return Object.values(filter).some((value) => value !== undefined);
+/**
+ * Slots that need not be collected, with all that the filter admits among them: those of the one agent or session that is all it names, or
+ * simply all. Undefined for other filters.
+ */
+function slotsAtHand(
+  { index }: TenantState,
+  filter: MemoryFilter,
+): { readonly among?: Uint32Array } | undefined {
+  const { agent, session, ...others } = filter;
+  if (Object.values(others).some((value) => value !== undefined)) return undefined;
+  if (agent === undefined && session === undefined) return {};
+  if (agent !== undefined && session !== undefined) return undefined;
+  const slots = agent === undefined ? index.ofSession(session ?? "") : index.ofAgent(agent);
+  return { among: slots.slice() }; // they may change while the search rests
 }

@@ -1,11 +1,9 @@
 import { crc32 } from "node:zlib";
-import { open } from "lmdb";
-import type { Database, RootDatabase } from "lmdb";
+import { open, type Database, type RootDatabase } from "lmdb";
 import { FederationError, toError } from "../../runtime/errors.ts";
 import { createWordIndex } from "../words/create-word-index.ts";
 import type { WordIndex, WordKey, WordTables } from "../words/word-index.ts";
-import { decodeLetter, decodeRow, encodeLetter, textOfRow } from "./changes.ts";
-import type { Change, EncodedRow } from "./changes.ts";
+import { decodeLetter, decodeRow, encodeLetter, textOfRow, type Change, type EncodedRow } from "./changes.ts";
 import type { DeadLetter } from "./local-store.ts";
 import { leavesOf } from "./metadata-leaves.ts";
 import type { Names } from "./names.ts";
@@ -73,8 +71,7 @@ export class Tables {
 
   constructor(path: string) {
     // overlappingSync off: a transaction is on the disk when its promise resolves, by lmdb's own protocol.
-    const root = open<Bytes, string>({ path, encoding: "binary", maxDbs: 16, overlappingSync: false });
-    this.#root = root;
+    const root = (this.#root = open({ path, encoding: "binary", maxDbs: 16, overlappingSync: false }));
     this.#facts = root.openDB({ name: "facts", encoding: "string" });
     this.#tenants = root.openDB({ name: "tenants", encoding: "string" });
     this.#names = root.openDB({ name: "names", encoding: "string" });
@@ -153,23 +150,31 @@ export class Tables {
     return ids.filter((id) => id !== after).slice(0, limit);
   }
 
-  /** Throws FederationError "damaged" where what is read is not what was written. `known`: its vector, if it has been read already. */
-  row(tenant: number, slot: number, known?: UncheckedVector): MemoryRow | undefined {
-    const key = keys.slotKey(tenant, slot);
-    const json = this.#rows.getBinaryFast(key); // good until the next read: it is text by then
-    if (json === undefined) return undefined;
-    const text = textOfRow(sound(json, slot, "a row"));
+  /** Throws FederationError "damaged" where what is read is not what was written. */
+  row(tenant: number, slot: number): MemoryRow | undefined {
+    const text = this.rowText(tenant, slot);
+    return text === undefined ? undefined : rowFromJson(text, this.embedding(tenant, slot));
+  }
+
+  /** A row without its embedding, as `rowFromJson` reads it. */
+  rowText(tenant: number, slot: number): string | undefined {
+    const json = this.#rows.getBinaryFast(keys.slotKey(tenant, slot)); // good until the next read: it is text by then
+    return json === undefined ? undefined : textOfRow(sound(json, slot, "a row"));
+  }
+
+  /** `known`: if it has been read already. */
+  embedding(tenant: number, slot: number, known?: UncheckedVector): Float32Array | null {
     if (known !== undefined) {
       if (known.sum !== crc32(vectorToBytes(known.vector), slot)) throw damaged(slot, "a vector");
-      return rowFromJson(text, known.vector);
+      return known.vector;
     }
-    const vector = this.#vectors.getBinaryFast(key);
-    return rowFromJson(text, vector === undefined ? null : vectorFromBytes(sound(vector, slot, "a vector")));
+    const bytes = this.#vectors.getBinaryFast(keys.slotKey(tenant, slot));
+    return bytes === undefined ? null : vectorFromBytes(sound(bytes, slot, "a vector"));
   }
 
   /** With its sum before it, unchecked, and only until the next read. */
   vectorNow(tenant: number, slot: number): Uint8Array | undefined {
-    // lmdb's buffer is longer than the length it says it has, which all but its own `subarray` believe.
+    // lmdb's buffer is longer than its length says, which all but its own `subarray` believe.
     return this.#vectors.getBinaryFast(keys.slotKey(tenant, slot))?.subarray(0);
   }
 

@@ -1,10 +1,12 @@
-import { vectorView } from "./row-codec.ts";
+import { rowFromJson, vectorToBytes, vectorView } from "./row-codec.ts";
 import { decodeRow } from "./changes.ts";
 import type { Change } from "./changes.ts";
 import type { DeadLetter } from "./local-store.ts";
 import type { MemoryRow } from "../memory-row.ts";
 import { factsOf } from "./row-facts.ts";
 import type { ReadVectors, UncheckedVector } from "./read-vectors.ts";
+import { RecentRows } from "./recent-rows.ts";
+import type { RecentRow } from "./recent-rows.ts";
 import type { RowFacts } from "./row-facts.ts";
 import type { SlotIndex } from "./slot-index.ts";
 import { encodeSlot } from "./slot-record.ts";
@@ -35,6 +37,8 @@ export class TenantState {
   readonly #acceptedReleases = new Set<number>();
   /** Ids that the tables were asked for in vain, and that nobody has put since. */
   readonly #absent = new Set<string>();
+  /** Only of rows that do not wait for the tables. */
+  readonly #recent = new RecentRows();
 
   constructor(tables: Tables, stored: TenantTables, index: SlotIndex) {
     this.#tables = tables;
@@ -51,19 +55,31 @@ export class TenantState {
     return this.stored.name;
   }
 
-  /** The row at a slot. `known`: its vector, if it has been read just now. */
-  rowAt(slot: number, known?: UncheckedVector): MemoryRow | undefined {
+  rowAt(slot: number): MemoryRow | undefined {
     const waiting = this.waiting.atSlot(slot);
-    if (waiting === undefined) return this.#tables.row(this.stored.number, slot, known);
+    if (waiting === undefined) return this.#tables.row(this.stored.number, slot);
     return waiting.row === undefined ? undefined : decodeRow(waiting.row.encoded);
+  }
+
+  /** The same for who searches, and does not change the embedding. `known` gives that, if it has been read just now. */
+  found(slot: number, known?: () => UncheckedVector | undefined): MemoryRow | undefined {
+    if (this.waiting.atSlot(slot) !== undefined) return this.rowAt(slot);
+    const recent = this.#recent.get(slot) ?? this.#readRecent(slot, known?.());
+    return recent === undefined ? undefined : rowFromJson(recent.text, recent.embedding);
   }
 
   /** Reads the vector at a slot, for comparing: a wrong number costs a place in a list. False where there is none to compare. */
   readVector(slot: number, into: ReadVectors, place: number): boolean {
     const waiting = this.waiting.atSlot(slot);
-    const bytes =
-      waiting === undefined ? this.#tables.vectorNow(this.stored.number, slot) : waiting.row?.encoded.vector;
-    return bytes !== undefined && into.put(place, bytes, waiting === undefined);
+    if (waiting !== undefined) {
+      const vector = waiting.row?.encoded.vector;
+      return vector !== undefined && into.put(place, vector, false);
+    }
+    const recent = this.#recent.get(slot);
+    if (recent !== undefined)
+      return recent.embedding !== null && into.put(place, vectorToBytes(recent.embedding), false);
+    const bytes = this.#tables.vectorNow(this.stored.number, slot);
+    return bytes !== undefined && into.put(place, bytes, true);
   }
 
   slotOf(id: string): number | undefined {
@@ -128,6 +144,7 @@ export class TenantState {
         this.#forgetAccepted(change.id, sequence);
         const known = this.slotOf(change.id);
         const slot = known ?? this.index.take();
+        this.#recent.drop(slot);
         this.#absent.delete(change.id);
         const { facts, encoded } = change;
         const vector = encoded.vector === undefined ? null : vectorView(encoded.vector);
@@ -145,6 +162,7 @@ export class TenantState {
         const slot = this.slotOf(change.id);
         if (slot === undefined) return { ...placed, endedPlace: undefined };
         this.index.clear(slot);
+        this.#recent.drop(slot);
         this.waiting.add({ id: change.id, slot, sequence, row: undefined });
         return { ...placed, slot, endedPlace: undefined };
       }
@@ -170,6 +188,15 @@ export class TenantState {
   /** The tables have it. */
   settle({ change, slot, sequence }: PlacedChange): void {
     if (change.kind === "put" || change.kind === "remove") this.waiting.drop(change.id, slot, sequence);
+  }
+
+  #readRecent(slot: number, known: UncheckedVector | undefined): RecentRow | undefined {
+    const { number } = this.stored;
+    const text = this.#tables.rowText(number, slot);
+    if (text === undefined) return undefined;
+    const row = { text, embedding: this.#tables.embedding(number, slot, known) };
+    this.#recent.put(slot, row);
+    return row;
   }
 
   #noteAbsent(id: string): void {
