@@ -317,7 +317,7 @@ CREATE INDEX agent_messages_pending ON public.agent_messages USING btree (tenant
 CREATE INDEX agent_messages_replies ON public.agent_messages USING btree (tenant_id, reply_to) WHERE (reply_to IS NOT NULL);
 CREATE INDEX agent_messages_to ON public.agent_messages USING btree (tenant_id, to_agent, seq);
 CREATE TRIGGER stamp BEFORE INSERT ON public.agent_messages FOR EACH ROW EXECUTE FUNCTION federation.stamp();
-CREATE TRIGGER tell AFTER INSERT ON public.agent_messages FOR EACH ROW EXECUTE FUNCTION federation.tell_message();
+CREATE TRIGGER tell_insert AFTER INSERT ON public.agent_messages REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_messages();
 CREATE TRIGGER tell_receipt AFTER UPDATE OF delivered_at, handled_at, dead_at ON public.agent_messages FOR EACH ROW WHEN (new.receipts) EXECUTE FUNCTION federation.tell_receipt();
 CREATE TRIGGER version BEFORE INSERT OR UPDATE ON public.agent_messages FOR EACH ROW EXECUTE FUNCTION federation.count_version();
 grant select on table public.agent_messages to authenticated;
@@ -470,10 +470,10 @@ alter table public.agent_tasks add constraint agent_tasks_status_check CHECK ((s
 alter table public.agent_tasks add constraint agent_tasks_task_id_check CHECK (((octet_length(task_id) >= 1) AND (octet_length(task_id) <= 255)));
 alter table public.agent_tasks add constraint agent_tasks_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
 alter table public.agent_tasks add constraint agent_tasks_traceparent_check CHECK ((octet_length(traceparent) <= 255));
-CREATE INDEX agent_tasks_dependencies ON public.agent_tasks USING gin (dependencies) WHERE (ended_at IS NULL);
 CREATE INDEX agent_tasks_due ON public.agent_tasks USING btree (tenant_id, LEAST(deadline, expires_at)) WHERE ((ended_at IS NULL) AND ((deadline IS NOT NULL) OR (expires_at IS NOT NULL)));
 CREATE INDEX agent_tasks_open ON public.agent_tasks USING btree (tenant_id, status) WHERE (ended_at IS NULL);
 CREATE INDEX agent_tasks_seq ON public.agent_tasks USING btree (tenant_id, seq);
+CREATE INDEX agent_tasks_waiting ON public.agent_tasks USING btree (tenant_id) WHERE ((ended_at IS NULL) AND (dependencies <> '{}'::text[]));
 CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_tasks FOR EACH ROW EXECUTE FUNCTION federation.stamp();
 CREATE TRIGGER tell_insert AFTER INSERT ON public.agent_tasks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_tasks();
 CREATE TRIGGER tell_update AFTER UPDATE ON public.agent_tasks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_tasks();
@@ -683,22 +683,9 @@ CREATE OR REPLACE FUNCTION federation.announce_tasks(tenant text, news jsonb)
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-declare
-  topic constant text := 'federation:' || tenant || ':feed';
-  one jsonb;
-  frame jsonb := '[]';
 begin
-  if octet_length(news::text) > 6000 then
-    for one in select n.value from jsonb_array_elements(news) n loop
-      if jsonb_array_length(frame) > 0 and octet_length(frame::text) + octet_length(one::text) > 6000 then
-        perform federation.announce(topic, 'tasks', jsonb_build_object('tasks', frame));
-        frame := '[]';
-      end if;
-      frame := frame || one;
-    end loop;
-    news := frame;
-  end if;
-  perform federation.announce(topic, 'tasks', jsonb_build_object('tasks', news));
+  perform federation.announce('federation:' || tenant || ':feed', 'tasks', jsonb_build_object('tasks', f.frame))
+  from federation.frames_of(news) f(frame);
 end
 $function$
 -- owner postgres
@@ -1130,11 +1117,10 @@ declare
 begin
   -- In the order of their rows, so that two calls about the same tasks wait for each other in one order.
   with mine as (
-    select t.row_id, s.value -> 'result' as result
-    from jsonb_array_elements(finish_tasks.said) s
-    join public.agent_tasks t on t.tenant_id = finish_tasks.tenant and t.task_id = s.value ->> 'task_id'
+    select t.row_id, s.said -> 'result' as result
+    from federation.tasks_named(finish_tasks.tenant, finish_tasks.said) s join public.agent_tasks t on t.row_id = s.row_id
     where t.ended_at is null and coalesce(t.lease_agent, t.assigned_to) = finish_tasks.agent
-      and coalesce((s.value ->> 'fence')::bigint, t.fence) = t.fence
+      and coalesce((s.said ->> 'fence')::bigint, t.fence) = t.fence
     order by t.row_id for update of t),
   done as (
     update public.agent_tasks t set
@@ -1178,6 +1164,9 @@ declare
       or (jsonb_typeof(m.payload -> 'ids') = 'array' and m.payload -> 'ids' ?| %3$L::text[])
       or (jsonb_typeof(m.payload -> 'memories') = 'array' and exists (
         select from jsonb_array_elements(m.payload -> 'memories') k where %2$L in (k ->> 'agent_id', k ->> 'written_by')))
+      or (jsonb_typeof(m.payload -> 'messages') = 'array' and exists (
+        select from jsonb_array_elements(m.payload -> 'messages') n
+        where %2$L in (n ->> 'from_agent', n ->> 'to_agent') or n ->> 'id' = any (%3$L::text[])))
       or (jsonb_typeof(m.payload -> 'tasks') = 'array' and exists (
         select from jsonb_array_elements(m.payload -> 'tasks') t where %2$L in (t ->> 'assigned_to', t ->> 'assigned_by', t ->> 'agent')))
       or (jsonb_typeof(m.payload -> 'sessions') = 'array' and exists (
@@ -1196,6 +1185,23 @@ $function$
 -- owner postgres
 grant execute on function federation.forget_broadcasts(text,text,text[]) to federation_definer;
 comment on function federation.forget_broadcasts(text,text,text[]) is 'Removes what was broadcast by, to or about an agent, or in a tenant.';
+
+CREATE OR REPLACE FUNCTION federation.frames_of(news jsonb)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_agg(r.value order by r.place)
+  from (
+    select e.value, e.ordinality as place,
+      (sum(octet_length(e.value::text)) over (order by e.ordinality) - octet_length(e.value::text)) / 5500 as frame
+    from jsonb_array_elements(news) with ordinality e) r
+  group by r.frame order by r.frame
+$function$
+-- owner postgres
+grant execute on function federation.frames_of(jsonb) to federation_definer;
+comment on function federation.frames_of(jsonb) is 'The rows of an announcement, in frames that fit into a NOTIFY.';
 
 CREATE OR REPLACE FUNCTION federation.give_back(task public.agent_tasks, reason text, ready_at timestamp with time zone)
  RETURNS public.agent_tasks
@@ -2631,6 +2637,20 @@ $function$
 grant execute on function federation.task_news(public.agent_tasks,text) to federation_definer;
 comment on function federation.task_news(public.agent_tasks,text) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.tasks_named(tenant text, named jsonb)
+ RETURNS TABLE(row_id uuid, said jsonb)
+ LANGUAGE sql
+ STABLE ROWS 1
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select t.row_id, n.said
+  from (select e.value as said, e.value ->> 'task_id' as task_id from jsonb_array_elements(named) e offset 0) n, lateral (
+    select a.row_id from public.agent_tasks a where a.tenant_id = tenant and a.task_id = n.task_id offset 0) t
+$function$
+-- owner postgres
+grant execute on function federation.tasks_named(text,jsonb) to federation_definer;
+comment on function federation.tasks_named(text,jsonb) is 'The tasks that are named, each with what was said of it.';
+
 CREATE OR REPLACE FUNCTION federation.tell_broadcast(message public.agent_messages)
  RETURNS void
  LANGUAGE plpgsql
@@ -2730,29 +2750,37 @@ $function$
 -- owner federation_definer
 comment on function federation.tell_memories() is NULL;
 
-CREATE OR REPLACE FUNCTION federation.tell_message()
+CREATE OR REPLACE FUNCTION federation.tell_messages()
  RETURNS trigger
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  payload jsonb := jsonb_build_object('message', federation.message_json(new));
+  box record;
 begin
-  if octet_length(payload::text) > 200000 then
-    payload := jsonb_build_object('id', new.id);
-  end if;
-  if coalesce(new.expires_at > clock_timestamp(), true) then
-    perform federation.announce(
-      'federation:' || new.tenant_id || coalesce(':agent:' || new.to_agent, ':feed'), 'message', payload);
-  end if;
+  for box in
+    with stored as materialized (
+      select n.tenant_id, n.to_agent, n.id, n.seq, federation.message_json(n) as message
+      from new_rows n where coalesce(n.expires_at > clock_timestamp(), true))
+    select 'federation:' || s.tenant_id || coalesce(':agent:' || s.to_agent, ':feed') as topic,
+      jsonb_agg(case when octet_length(s.message::text) > 200000 then jsonb_build_object('id', s.id) else s.message end
+        order by s.seq) as messages
+    from stored s group by s.tenant_id, s.to_agent
+  loop
+    perform federation.announce(box.topic, 'message', case
+      when jsonb_array_length(f.frame) > 1 then jsonb_build_object('messages', f.frame)
+      when f.frame -> 0 ? 'from_agent' then jsonb_build_object('message', f.frame -> 0)
+      else f.frame -> 0 end)
+    from federation.frames_of(box.messages) f(frame);
+  end loop;
   insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
-  values (new.tenant_id, new.from_agent, 'message_stored', new.id, new.to_agent);
+  select n.tenant_id, n.from_agent, 'message_stored', n.id, n.to_agent from new_rows n order by n.seq;
   return null;
 end
 $function$
 -- owner federation_definer
-comment on function federation.tell_message() is NULL;
+comment on function federation.tell_messages() is 'Trigger: tells recipients what was stored for them.';
 
 CREATE OR REPLACE FUNCTION federation.tell_receipt()
  RETURNS trigger
@@ -2908,7 +2936,7 @@ begin
     -- In the order of their ids, so that two that end at once wait for each other in one order.
     for dependent in
       select t.* from public.agent_tasks t
-      where t.tenant_id = change.tenant_id and t.ended_at is null and t.dependencies && change.ended
+      where t.tenant_id = change.tenant_id and t.ended_at is null and t.dependencies <> '{}' and t.dependencies && change.ended
       order by t.task_id for update
     loop
       perform federation.settle_dependent(dependent);
@@ -4841,9 +4869,9 @@ begin
     raise exception 'leases: expected an array of { task_id, fence }, got %', coalesce(jsonb_typeof(leases), 'nothing') using errcode = '22023';
   end if;
   with mine as (
-    select t.row_id from jsonb_array_elements(leases) l
-    join public.agent_tasks t on t.tenant_id = who.tenant and t.task_id = l.value ->> 'task_id'
-    where t.fence = (l.value ->> 'fence')::bigint and t.lease_agent = who.agent and t.lease_until is not null and t.ended_at is null
+    select t.row_id
+    from federation.tasks_named(who.tenant, leases) l join public.agent_tasks t on t.row_id = l.row_id
+    where t.fence = (l.said ->> 'fence')::bigint and t.lease_agent = who.agent and t.lease_until is not null and t.ended_at is null
     order by t.row_id for update of t),
   renewed as (
     update public.agent_tasks t set lease_until = now() + interval '20 seconds'

@@ -268,10 +268,14 @@ export class World {
 
   async #read<Row>(table: string, query: string): Promise<readonly Row[]> {
     const { url, serviceRoleKey: key } = this.#server;
-    const answer = await fetch(`${url}/rest/v1/${table}?tenant_id=eq.${this.#tenant}&${query}`, {
-      headers: { apikey: key, authorization: `Bearer ${key}` },
-    });
-    return (await answer.json()) as readonly Row[]; // the columns asked for
+    const read = async (): Promise<readonly Row[]> => {
+      const answer = await fetch(`${url}/rest/v1/${table}?tenant_id=eq.${this.#tenant}&${query}`, {
+        headers: { apikey: key, authorization: `Bearer ${key}` },
+      });
+      return (await answer.json()) as readonly Row[]; // the columns asked for
+    };
+    // A connection that was kept from before the server was killed may fail when it is used again.
+    return await read().catch(read);
   }
 }
 

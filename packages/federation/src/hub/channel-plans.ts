@@ -93,9 +93,7 @@ export function inboxPlan({
   return {
     bind: (channel) => {
       onBroadcast(channel, "*", announced);
-      onBroadcast(channel, "message", (payload) => {
-        if (!correspondence.heardReply(payload)) inbox.heardDirect(payload);
-      });
+      onBroadcast(channel, "message", (payload) => inbox.heardDirect(payload));
       onBroadcast(channel, "receipt", (payload) => correspondence.heardReceipt(payload));
       onBroadcast(channel, "inbox_asked", (payload) => {
         if (isRecord(payload) && payload["session_id"] === sessionId) turn.doubt();

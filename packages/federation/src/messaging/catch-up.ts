@@ -43,10 +43,10 @@ export class CatchUp {
     this.#parts = parts;
   }
 
-  receive(message: CoordinationMessage): void {
-    if (!this.#isPulling) this.#parts.admit([message], false);
-    else if (this.#arrived.length < mostArrived) this.#arrived.push(message);
-    else this.#again = true; // it is read
+  receive(messages: readonly CoordinationMessage[]): void {
+    if (!this.#isPulling) this.#parts.admit(messages, false);
+    else if (this.#arrived.length + messages.length <= mostArrived) this.#arrived.push(...messages);
+    else this.#again = true; // they are read
   }
 
   /** Reads what was missed, until that has succeeded. Calls while one runs make it run once more. `id`: this one at any rate. */

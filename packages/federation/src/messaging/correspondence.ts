@@ -1,7 +1,6 @@
 import type { Clock } from "../runtime/clock.ts";
 import { FederationError } from "../runtime/errors.ts";
-import { isRecord } from "../runtime/json.ts";
-import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
+import type { CoordinationMessage } from "./message.ts";
 import {
   hasReached,
   parseMessageFacts,
@@ -67,12 +66,7 @@ export class Correspondence {
     this.#receipts.tell(receipt.id, receipt);
   }
 
-  /** A `message` event of the inbox. True when it is a reply that somebody here waits for: it is theirs. */
-  heardReply(payload: unknown): boolean {
-    const message = isRecord(payload) ? parseStoredMessage(payload["message"]) : undefined;
-    return message !== undefined && this.tookReply(message);
-  }
-
+  /** Whether it is a reply that somebody here waited for, who has it now. */
   tookReply(message: CoordinationMessage): boolean {
     const asked = message.reply_to;
     if (asked === undefined || message.to_agent !== this.#parts.agentId || !this.#replies.has(asked))

@@ -188,6 +188,32 @@ test("an announcement without the row is read, one for somebody else is dropped"
   expect(handled).toHaveLength(2);
 });
 
+test("messages announced together are delivered in their order; where one of them is too large to be carried all are read", async () => {
+  const { inbox, handled } = openInbox({
+    pull: async (_max, after) => (after === 0 ? [row("3"), row("4")] : []),
+  });
+  inbox.heardDirect({ messages: [row("1"), row("2"), row("9", "b", { to_agent: "other" })] });
+  await turns();
+  expect(handled).toEqual(["1", "2"]);
+  inbox.heardDirect({ messages: [row("3"), { id: "4" }] });
+  await turns();
+  expect(handled).toEqual(["1", "2", "3", "4"]);
+  inbox.heardBroadcast({ messages: [broadcast("5"), broadcast("6")] });
+  await turns();
+  expect(handled).toEqual(["1", "2", "3", "4", "5", "6"]);
+});
+
+test("a reply among messages announced together goes to who waits for it, also where another process handles messages", async () => {
+  const taken: string[] = [];
+  const { inbox, handled } = openInbox({
+    isMyTurn: () => false,
+    tookReply: ({ id }) => id === "2" && taken.push(id) > 0,
+  });
+  inbox.heardDirect({ messages: [row("1"), row("2")] });
+  await turns();
+  expect([taken, handled]).toEqual([["2"], []]);
+});
+
 test("every page of the inbox is read, a short one as well", async () => {
   const all = Array.from({ length: 7 }, (_, index) => row(String(index + 1)));
   const { inbox, handled } = openInbox({

@@ -8,7 +8,7 @@ import { Deliveries, type Counted, type DeliveriesParts, type Delivery } from ".
 import { FeedPlace } from "./feed-place.ts";
 import { Lanes } from "./lanes.ts";
 import { Marks, type Mark } from "./marks.ts";
-import { parseStoredMessage, type CoordinationMessage } from "./message.ts";
+import { parseAnnounced, parseStoredMessage, type CoordinationMessage } from "./message.ts";
 import { MissedMessages, type Missed } from "./missed-messages.ts";
 import { readInbox } from "./read-inbox.ts";
 import { SeenIds } from "./seen-ids.ts";
@@ -145,19 +145,21 @@ export class Inbox {
     await Promise.all([this.#missedBroadcasts.begin(), this.#missedDirect?.begin()]);
   }
 
-  /** A `message` event of the inbox: `{ message }`, or `{ id }` where the row is too large to be carried. */
+  /** A `message` event of the inbox. */
   heardDirect(payload: unknown): void {
+    const messages = parseAnnounced(payload);
+    // Whoever waits for a reply may be another process than the one that handles messages.
+    const rest = messages?.filter((message) => this.#parts.tookReply?.(message) !== true);
     if (!this.#parts.isMyTurn()) return;
-    const message = isRecord(payload) ? parseStoredMessage(payload["message"]) : undefined;
-    if (message === undefined) this.pull();
-    else if (message.to_agent === this.#parts.agentId) this.#direct.receive(message);
+    if (rest === undefined) this.pull();
+    else this.#direct.receive(rest.filter(({ to_agent }) => to_agent === this.#parts.agentId));
   }
 
-  /** A `message` event of the feed, of the same two shapes. */
+  /** A `message` event of the feed. */
   heardBroadcast(payload: unknown): void {
-    const message = isRecord(payload) ? parseStoredMessage(payload["message"]) : undefined;
-    if (message === undefined) this.#feed.pull(isRecord(payload) ? stringField(payload, "id") : undefined);
-    else if (message.to_agent === undefined) this.#feed.receive(message);
+    const messages = parseAnnounced(payload);
+    if (messages === undefined) this.#feed.pull(isRecord(payload) ? stringField(payload, "id") : undefined);
+    else this.#feed.receive(messages.filter(({ to_agent }) => to_agent === undefined));
   }
 
   /** Reads the messages to this agent that are not handled. */

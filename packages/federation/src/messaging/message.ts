@@ -69,6 +69,19 @@ export function parseStoredMessage(value: unknown): CoordinationMessage | undefi
   };
 }
 
+/**
+ * What a `message` event of the database carries: `{ message }`, or `{ messages }` where several were stored at once. Undefined where
+ * one of them is too large to be carried, `{ id }`, so that they have to be read.
+ */
+export function parseAnnounced(payload: unknown): readonly CoordinationMessage[] | undefined {
+  if (!isRecord(payload)) return undefined;
+  const rows: readonly unknown[] = Array.isArray(payload["messages"])
+    ? payload["messages"]
+    : [payload["message"]];
+  const messages = rows.map(parseStoredMessage).filter((message) => message !== undefined);
+  return messages.length === rows.length ? messages : undefined;
+}
+
 /** What a broadcast over the socket carries. */
 export interface BroadcastFrame {
   readonly messages: readonly {

@@ -3,6 +3,7 @@ import type { Database } from "../../../local-supabase/src/database/database.ts"
 import {
   agent,
   anon,
+  announcements,
   call,
   newTenant,
   openFederationDatabase,
@@ -159,6 +160,36 @@ test("nobody but the definer role reaches the door to realtime.send", async () =
     `federation:${tenant}:agent:alice`,
   ]);
   expect(rows).toEqual([]);
+});
+
+test("what a statement stores for several is announced to each in its own inbox, in order, in few frames that a NOTIFY holds", async () => {
+  const [tenant, elsewhere] = [newTenant(), newTenant()];
+  await sql(
+    database,
+    service,
+    `insert into public.agent_messages (tenant_id, id, from_agent, to_agent, type, payload)
+     select t, 'm' || n, 'alice', case when n % 2 = 0 then 'bob' end, 't',
+       jsonb_build_object('text', case n when 6 then repeat('x', 200001) else repeat('y', 400) end)
+     from unnest(array[$1, $2]) t, generate_series(1, 40) n order by n`,
+    [tenant, elsewhere],
+  );
+  for (const each of [tenant, elsewhere]) {
+    const told = (await announcements(database, each)).filter(({ event }) => event === "message");
+    for (const [topic, first] of [
+      [`federation:${each}:agent:bob`, 2],
+      [`federation:${each}:feed`, 1],
+    ] as const) {
+      const frames = told.filter((frame) => frame.topic === topic).map(({ payload }) => payload);
+      const rows = frames.flatMap(({ messages, message, ...large }) => messages ?? message ?? large) as {
+        readonly id: string;
+        readonly tenant_id?: string;
+      }[];
+      expect(rows.map(({ id }) => id)).toEqual(Array.from({ length: 20 }, (_, n) => `m${first + 2 * n}`));
+      expect(rows.every(({ id, tenant_id }) => tenant_id === (id === "m6" ? undefined : each))).toBe(true);
+      expect(frames.length).toBeLessThan(6);
+      for (const frame of frames) expect(JSON.stringify(frame).length).toBeLessThan(7_000);
+    }
+  }
 });
 
 test("a memory that an agent keeps to itself is announced in its own inbox only", async () => {

@@ -1,13 +1,16 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { nativeUrl } from "../../../../test-support/database.ts";
 import type { Database } from "../../../local-supabase/src/database/database.ts";
 import {
   agent,
   announcements,
+  as,
   call,
   callRows,
   newTenant,
   openFederationDatabase,
+  rpc,
   service,
   sql,
 } from "../../../../test-support/sql-roles.ts";
@@ -202,4 +205,34 @@ test.each([
     message: typeof message === "string" ? message : (expect.stringMatching(message) as string),
   });
   expect(await announcements(database, tenant)).toEqual([]);
+});
+
+test("to end tasks or to keep them, no others are read, however many the tenant has", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  const tasks = Array.from({ length: 500 }, (_, n) => ({
+    task_id: `t${n}`,
+    assigned_to: "alice",
+    description: "d",
+  }));
+  await call(database, alice, "assign_tasks", { tasks });
+  await database.query("analyze public.agent_tasks, public.agent_task_queue, public.agent_messages");
+  const held = await callRows<{ task_id: string; fence: number }>(database, alice, "claim_tasks", {
+    max_tasks: 10,
+  });
+  const leases = held.map(({ task_id, fence }) => ({ task_id, fence }));
+  const ended = leases.map((lease) => ({ ...lease, result: {} }));
+  const read = await as(database, alice, async (session) => {
+    await rpc(session, "renew_tasks", { leases });
+    await rpc(session, "next_tasks", { claim_id: randomUUID(), max_tasks: 0, ended });
+    const { rows } = await session.query(
+      "select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_xact_all_tables where relid = 'public.agent_tasks'::regclass",
+    );
+    return Number(rows[0]?.[0]);
+  });
+  expect(await call(database, alice, "get_task", { task_id: leases[0]?.task_id ?? "" })).toMatchObject({
+    status: "completed",
+  });
+  expect(read).toBeGreaterThan(0);
+  expect(read).toBeLessThan(200);
 });

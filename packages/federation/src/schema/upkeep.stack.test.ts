@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Database } from "../../../local-supabase/src/database/database.ts";
 import {
@@ -98,6 +99,23 @@ test("delete_agent leaves no trace of the agent and everything of the others", a
     agent_tasks: 0,
     broadcasts: 0,
   });
+});
+
+test("delete_agent also forgets what was announced of several of its messages at once", async () => {
+  const tenant = newTenant();
+  const tasks = ["t1", "t2", "t3"].map((task_id) => ({ task_id, assigned_to: "bob", description: "d" }));
+  await call(database, agent(tenant, "alice"), "assign_tasks", { tasks });
+  await call(database, agent(tenant, "bob"), "next_tasks", {
+    claim_id: randomUUID(),
+    max_tasks: 0,
+    ended: tasks.map(({ task_id }) => ({ task_id, result: {} })),
+  });
+  const told = (await announcements(database, tenant)).filter(({ topic }) => topic.endsWith(":agent:alice"));
+  expect(told.map(({ payload }) => payload)).toMatchObject([
+    { messages: tasks.map(({ task_id }) => ({ from_agent: "bob", payload: { task_id } })) },
+  ]);
+  await call(database, service, "delete_agent", { agent: "bob", tenant });
+  expect(await inTenant(tenant, "bob")).toEqual([]);
 });
 
 /** Where `name` appears within the tenant. */
