@@ -86,7 +86,13 @@ describe("where pulling begins", () => {
   test("at what was told, and with everything where the filter is another one", () => {
     const kept = encodePosition(live);
     expect(startingPosition(undefined, undefined, "all")).toMatchObject({ phase: "loading" });
-    expect(startingPosition(kept, "1:4:2", "all")).toEqual({ ...live, cursor: "1:4:2" });
+    const told = { cursor: "1:4:2", atMs: 9 };
+    expect(startingPosition(kept, told, "all")).toEqual({ ...live, cursor: "1:4:2" });
+    expect(startingPosition(kept, told, "other")).toEqual({
+      phase: "comparing",
+      filterKey: "other",
+      sinceMs: 9,
+    });
     expect(startingPosition(kept, undefined, "other")).toEqual({ phase: "comparing", filterKey: "other" });
     expect(startingPosition("nonsense", undefined, "all")).toMatchObject({ phase: "comparing" });
   });

@@ -14,7 +14,10 @@ export type Position =
       readonly sinceMs: number | undefined;
       readonly filterKey: string;
     }
-  /** Everything again, since the cursor means nothing any more: begins anew after a restart. `sinceMs`: of the loading that it ended. */
+  /**
+   * Everything again, since the cursor means nothing any more: begins anew after a restart. `sinceMs`: of the loading that it ended, or
+   * when another filter took the place of the one before; nobody is told of what was there then and not here.
+   */
   | { readonly phase: "comparing"; readonly filterKey: string; readonly sinceMs?: number | undefined }
   | { readonly phase: "live"; readonly cursor: string; readonly filterKey: string };
 
@@ -71,19 +74,26 @@ export function decodeTold(text: string | undefined): Told | undefined {
 
 /**
  * Where a process begins: at what is durable, but not after `told`, so that listeners learn of what a process before this one took and
- * had no time to tell. With another filter than the last time, what was passed over may be wanted: everything is compared.
+ * had no time to tell. With another filter than the last time, what was passed over may be wanted: everything is compared, and that it
+ * comes now is no news.
  */
 export function startingPosition(
   kept: string | undefined,
-  told: string | undefined,
+  told: Told | undefined,
   filterKey: string,
 ): Position {
   if (kept === undefined) return { phase: "loading", cursor: undefined, sinceMs: undefined, filterKey };
   const position = decodePosition(kept);
-  if (position === undefined || position.filterKey !== filterKey) return { phase: "comparing", filterKey };
+  if (position === undefined) return { phase: "comparing", filterKey };
+  if (position.filterKey !== filterKey)
+    return {
+      phase: "comparing",
+      filterKey,
+      sinceMs: position.phase === "live" ? told?.atMs : position.sinceMs,
+    };
   // Rows of a first page are here, and nothing says of which database: the next answer may be another's.
   if (position.phase === "loading" && position.cursor === undefined && position.sinceMs !== undefined)
     return { phase: "comparing", filterKey, sinceMs: position.sinceMs };
-  if (position.phase === "live" && told !== undefined) return { ...position, cursor: told };
+  if (position.phase === "live" && told !== undefined) return { ...position, cursor: told.cursor };
   return position;
 }

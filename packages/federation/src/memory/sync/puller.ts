@@ -8,6 +8,7 @@ import { Comparison } from "./comparison.ts";
 import type { Doubts } from "./doubts.ts";
 import { readIds } from "./facts.ts";
 import { compareHlc } from "./hlc.ts";
+import { LastTold } from "./last-told.ts";
 import {
   decodeTold,
   encodePosition,
@@ -64,9 +65,8 @@ function isLater(held: MemoryRow | undefined, row: MemoryRow): boolean {
   return held !== undefined && compareHlc(held.hlc, row.hlc) > 0;
 }
 
-/** What is here already, for those who were not told. */
-function heldChange(held: MemoryRow | undefined): readonly SyncChange[] {
-  return held === undefined ? [] : changesOf(held, held);
+function isBefore({ updated_at }: MemoryRow, ms: number): boolean {
+  return Date.parse(updated_at) < ms;
 }
 
 /** Brings what the server has to the store, in the order of the server, and remembers where it stands. */
@@ -82,6 +82,7 @@ export class Puller {
   #toldAtMs: number;
   /** What this process sent to the server and has not heard of again: to be told, although it is here already. */
   readonly #owed = new Map<string, Hlc>();
+  readonly #lastTold = new LastTold();
 
   constructor(parts: PullerParts) {
     const { store, filterKey } = parts;
@@ -91,9 +92,10 @@ export class Puller {
       tell: (changes) => this.#tell(changes),
       remember: (ids) => this.#remember(ids),
       isUntold: (row) => this.#isUntold(row),
+      wasAtFirst: (row) => this.#wasAtFirst(row),
     });
     const told = decodeTold(store.readFact("told"));
-    this.#position = startingPosition(store.readFact("cursor"), told?.cursor, filterKey);
+    this.#position = startingPosition(store.readFact("cursor"), told, filterKey);
     this.#toldAtMs = told?.atMs ?? Infinity;
     this.#untold = new Set(readIds(store, "untold"));
   }
@@ -134,7 +136,7 @@ export class Puller {
     const { ask, clock, time } = this.#parts;
     if (this.#position.phase === "comparing" && this.#comparison === undefined) await this.#compareAnew();
     const cursor = this.#position.phase === "comparing" ? this.#comparison?.cursor : this.#position.cursor;
-    const askedMs = clock.now();
+    const [askedMs, askedAheadMs] = [clock.now(), time.aheadMs];
     const size = this.#size;
     const asked = ask("pull", (inner) => this.#pull(cursor, size, inner), signal);
     const answer = await asked.catch((error: unknown) => {
@@ -145,7 +147,7 @@ export class Puller {
     const answeredMs = clock.now();
     const taken = { isFull: !answer.done, tookMs: answeredMs - askedMs };
     this.#size = afterTaken(size, taken, pages);
-    await time.learn({ serverTimeMs: answer.serverTimeMs, askedMs, answeredMs });
+    await time.learn({ serverTimeMs: answer.serverTimeMs, askedMs, answeredMs, askedAheadMs });
     const isStuck = answer.rows.length === 0 && !answer.done && !answer.isReset && answer.cursor === cursor;
     if (isStuck || (answer.isReset && cursor === undefined)) {
       const found = isStuck ? "an empty page that is not the last" : "a reset at the start";
@@ -181,9 +183,7 @@ export class Puller {
     const { rows, cursor, done } = answer;
     const { store, admission } = this.#parts;
     const taken = rows.map(({ row }) => row).filter((row) => admission.takes(row));
-    const news = taken.filter(
-      ({ id, updated_at }) => this.#owed.has(id) || Date.parse(updated_at) >= from.sinceMs,
-    );
+    const news = taken.filter((row) => !isBefore(row, from.sinceMs) || this.#isOwed(row));
     const changes = news.flatMap((row) => changesOf(row, store.get(row.id)));
     let rest: readonly MemoryRow[] = taken;
     if (changes.length > 0) {
@@ -222,7 +222,7 @@ export class Puller {
         if (held !== undefined) unwanted.push(row.id);
       } else if (admission.takes(row)) {
         taken.push(row);
-        const isNews = held === undefined || isOther(row, held);
+        const isNews = held === undefined ? !this.#wasAtFirst(row) : isOther(row, held);
         if (isNews || this.#isUntold(row)) changes.push(...changesOf(row, held));
       }
     }
@@ -233,7 +233,6 @@ export class Puller {
     comparison.cursor = cursor;
     if (!done) return;
     await this.#sweep(comparison, signal);
-    this.#tell([...this.#untold].flatMap((id) => heldChange(store.get(id))));
     await this.#goLive([], cursor, this.#completeMs(answer));
     await this.#allTold();
     this.#comparison = undefined;
@@ -261,14 +260,29 @@ export class Puller {
     await doubts.resolved(doubted);
   }
 
+  /** Was there before listeners had to be told of anything (position.ts), and they never were. */
+  #wasAtFirst(row: MemoryRow): boolean {
+    return isBefore(row, this.#sinceMs ?? -Infinity) && !this.#lastTold.has(row.id);
+  }
+
   /** It is here already, and a process of this replica may have had no time to tell. */
-  #isUntold({ id, updated_at }: MemoryRow): boolean {
-    return this.#owed.has(id) || this.#untold.has(id) || Date.parse(updated_at) >= this.#toldBeforeMs;
+  #isUntold(row: MemoryRow): boolean {
+    if (this.#untold.has(row.id) || !isBefore(row, this.#toldBeforeMs)) return true;
+    return this.#wasAtFirst(row) ? this.#isOwed(row) : this.#owed.has(row.id);
+  }
+
+  /** What this process sent, or what came after it. */
+  #isOwed({ id, hlc }: MemoryRow): boolean {
+    const sent = this.#owed.get(id);
+    return sent !== undefined && compareHlc(hlc, sent) >= 0;
   }
 
   get #toldBeforeMs(): number {
-    const { sinceMs = Infinity } = this.#position.phase === "live" ? {} : this.#position;
-    return Math.min(this.#toldAtMs, sinceMs);
+    return Math.min(this.#toldAtMs, this.#sinceMs ?? Infinity);
+  }
+
+  get #sinceMs(): number | undefined {
+    return this.#position.phase === "live" ? undefined : this.#position.sinceMs;
   }
 
   /** Up to when all is told once this page is: to its own time only where it is the last, and nothing waits behind a transaction. */
@@ -278,18 +292,17 @@ export class Puller {
 
   #tell(changes: readonly SyncChange[]): void {
     for (const { row } of changes) {
-      const sent = this.#owed.get(row.id);
-      if (sent !== undefined && compareHlc(row.hlc, sent) >= 0) this.#owed.delete(row.id);
+      if (this.#isOwed(row)) this.#owed.delete(row.id);
       this.#untold.delete(row.id);
     }
-    if (changes.length > 0) this.#parts.onChanges(changes);
+    const news = this.#lastTold.news(changes);
+    if (news.length > 0) this.#parts.onChanges(news);
   }
 
   async #compareAnew(): Promise<void> {
     this.#comparison = new Comparison();
     await this.#parts.admission.reopen();
-    const { sinceMs } = this.#position.phase === "live" ? {} : this.#position;
-    await this.#move({ phase: "comparing", filterKey: this.#parts.filterKey, sinceMs }, []);
+    await this.#move({ phase: "comparing", filterKey: this.#parts.filterKey, sinceMs: this.#sinceMs }, []);
   }
 
   async #goLive(rows: readonly MemoryRow[], cursor: string, atMs: number): Promise<void> {

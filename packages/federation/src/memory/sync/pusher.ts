@@ -68,7 +68,7 @@ export class Pusher {
     while (left > 0 && !signal.aborted) {
       // Without the server's time nobody can tell whether a row's clock is out of bounds, and then every repetition would be a new write.
       // And what the server confirms before pulling has a cursor would stay here if another database, without it, gave the first one.
-      if (!time.isKnown || isAtStart()) await learnTime();
+      while (!time.isKnown || isAtStart()) await learnTime();
       const entries = store.outbox(this.#size);
       if (entries.length === 0) break;
       if (await this.#putClocksRight(entries, signal)) continue;

@@ -21,6 +21,8 @@ export interface ReadAgainParts {
   readonly remember: (ids: readonly string[]) => Promise<void>;
   /** Whether nobody may have been told of what is held. */
   readonly isUntold: (held: MemoryRow) => boolean;
+  /** Whether it was there before anybody had to be told. */
+  readonly wasAtFirst: (row: MemoryRow) => boolean;
 }
 
 export interface ReadAgainOptions {
@@ -59,7 +61,7 @@ export class ReadAgain {
   }
 
   async #readSlice(ids: readonly string[], { isComparison, signal }: ReadAgainOptions): Promise<void> {
-    const { store, server, ask, admission, time, tell, remember, isUntold } = this.#parts;
+    const { store, server, ask, admission, time, tell, remember, isUntold, wasAtFirst } = this.#parts;
     const found = await ask("read", (inner) => server.read(ids, inner), signal);
     const rows = new Map(found.map(({ row }) => [row.id, row]));
     const held = ids.flatMap((id) => store.get(id) ?? []);
@@ -78,13 +80,15 @@ export class ReadAgain {
       .map((row) => goneChange(row, time.now()));
     if (goneChanges.length > 0)
       await store.writeFact("gone", JSON.stringify(goneChanges.map(({ row }) => row)));
-    const changes = isComparison ? replaced.flatMap(({ mine, row }) => changesOf(row, mine)) : [];
     await remember([...replaced.map(({ row }) => row), ...passedOver].map(({ id }) => id));
     // Not what is to be pushed: the store keeps that.
     await store.forget(gone.map(({ id }) => id));
     await store.replace(replaced.map(({ row }) => row));
     await store.apply(passedOver);
-    tell(changes);
+    // Of what was there at first nobody is told because a write over it waits to be pushed.
+    const isKept = ({ id, hlc }: MemoryRow): boolean => compareHlc(store.get(id)?.hlc ?? hlc, hlc) > 0;
+    const news = replaced.filter(({ row }) => isComparison && !(wasAtFirst(row) && isKept(row)));
+    tell(news.flatMap(({ mine, row }) => changesOf(row, mine)));
     if (goneChanges.length > 0) await this.tellGone();
   }
 }

@@ -6,6 +6,8 @@ export interface TimeSample {
   readonly serverTimeMs: number;
   readonly askedMs: number;
   readonly answeredMs: number;
+  /** What `aheadMs` was when it was asked for. */
+  readonly askedAheadMs?: number | undefined;
 }
 
 // Below this, writing the offset down would cost more than it tells after a restart.
@@ -34,7 +36,7 @@ export class ServerTime {
 
   /** Whether an answer has said so since this process began, and since this machine's clock was last set. */
   get isKnown(): boolean {
-    return this.#isKnown && Math.abs(this.#aheadMs() - this.#learnedAheadMs) < leapMs;
+    return this.#isKnown && !this.#hasLeaptSince(this.#learnedAheadMs);
   }
 
   now(): number {
@@ -45,16 +47,22 @@ export class ServerTime {
   }
 
   /** Of the time of day before the time that passes: changes when the clock is set, and when the machine sleeps. */
-  #aheadMs(): number {
+  get aheadMs(): number {
     const elapsedMs = this.#clock.elapsed?.();
     return elapsedMs === undefined ? 0 : this.#clock.now() - elapsedMs;
   }
 
+  #hasLeaptSince(aheadMs: number): boolean {
+    return Math.abs(this.aheadMs - aheadMs) >= leapMs;
+  }
+
   async learn(sample: TimeSample): Promise<void> {
     this.now(); // a clock put back meanwhile was put back before this answer
+    // Set between asking and answering: nobody knows on which side of that the server looked at its own.
+    if (sample.askedAheadMs !== undefined && this.#hasLeaptSince(sample.askedAheadMs)) return;
     this.#offsetMs = correctedOffset(this.#offsetMs, sample);
     this.#isKnown = true;
-    this.#learnedAheadMs = this.#aheadMs();
+    this.#learnedAheadMs = this.aheadMs;
     if (Math.abs(this.#offsetMs - this.#keptMs) < worthKeepingMs) return;
     this.#keptMs = this.#offsetMs;
     await this.#facts.writeFact("server_offset", String(this.#offsetMs));

@@ -295,3 +295,28 @@ test("what is read of the server counts for later writes also where this machine
   };
   expect((await simulate(history)).wrong).toEqual([]);
 });
+
+test("a clock that is set while the first answer is on its way is not taken for right", async () => {
+  const history: History = {
+    seed: 806_352_324,
+    weather: { ...fair, repeated: 0.12, slowMs: 300 },
+    steps: [
+      { does: "write", who: 0, key: 0, kind: "delete" },
+      { does: "write", who: 0, key: 0, kind: "delete" },
+      { does: "set clock", who: 2, skewMs: 61_000 },
+      { does: "write", who: 0, key: 0, kind: "put" },
+      { does: "wait", ms: 16 },
+      { does: "wait", ms: 44 },
+      { does: "write", who: 2, key: 0, kind: "put" },
+      { does: "write", who: 2, key: 0, kind: "put" },
+      { does: "wait", ms: 7 },
+      { does: "crash", who: 1, ms: 0 },
+      { does: "purge" },
+      { does: "crash", who: 0, ms: 153 },
+      { does: "mark", key: 0 },
+      { does: "write", who: 0, key: 0, kind: "put" },
+      { does: "wait", ms: 1 },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});

@@ -34,6 +34,8 @@ export class ModelServer {
   #purgedTo = { tx: 0, seq: 0 };
   /** More rows than this in a batch are too large. */
   maxRows = Infinity;
+  /** Every version of every memory that was committed, also of databases before this one. */
+  readonly versions = new Set<string>();
 
   constructor(now: () => number) {
     this.#now = now;
@@ -45,6 +47,10 @@ export class ModelServer {
 
   committedMs(id: string): number | undefined {
     return this.#rows.get(id)?.committedMs;
+  }
+
+  all(): MemoryRow[] {
+    return [...this.#rows.values()].map(({ row }) => row);
   }
 
   /** What `agent` may read, living and dead. */
@@ -127,6 +133,7 @@ export class ModelServer {
     const updated_at = new Date(this.#now()).toISOString();
     const row = { ...placed.row, version: placed.row.version + 1, superseded_by: "a later one", updated_at };
     this.#rows.set(id, { ...placed, row, tx: this.#nextTx++, seq: this.#nextSeq++ });
+    this.versions.add(versionOf(row));
   }
 
   /** Tombstones go for good, once nothing that was sent before them can be under way. Answers their ids and clocks. */
@@ -168,6 +175,7 @@ export class ModelServer {
     const at = new Date(this.#now()).toISOString();
     const stored = { ...row, hlc, version: (held?.version ?? 0) + 1, updated_at: at };
     this.#rows.set(row.id, { row: stored, tx, seq: this.#nextSeq++, committedMs: this.#now() });
+    this.versions.add(versionOf(stored));
     return { outcome: "applied", row: stored, clockMoved };
   }
 
@@ -175,6 +183,11 @@ export class ModelServer {
     const now = { ms: this.#now(), counter: 0, writer };
     return held === undefined ? now : receive(this.#now(), { ...now, ms: now.ms - 1 }, held.hlc);
   }
+}
+
+/** A memory as the server had it at some time. */
+export function versionOf({ id, hlc, version }: MemoryRow): string {
+  return JSON.stringify([id, hlc, version]);
 }
 
 function mayRead(agent: string, row: MemoryRow): boolean {

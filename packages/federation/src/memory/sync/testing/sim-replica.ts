@@ -4,6 +4,8 @@ import type { Hlc, MemoryRow } from "../../memory-row.ts";
 import { compareHlc } from "../hlc.ts";
 import { SyncEngine } from "../sync-engine.ts";
 import type { SyncServer } from "../sync-server.ts";
+import { versionOf } from "./model-server.ts";
+import type { SyncChange } from "../sync-state.ts";
 import { emptyStoreData, MemoryTenantStore, type StoreData } from "./memory-tenant-store.ts";
 import type { SimClock } from "./sim-clock.ts";
 import type { Weather } from "./sim-network.ts";
@@ -17,6 +19,8 @@ export interface SimReplicaParts {
   readonly weather: Weather;
   /** What this agent may read on the server right now. */
   readonly onServer: () => readonly MemoryRow[];
+  /** Whether the server ever had this. */
+  readonly wasOnServer: (row: MemoryRow) => boolean;
 }
 
 /** A write that the store acknowledged. */
@@ -44,6 +48,10 @@ export class SimReplica {
   readonly told = new Map<string, MemoryRow | undefined>();
   /** Writes that were there, or here, when this replica first was live: of those nobody is told. */
   loaded: ReadonlySet<string> | undefined;
+  /** What should not have been told: what was there when the store was new, what the server never had, what this process told before. */
+  readonly mistold: string[] = [];
+  /** What was there when the store was new. */
+  readonly #atFirst = new Map<string, string>();
   /** By id, the latest write that a process of this machine has seen the server have. */
   readonly #seen = new Map<string, Hlc>();
   /** How wrong this machine's clock is. */
@@ -56,6 +64,7 @@ export class SimReplica {
     this.name = parts.name;
     this.agent = parts.agent;
     this.#parts = parts;
+    this.#noteFirst();
     this.start();
   }
 
@@ -98,9 +107,13 @@ export class SimReplica {
       random,
       log: silentLog,
     });
+    const last = new Map<string, string>();
     engine.on("changes", ({ changes }) => {
       if (!isAlive()) return;
-      for (const { change, row } of changes) this.told.set(row.id, change === "deleted" ? undefined : row);
+      for (const { change, row } of changes) {
+        this.#look(change, row, last);
+        this.told.set(row.id, change === "deleted" ? undefined : row);
+      }
     });
     engine.on("state", ({ phase }) => {
       if (phase !== "live" || this.loaded !== undefined || !isAlive()) return;
@@ -125,7 +138,38 @@ export class SimReplica {
     this.acknowledged.length = 0;
     this.told.clear();
     this.loaded = undefined;
+    this.#noteFirst();
     this.start();
+  }
+
+  /** Whatever the server has instead from now on is news. */
+  isNews(id: string): void {
+    this.#atFirst.delete(id);
+  }
+
+  /** Against what the server has, which then stays, and is told. */
+  #mayLose({ id, hlc }: MemoryRow): boolean {
+    const held = this.#parts.onServer().find((other) => other.id === id);
+    return held !== undefined && (held.agent_id !== this.agent || compareHlc(held.hlc, hlc) > 0);
+  }
+
+  #noteFirst(): void {
+    const { clock, onServer } = this.#parts;
+    this.#atFirst.clear();
+    for (const row of onServer())
+      if (row.deleted_at === null && Date.parse(row.updated_at) < clock.now())
+        this.#atFirst.set(row.id, `false ${versionOf(row)}`);
+  }
+
+  #look(change: SyncChange["change"], row: MemoryRow, last: Map<string, string>): void {
+    const version = `${change === "deleted"} ${versionOf(row)}`;
+    const wrong = (what: string): void =>
+      void this.mistold.push(`${this.name} was told ${what}: ${change} ${JSON.stringify(row)}`);
+    if (this.loaded === undefined && !this.told.has(row.id) && this.#atFirst.get(row.id) === version)
+      wrong("what was there at first");
+    if (change !== "deleted" && !this.#parts.wasOnServer(row)) wrong("what the server never had");
+    if (last.get(row.id) === version) wrong("the same twice");
+    last.set(row.id, version);
   }
 
   write(id: string, kind: WriteKind, content: string): void {
@@ -145,6 +189,7 @@ export class SimReplica {
       version: (held?.version ?? 0) + 1,
       hlc: engine.stamp(held?.hlc),
     });
+    if (kind === "refused" || this.#mayLose(row)) this.isNews(id);
     void gatedStore.write([{ row }], { outbox: true }).then(() => {
       this.acknowledged.push({ row, atMs: clock.now() });
       engine.wrote();

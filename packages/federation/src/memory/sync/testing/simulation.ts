@@ -1,7 +1,7 @@
 import type { MemoryRow } from "../../memory-row.ts";
 import { compareHlc } from "../hlc.ts";
 import { isAhead } from "../write-clock.ts";
-import { ModelServer, unacceptable } from "./model-server.ts";
+import { ModelServer, unacceptable, versionOf } from "./model-server.ts";
 import { SimClock } from "./sim-clock.ts";
 import { calm, SimNetwork, type Weather } from "./sim-network.ts";
 import { SimReplica, writeOf, type WriteKind } from "./sim-replica.ts";
@@ -82,7 +82,8 @@ class World {
       const isCut = (): boolean => (this.#cuts.get(replica) ?? 0) > clock.now();
       const server = this.#network.connect(agent, isCut);
       const onServer = (): readonly MemoryRow[] => this.#server.readable(agent);
-      const parts = { name, agent, clock, random, server, weather: this.#weather, onServer };
+      const wasOnServer = (row: MemoryRow): boolean => this.#server.versions.has(versionOf(row));
+      const parts = { name, agent, clock, random, server, weather: this.#weather, onServer, wasOnServer };
       const replica: SimReplica = new SimReplica(parts);
       return replica;
     });
@@ -165,7 +166,12 @@ class World {
 
   outcome(): Outcome {
     return {
-      wrong: [...this.#differences(), ...this.#lostWrites(), ...this.#untold()],
+      wrong: [
+        ...this.#differences(),
+        ...this.#lostWrites(),
+        ...this.#untold(),
+        ...this.#replicas.flatMap(({ mistold }) => mistold),
+      ],
       acknowledged: this.#replicas.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0),
       deadLetters: this.#replicas.reduce((sum, { data }) => sum + data.dead.size, 0),
     };
@@ -192,7 +198,11 @@ class World {
         }
       }
     }
+    const before = this.#server.all();
     this.#server.newEpoch({ restores });
+    const after = new Set(this.#server.all().map(versionOf));
+    for (const row of before)
+      if (!after.has(versionOf(row))) for (const replica of this.#replicas) replica.isNews(row.id);
   }
 
   /** Replicas that are not what their agent may read on the server, or still have something to say. */
