@@ -165,3 +165,33 @@ async function opened(store: string): Promise<Awaited<ReturnType<typeof openLoca
   const found = await openLocalStore({ store, dataDir });
   return Object.assign(found, { [Symbol.asyncDispose]: () => found.close() });
 }
+
+test("after opening again all rows are found, however many slots between them nothing holds", async () => {
+  const store = await openLocalStore({ store: "gaps", dataDir });
+  const rows = Array.from({ length: 700 }, (_, at) =>
+    rowOf({ id: `${at}`, embedding: Float32Array.of(1, at) }),
+  );
+  const isKept = (at: number): boolean => at >= 300 && (at < 400 ? at % 3 === 0 : at !== 500 && at !== 699);
+  const kept = rows.filter((_, at) => isKept(at));
+  for (const tenant of [store.tenant("t"), store.tenant("u")]) {
+    await tenant.write(
+      rows.map((row) => ({ row })),
+      { outbox: false },
+    );
+    await tenant.write(
+      rows
+        .filter((_, at) => !isKept(at))
+        .map((row) => ({ row: tombstoneOf(row, "2026-01-02T00:00:00.000Z", 2) })),
+      { outbox: false },
+    );
+    await tenant.cleanup({ nowMs, tombstonesBeforeMs: nowMs });
+  }
+  await store.close();
+  const again = await openLocalStore({ store: "gaps", dataDir });
+  for (const tenant of [again.tenant("t"), again.tenant("u")]) {
+    const embedding = Float32Array.of(1, 0);
+    const found = await tenant.searchMeaning({ embedding, model: null, nowMs, limit: 1_000 });
+    expect(found.map(({ row }) => row.id)).toEqual(kept.map(({ id }) => id));
+  }
+  await again.close();
+});

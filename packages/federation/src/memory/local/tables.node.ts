@@ -109,16 +109,16 @@ export class Tables {
     for (const { value } of this.#names.getRange({ start: [tenant, 0], end: [tenant + 1, 0] })) yield value;
   }
 
-  /** At most `limit` slots from `from` on, ascending. */
-  slotsFrom(
-    tenant: number,
-    from: number,
-    limit: number,
-  ): Iterable<{ readonly slot: number; readonly record: Uint8Array }> {
-    const range = { start: keys.slotKey(tenant, from), end: keys.slotKey(tenant + 1, 0), limit };
-    return this.#slots
-      .getRange(range)
-      .map(({ key, value }) => ({ slot: keys.slotOfKey(key), record: value }));
+  /** The first slot from this one on that has a record. */
+  slotFrom(tenant: number, from: number): number | undefined {
+    const range = { start: keys.slotKey(tenant, from), end: keys.slotKey(tenant + 1, 0), limit: 1 };
+    const [key] = Array.from(this.#slots.getKeys(range));
+    return key === undefined ? undefined : keys.slotOfKey(key);
+  }
+
+  /** What `encodeSlot` made, until the next read. A slot after the other this is twice as fast as a range of them, which makes a buffer for each. */
+  slotRecord(tenant: number, slot: number): Uint8Array | undefined {
+    return this.#slots.getBinaryFast(keys.slotKey(tenant, slot))?.subarray(0); // as in vectorNow
   }
 
   *outbox(tenant: number): Iterable<{ readonly place: number; readonly id: string }> {
