@@ -43,6 +43,7 @@ function codeOf({ status, code }: RestFailure): FederationErrorCode {
 const codes: Readonly<Record<string, FederationErrorCode>> = {
   "22023": "invalid_argument",
   "22P02": "invalid_argument",
+  "22P05": "invalid_argument",
   "22003": "invalid_argument",
   "22007": "invalid_argument",
   "22008": "invalid_argument",
@@ -78,6 +79,7 @@ function remedyOf(code: FederationErrorCode, failure: RestFailure): string | und
   if (code === "unreachable") return "Look at the URL, the network and whether the project is running";
   if (code === "unauthorized")
     return "Look at the key and the token: they must belong to this project and not have expired";
+  if (failure.code === "22P05") return "Postgres stores no NUL and no half a surrogate pair: leave them out";
   const hint = failure.hint ?? "";
   return hint === "" ? undefined : hint;
 }

@@ -2,6 +2,7 @@ import type { HeldLock, LockHolder, LockOptions } from "../locks/lock-keeper.ts"
 import { toPayload } from "../messaging/message.ts";
 import type { AgentPresence } from "../presence/agent-presence.ts";
 import { FederationError } from "../runtime/errors.ts";
+import { storable } from "../runtime/json.ts";
 import { selectAgent, type SelectOptions } from "../tasks/select-agent.ts";
 import type { TaskHandler } from "../tasks/task-run.ts";
 import type { WorkOptions } from "../tasks/task-worker.ts";
@@ -85,7 +86,7 @@ export abstract class TaskHub<Own extends object = object> extends MessagingHub<
     { retry = true }: { readonly retry?: boolean } = {},
   ): Promise<FederationTask> {
     const text = error instanceof Error ? error.message : String(error);
-    return await this.#task("fail_task", { task_id: taskId, error: text === "" ? "failed" : text, retry });
+    return await this.#task("fail_task", { task_id: taskId, error: storable(text) || "failed", retry });
   }
 
   /** Ends a task that this agent assigned and does not want any more; whoever works on it is told by its signal. */

@@ -1,6 +1,6 @@
 import { sleep, type Clock } from "../runtime/clock.ts";
 import type { Emission } from "../runtime/emitter.ts";
-import { isRecord, numberField, stringField } from "../runtime/json.ts";
+import { isRecord, numberField, storable, stringField } from "../runtime/json.ts";
 import type { Log } from "../runtime/log.ts";
 import type { CoordinationMessage } from "./message.ts";
 
@@ -95,7 +95,7 @@ export class Deliveries {
   async #fail(id: string, error: unknown, isOver: boolean, attempt: number): Promise<void> {
     const { fail, log } = this.#parts;
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    await fail(id, text, isOver, attempt).catch((failure: unknown) =>
+    await fail(id, storable(text), isOver, attempt).catch((failure: unknown) =>
       log("debug", "a failed delivery could not be noted", { id, error: failure }),
     );
   }

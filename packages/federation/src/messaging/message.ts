@@ -1,6 +1,6 @@
 import { isId } from "../config/ids.ts";
 import { FederationError } from "../runtime/errors.ts";
-import { isRecord, numberField, stringField, toJson } from "../runtime/json.ts";
+import { isRecord, isUnstorable, numberField, stringField, toJson } from "../runtime/json.ts";
 
 /** A message as a handler gets it. */
 export interface CoordinationMessage<Type extends string = string, Payload = unknown> {
@@ -129,7 +129,10 @@ export function requireType(type: unknown): string {
 // What the database takes, as JSON.
 const maxPayloadBytes = 1_048_576;
 
-/** The payload as it will arrive; a missing one is null. Throws FederationError "invalid_argument", or "too_large" above 1 MiB. */
+/**
+ * The payload as it will arrive; a missing one is null. Throws FederationError "too_large" above 1 MiB, or "invalid_argument" for what
+ * JSON cannot carry or Postgres not store.
+ */
 export function toPayload(
   payload: unknown,
   what = "the payload",
@@ -141,6 +144,14 @@ export function toPayload(
       `${what}: ${json.sizeBytes} bytes; a row holds ${maxPayloadBytes}`,
       {
         remedy: "Store it elsewhere, and send where it is",
+      },
+    );
+  if (isUnstorable(json.text))
+    throw new FederationError(
+      "invalid_argument",
+      `${what}: a text in it has a NUL or half a surrogate pair`,
+      {
+        remedy: "Postgres stores neither: leave them out, or send bytes as base64",
       },
     );
   return json;

@@ -33,7 +33,7 @@ export function numberField(record: Readonly<Record<string, unknown>>, name: str
 export function toJson(
   value: unknown,
   what: string,
-): { readonly value: unknown; readonly sizeBytes: number } {
+): { readonly value: unknown; readonly sizeBytes: number; readonly text: string } {
   let text: string | undefined;
   try {
     text = JSON.stringify(value, refuseLosses);
@@ -47,7 +47,17 @@ export function toJson(
   if (text === undefined) {
     throw new FederationError("invalid_argument", `${what} cannot be sent as JSON: it is ${typeof value}`);
   }
-  return { value: JSON.parse(text) as unknown, sizeBytes: new TextEncoder().encode(text).length };
+  return { value: JSON.parse(text) as unknown, sizeBytes: new TextEncoder().encode(text).length, text };
+}
+
+/** Whether Postgres refuses JSON text: it stores neither NUL nor half a surrogate pair, which JSON.stringify writes as escapes. */
+export function isUnstorable(json: string): boolean {
+  return json.includes("\\u") && /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/i.test(json);
+}
+
+/** The text without what Postgres does not store. */
+export function storable(text: string): string {
+  return text.replaceAll("\0", "").replaceAll(/\p{Surrogate}/gu, "\ufffd");
 }
 
 // JSON.stringify drops functions and symbols and turns NaN into null without a word.

@@ -1,5 +1,5 @@
 import { FederationError, isFederationError, toError } from "../runtime/errors.ts";
-import { isRecord } from "../runtime/json.ts";
+import { isRecord, storable } from "../runtime/json.ts";
 import { toPayload } from "../messaging/message.ts";
 import { ClaimedTask, TaskFailure } from "./claimed-task.ts";
 import type { FederationTask } from "./task.ts";
@@ -128,8 +128,11 @@ export class TaskRun {
       if (this.#mustGiveBack) return undefined;
       if (this.isLost && error === this.#control.signal.reason) return undefined; // nobody waits for it, and it did as it was told
       this.#parts.onError(error);
-      const text = error.message === "" ? error.name : error.message;
-      return { ...claim, error: text, retry: !(error instanceof TaskFailure) };
+      return {
+        ...claim,
+        error: storable(error.message) || error.name,
+        retry: !(error instanceof TaskFailure),
+      };
     }
   }
 

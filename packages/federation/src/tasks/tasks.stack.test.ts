@@ -301,3 +301,31 @@ test("waiting for a lock can be given up; a tenant's locks are its own; a shutdo
   await ann.shutdown();
   expect(await bob.tryLock("l")).toBeDefined();
 });
+
+test("what Postgres cannot store ends a task all the same: in an error it is left out, a result with it is refused by name", async () => {
+  const boss = await bench.open("boss");
+  const worker = await bench.open("worker");
+  const outcomes: Record<string, () => unknown> = {
+    throws: () => {
+      throw new TaskFailure("exit 1: \0 \ud800 no such file");
+    },
+    returns: () => ({ output: "binary \0" }),
+  };
+  work(worker, ({ task_id }) => outcomes[task_id]?.());
+  await boss.assignTasks([task("throws"), task("returns", { max_attempts: 1 })]);
+  const ended = new Set<string>();
+  boss.on("task:failed", ({ task_id }) => void ended.add(task_id));
+  boss.on("task:dead", ({ task_id }) => void ended.add(task_id));
+  await until(boss, ["task:failed", "task:dead"], () => ended.size === 2);
+  expect((await boss.getTask("throws"))?.error).toBe("exit 1:  \ufffd no such file");
+  expect((await boss.getTask("returns"))?.error).toContain(
+    "the result: a text in it has a NUL or half a surrogate pair",
+  );
+  await expect(boss.sendMessage("worker", "t", { text: "\0" })).rejects.toMatchObject({
+    code: "invalid_argument",
+  });
+  await expect(boss.assignTask(task("nul", { description: "\0" }))).rejects.toMatchObject({
+    code: "invalid_argument",
+    remedy: expect.stringContaining("NUL") as string,
+  });
+});
