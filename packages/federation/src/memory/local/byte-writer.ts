@@ -2,12 +2,13 @@ const utf8 = new TextEncoder();
 
 /** Builds little-endian bytes; grows as needed. */
 export class ByteWriter {
-  #bytes: Uint8Array;
+  #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
   #length = 0;
 
-  constructor(capacity = 256) {
-    this.#bytes = uncleared(capacity);
+  /** Into bytes that are given, as long as they are enough, or into new ones. */
+  constructor(into: number | Uint8Array<ArrayBuffer> = 256) {
+    this.#bytes = typeof into === "number" ? uncleared(into) : into;
     this.#view = viewOf(this.#bytes);
   }
 
@@ -57,7 +58,7 @@ export class ByteWriter {
   }
 
   /** What was written; a view that later writes do not move. */
-  finish(): Uint8Array {
+  finish(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#length);
   }
 
@@ -78,7 +79,7 @@ export class ByteWriter {
 }
 
 /** Small ones come out of Node's pool: a record of one row has no memory of its own to be made and collected. */
-function uncleared(sizeBytes: number): Uint8Array {
+function uncleared(sizeBytes: number): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset } = Buffer.allocUnsafe(sizeBytes);
   return new Uint8Array(buffer, byteOffset, sizeBytes);
 }

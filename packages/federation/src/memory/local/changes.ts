@@ -33,8 +33,12 @@ export type Change =
   | { readonly kind: "release"; readonly place: number }
   | { readonly kind: "fact"; readonly name: string; readonly value: string };
 
+/** A change as the tables need it: what they keep of a row, they read out of its bytes. */
+export type TableChange = Exclude<Change, { kind: "put" }> | Omit<Extract<Change, { kind: "put" }>, "facts">;
+
 const kinds = ["put", "remove", "settle", "refuse", "release", "fact"] as const;
 const outboxChanges: readonly OutboxChange[] = ["keep", "add", "drop"];
+const noBytes = new Uint8Array();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Collects the changes of one record, all or none of which will happen. */
@@ -49,7 +53,7 @@ export class ChangeWriter {
 
   put(row: MemoryRow, outbox: OutboxChange): void {
     const facts = factsOf(row);
-    this.#begin("put");
+    this.#writer.uint8(kinds.indexOf("put"));
     this.#writer.uint8(outboxChanges.indexOf(outbox));
     this.#writer.text(row.id);
     const cut = this.#row(row);
@@ -57,34 +61,23 @@ export class ChangeWriter {
   }
 
   remove(id: string): void {
-    this.#begin("remove");
-    this.#writer.text(id);
-    this.#unfinished.push(() => ({ kind: "remove", id }));
+    this.#note({ kind: "remove", id });
   }
 
   settle(id: string): void {
-    this.#begin("settle");
-    this.#writer.text(id);
-    this.#unfinished.push(() => ({ kind: "settle", id }));
+    this.#note({ kind: "settle", id });
   }
 
   refuse(letter: DeadLetter): void {
-    this.#begin("refuse");
-    writeLetter(this.#writer, letter);
-    this.#unfinished.push(() => ({ kind: "refuse", letter }));
+    this.#note({ kind: "refuse", letter });
   }
 
   release(place: number): void {
-    this.#begin("release");
-    this.#writer.float64(place);
-    this.#unfinished.push(() => ({ kind: "release", place }));
+    this.#note({ kind: "release", place });
   }
 
   fact(name: string, value: string): void {
-    this.#begin("fact");
-    this.#writer.text(name);
-    this.#writer.text(value);
-    this.#unfinished.push(() => ({ kind: "fact", name, value }));
+    this.#note({ kind: "fact", name, value });
   }
 
   get count(): number {
@@ -96,16 +89,15 @@ export class ChangeWriter {
     return { body, changes: this.#unfinished.map((make) => make(body)) };
   }
 
-  #begin(kind: Change["kind"]): void {
-    this.#writer.uint8(kinds.indexOf(kind));
+  #note(change: Exclude<Change, { kind: "put" }>): void {
+    writeTableChange(this.#writer, change);
+    this.#unfinished.push(() => change);
   }
 
   #row(row: MemoryRow): (body: Uint8Array) => EncodedRow {
     const json = this.#writer.text(rowToJson(row));
     this.#writer.align();
-    const vector = this.#writer.bytes(
-      row.embedding === null ? new Uint8Array() : vectorToBytes(row.embedding),
-    );
+    const vector = this.#writer.bytes(row.embedding === null ? noBytes : vectorToBytes(row.embedding));
     const hasVector = row.embedding !== null;
     return (body) => new RowInRecord(body, json, hasVector ? vector : undefined);
   }
@@ -143,14 +135,19 @@ export function decodeChanges(body: Uint8Array): { readonly tenant: string; read
 }
 
 function readChange(reader: ByteReader): Change {
+  const change = readTableChange(reader);
+  return change.kind === "put" ? { ...change, facts: factsOf(decodeRow(change.encoded)) } : change;
+}
+
+/** As the journal has it, without what deciding needs to know. */
+export function readTableChange(reader: ByteReader): TableChange {
   const kind = kinds[reader.uint8()];
   if (kind === undefined) throw new RangeError("a change of a kind that this version does not know");
   switch (kind) {
     case "put": {
       const outbox = outboxChanges[reader.uint8()] ?? "keep";
       const id = reader.text();
-      const encoded = readEncoded(reader);
-      return { kind, id, outbox, facts: factsOf(decodeRow(encoded)), encoded };
+      return { kind, id, outbox, encoded: readEncoded(reader) };
     }
     case "remove":
     case "settle":
@@ -161,6 +158,34 @@ function readChange(reader: ByteReader): Change {
       return { kind, place: reader.float64() };
     case "fact":
       return { kind, name: reader.text(), value: reader.text() };
+  }
+}
+
+/** The same bytes again. */
+export function writeTableChange(writer: ByteWriter, change: TableChange): void {
+  writer.uint8(kinds.indexOf(change.kind));
+  switch (change.kind) {
+    case "put":
+      writer.uint8(outboxChanges.indexOf(change.outbox));
+      writer.text(change.id);
+      writer.bytes(change.encoded.json);
+      writer.align();
+      writer.bytes(change.encoded.vector ?? noBytes);
+      break;
+    case "remove":
+    case "settle":
+      writer.text(change.id);
+      break;
+    case "refuse":
+      writeLetter(writer, change.letter);
+      break;
+    case "release":
+      writer.float64(change.place);
+      break;
+    case "fact":
+      writer.text(change.name);
+      writer.text(change.value);
+      break;
   }
 }
 
@@ -188,7 +213,7 @@ function writeLetter(writer: ByteWriter, letter: DeadLetter): void {
   writer.float64(letter.place);
   for (const text of [letter.reason, letter.code, letter.refused_at, rowToJson(row)]) writer.text(text);
   writer.align();
-  writer.bytes(row.embedding === null ? new Uint8Array() : vectorToBytes(row.embedding));
+  writer.bytes(row.embedding === null ? noBytes : vectorToBytes(row.embedding));
 }
 
 function readLetter(reader: ByteReader): DeadLetter {

@@ -133,21 +133,25 @@ const step = fc.oneof(
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-test(
-  "a store does what a map of rows would do, whatever happens and whenever it is reopened",
+test.each([
+  ["", { numRuns: 60, threadFrom: undefined }],
+  [", its tables written by a thread", { numRuns: 4, threadFrom: 5 }],
+])(
+  "a store does what a map of rows would do, whatever happens and whenever it is reopened%s",
   { timeout: 120_000 },
-  async () => {
+  async (how, { numRuns, threadFrom }) => {
+    const options = { dataDir, maxJournalFileBytes: 2_000, threadFrom };
     let run = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
-        const name = `model-${(run += 1)}`;
+        const name = `model-${(run += 1)}${how}`;
         const model = new ModelTenant();
-        let store = await openLocalStore({ store: name, dataDir, maxJournalFileBytes: 2_000 });
+        let store = await openLocalStore({ store: name, ...options });
         try {
           for (const next of steps) {
             if (next.kind === "reopen") {
               await store.close();
-              store = await openLocalStore({ store: name, dataDir, maxJournalFileBytes: 2_000 });
+              store = await openLocalStore({ store: name, ...options });
             } else await take(next, store, model);
             await compare(store.tenant("t"), model);
           }
@@ -155,7 +159,7 @@ test(
           await store.close();
         }
       }),
-      { numRuns: 60, interruptAfterTimeLimit: 40_000 },
+      { numRuns, interruptAfterTimeLimit: 40_000 },
     );
   },
 );

@@ -36,6 +36,8 @@ export interface LocalStoreOptions {
   readonly maxJournalFileBytes?: number | undefined;
   /** Writers wait while more than this is not yet in the tables; default 256 MiB. */
   readonly maxWaitingBytes?: number | undefined;
+  /** After how many changes a thread of its own writes the tables; default 2,000. */
+  readonly threadFrom?: number | undefined;
   /** When graphs of vectors are built; tests build them of few. */
   readonly graphs?: GraphOptions | undefined;
 }
@@ -63,7 +65,7 @@ async function openLocked(folder: string, lock: FolderLock, options: LocalStoreO
   const tablesFolder = join(folder, "tables");
   for (const path of [journalFolder, tablesFolder]) mkdirSync(path, { recursive: true });
   checkTablesFile(tablesFolder);
-  const tables = new Tables(tablesFolder);
+  const tables = new Tables(tablesFolder, options.threadFrom);
   const vectors = new VectorFolder(join(folder, "segments"), { log, graphs: options.graphs });
   try {
     for (const path of [folder, journalFolder, tablesFolder]) files.syncFolder(path);

@@ -69,9 +69,12 @@ test("a write that the disk refuses is refused, does not come back, and what was
   await again.close();
 });
 
-test.runIf(isRoot && process.platform === "linux")(
-  "a disk that fills up loses nothing acknowledged, whoever meets it first, and the store opens again when there is room",
-  async () => {
+test.runIf(isRoot && process.platform === "linux").each([
+  ["", undefined],
+  [", a thread that writes the tables too", 0],
+])(
+  "a disk that fills up loses nothing acknowledged, whoever meets it first%s, and the store opens again when there is room",
+  async (_, threadFrom) => {
     const mount = mkdtempSync(join(tmpdir(), "federation-small-"));
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=6m", "tmpfs", mount]);
     afterAll(() => {
@@ -80,7 +83,7 @@ test.runIf(isRoot && process.platform === "linux")(
     });
     let last: unknown;
     const acknowledged: string[] = [];
-    const store = await openLocalStore({ store: "s", dataDir: mount });
+    const store = await openLocalStore({ store: "s", dataDir: mount, threadFrom });
     for (let n = 0; last === undefined && n < 5_000; n++) {
       const id = `id-${n}`;
       await store

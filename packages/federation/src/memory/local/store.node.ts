@@ -6,7 +6,8 @@ import { storageError } from "./folder.node.ts";
 import type { Journal, JournalEntry } from "./journal.node.ts";
 import { newTenant } from "./load-tenant.node.ts";
 import type { LocalStore, TenantStore } from "./local-store.ts";
-import type { PlacedChange, Tables } from "./tables.node.ts";
+import type { PlacedChange } from "./placed-change.ts";
+import type { Tables, TenantTables } from "./tables.node.ts";
 import { Tenant } from "./tenant.ts";
 import type { Commits } from "./tenant.ts";
 import type { TenantState } from "./tenant-state.ts";
@@ -51,7 +52,7 @@ export class Store implements LocalStore, Commits {
   readonly #tenants = new Map<string, Tenant>();
   readonly #undurable = new Map<number, Record>();
   #durable: Record[] = [];
-  #unapplied: PlacedChange[] = [];
+  #unapplied: PlacedChange<TenantTables>[] = [];
   #nextSequence: number;
   /** The last sequence number that readers see. */
   #published: number;
@@ -259,8 +260,9 @@ export class Store implements LocalStore, Commits {
 
   /** One transaction after the other, each as large as the event loop bears. */
   async #applyAll(): Promise<void> {
-    await this.#letWritersGoFirst(); // or each of many small writes would be a transaction, whose flush those behind it wait for
+    await nextTurn(); // whoever began it is to know of it before it can end
     while (this.#unapplied.length > 0 && this.#failure === undefined) {
+      await this.#letWritersGoFirst(); // or each of many small writes would be a transaction, whose flush those behind it wait for
       const some = this.#unapplied.slice(0, changesPerTransaction);
       try {
         await this.#parts.tables.apply(some, () => this.#letWritersGoFirst());
@@ -273,11 +275,15 @@ export class Store implements LocalStore, Commits {
     this.#applying = undefined;
   }
 
-  /** One turn of the event loop; longer while writers come one after the other, as long as there is room for what they write. */
+  /** One turn of the event loop; longer while writers come one after the other, until there is enough for a transaction. */
   async #letWritersGoFirst(): Promise<void> {
     await nextTurn();
-    while (this.#isWritten() && this.#waitingBytes < this.#maxWaitingBytes / 2 && this.#drainsWanted === 0)
+    while (this.#isWritten() && !this.#hasEnough() && this.#drainsWanted === 0)
       await new Promise<void>((resolve) => void setTimeout(resolve, 1)); // turns would keep a processor busy
+  }
+
+  #hasEnough(): boolean {
+    return this.#unapplied.length >= changesPerTransaction || this.#waitingBytes > this.#maxWaitingBytes / 2;
   }
 
   #isWritten(): boolean {
@@ -285,7 +291,7 @@ export class Store implements LocalStore, Commits {
   }
 
   /** Readers look at what waits for the tables first, and find the same there until it no longer waits: others may run between. */
-  async #applied(changes: readonly PlacedChange[]): Promise<void> {
+  async #applied(changes: readonly PlacedChange<TenantTables>[]): Promise<void> {
     this.#unapplied.splice(0, changes.length);
     const slice = new Slice(3);
     for (const [at, placed] of changes.entries()) {

@@ -10,7 +10,8 @@ import type { RecentRow } from "./recent-rows.ts";
 import type { RowFacts } from "./row-facts.ts";
 import type { SlotIndex } from "./slot-index.ts";
 import { encodeSlot } from "./slot-record.ts";
-import type { PlacedChange, Tables, TenantTables } from "./tables.node.ts";
+import type { PlacedChange } from "./placed-change.ts";
+import type { Tables, TenantTables } from "./tables.node.ts";
 import { WaitingRows } from "./waiting-rows.ts";
 
 const mostAbsent = 4_096;
@@ -136,7 +137,7 @@ export class TenantState {
   }
 
   /** Shows an acknowledged change to readers. Answers what the tables are to be told. */
-  publish(change: Change, sequence: number): PlacedChange {
+  publish(change: Change, sequence: number): PlacedChange<TenantTables> {
     const { stored: tenant } = this;
     const placed = { sequence, tenant, change, slot: -1, isNew: false, record: undefined };
     switch (change.kind) {

@@ -79,7 +79,16 @@ class PagedWordIndex implements WordIndex {
     this.#requireNoFlush();
     this.#notedOf(slot).remove(slot % shelfSlots, content);
     this.#lengths.set(slot, 0);
-    for (const removed of this.#searches) removed.add(slot);
+    this.#noteRemoved(slot);
+  }
+
+  wordsAt(slot: number): number {
+    return this.#lengths.get(slot);
+  }
+
+  learn(slot: number, words: number): void {
+    if (this.#lengths.get(slot) > 0) this.#noteRemoved(slot);
+    this.#lengths.learn(slot, words);
   }
 
   flush(): void {
@@ -125,6 +134,10 @@ class PagedWordIndex implements WordIndex {
     } finally {
       this.#searches.delete(removed);
     }
+  }
+
+  #noteRemoved(slot: number): void {
+    for (const removed of this.#searches) removed.add(slot);
   }
 
   #requireNoFlush(): void {

@@ -24,25 +24,12 @@ export class SlotLengths {
   }
 
   set(slot: number, words: number): void {
-    this.#put(slot, words);
+    this.learn(slot, words);
     this.#changed.add(Math.floor(slot / shelfSlots));
   }
 
-  /** Shelves that hold documents, ascending. */
-  shelves(): number[] {
-    return [...this.#shelves.keys()].filter((shelf) => (this.#shelves[shelf] ?? 0) > 0);
-  }
-
-  flush(): void {
-    for (const shelf of this.#changed) {
-      const key = ["lengths", shelf];
-      if ((this.#shelves[shelf] ?? 0) === 0) this.#tables.remove(key);
-      else this.#tables.put(key, this.#written(shelf));
-    }
-    this.#changed.clear();
-  }
-
-  #put(slot: number, words: number): void {
+  /** What the tables have already. */
+  learn(slot: number, words: number): void {
     if (slot >= this.#lengths.length) {
       const larger = new Uint32Array(
         Math.max(Math.ceil((slot + 1) / shelfSlots) * shelfSlots, this.#lengths.length * 1.5),
@@ -60,6 +47,20 @@ export class SlotLengths {
     this.#shelves[shelf] = (this.#shelves[shelf] ?? 0) + documents;
   }
 
+  /** Shelves that hold documents, ascending. */
+  shelves(): number[] {
+    return [...this.#shelves.keys()].filter((shelf) => (this.#shelves[shelf] ?? 0) > 0);
+  }
+
+  flush(): void {
+    for (const shelf of this.#changed) {
+      const key = ["lengths", shelf];
+      if ((this.#shelves[shelf] ?? 0) === 0) this.#tables.remove(key);
+      else this.#tables.put(key, this.#written(shelf));
+    }
+    this.#changed.clear();
+  }
+
   #read(shelf: number, bytes: Uint8Array): void {
     let at = 0;
     for (let place = 0; at < bytes.length; place++) {
@@ -69,7 +70,7 @@ export class SlotLengths {
         byte = bytes[at++] ?? 0;
         value |= (byte & 0x7f) << shift;
       }
-      if (value > 0) this.#put(shelf * shelfSlots + place, value);
+      if (value > 0) this.learn(shelf * shelfSlots + place, value);
     }
   }
 

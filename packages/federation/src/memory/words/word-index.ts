@@ -36,6 +36,10 @@ export interface WordIndex {
    * `remove` may not.
    */
   flushing(): Generator<void>;
+  /** How many words the content at a slot has. */
+  wordsAt(slot: number): number;
+  /** Another index over the same tables has flushed: so many words does the content at the slot have now. */
+  learn(slot: number, words: number): void;
   /**
    * Slots whose content has words of the text (of its first 65,536 characters), ranked by BM25, best first; the last word counts as a prefix too.
    * `admits` narrows exactly.

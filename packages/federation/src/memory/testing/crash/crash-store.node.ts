@@ -17,8 +17,8 @@ export interface ChildOrders extends CrashStore {
   readonly used: Readonly<Record<string, number>>;
 }
 
-/** Journals that end soon and graphs of few vectors, so that a short life meets a cut, a compaction and a build. */
+/** Journals that end soon, graphs of few vectors and a thread after few changes, so that a short life meets a cut, a compaction and a build. */
 export function crashStore({ dataDir, store, durability }: CrashStore): LocalStoreOptions {
   const graphs = { threshold: 60, segmentRows: 60 };
-  return { dataDir, store, durability, maxJournalFileBytes: 40_000, graphs };
+  return { dataDir, store, durability, maxJournalFileBytes: 40_000, graphs, threadFrom: 100 };
 }

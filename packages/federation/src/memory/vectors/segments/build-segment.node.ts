@@ -1,6 +1,5 @@
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
+import { startThread } from "../../../runtime/start-thread.node.ts";
 import type { BuildOrder, BuildReport, RowBatch } from "./segment-messages.ts";
 
 /**
@@ -13,7 +12,10 @@ export async function buildSegment(
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted();
-  const worker = startWorker(order);
+  const worker = startThread(new URL("./segment-worker.node.js", import.meta.url), {
+    name: "federation segment",
+    workerData: order,
+  });
   const stop = (): void => void worker.terminate();
   signal.addEventListener("abort", stop, { once: true });
   try {
@@ -52,18 +54,4 @@ function sendBatch(worker: Worker, rows: Extract<RowBatch, { type: "rows" }> | u
   const moved = batch.type === "rows" ? [batch.slots.buffer, batch.hashes.buffer, batch.values.buffer] : [];
   // The arrays are made for this message, each with a buffer of its own that is not shared.
   worker.postMessage(batch, moved as ArrayBuffer[]);
-}
-
-function startWorker(order: BuildOrder): Worker {
-  const options = { name: "federation segment", workerData: order };
-  if (!import.meta.url.endsWith(".ts"))
-    return new Worker(new URL("./segment-worker.node.js", import.meta.url), options);
-  // From source: Node 20 applies a loader given by --import to what a worker imports, but not to the worker's own file.
-  const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx/esm/api")).href;
-  const entry = new URL("./segment-worker.node.ts", import.meta.url).href;
-  const script = `import(${JSON.stringify(loader.replace(/cjs$/, "mjs"))}).then(({ register }) => {
-    register();
-    return import(${JSON.stringify(entry)});
-  })`;
-  return new Worker(script, { ...options, eval: true, execArgv: [] });
 }

@@ -1,0 +1,117 @@
+import type { Worker } from "node:worker_threads";
+import { FederationError } from "../../runtime/errors.ts";
+import { startThread } from "../../runtime/start-thread.node.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import { roughBytesOf, writePlaced } from "./placed-change.ts";
+import type { TableBatch } from "./placed-change.ts";
+import { Slice } from "./turn.ts";
+import { writerFlags } from "./writer-messages.ts";
+import type { WriterAnswer, WriterCall, WriterOrder } from "./writer-messages.ts";
+
+/** The thread that writes the tables of a store, as its owner sees it. It keeps the process alive only while it has something to do. */
+export class WriterThread {
+  readonly #worker: Worker;
+  readonly #flags = new Int32Array(new SharedArrayBuffer(8));
+  readonly #ended: Promise<void>;
+  #failure: Error | undefined;
+  #waiting: { resolve(answer: WriterAnswer): void; reject(error: Error): void } | undefined;
+  /** Handed over with every batch, and back. */
+  #buffer = new ArrayBuffer(1_048_576);
+
+  constructor(path: string) {
+    const workerData: WriterOrder = { path, flags: this.#flags };
+    const name = "federation tables";
+    const worker = startThread(new URL("./writer-worker.node.js", import.meta.url), { name, workerData });
+    this.#worker = worker;
+    worker.unref();
+    worker.on("message", (answer: WriterAnswer) => this.#waiting?.resolve(answer));
+    worker.on("error", (error) => this.#fail(error));
+    this.#ended = new Promise((resolve) => {
+      worker.once("exit", (code) => {
+        running.delete(this);
+        this.#fail(new Error(`it ended with ${code}`));
+        resolve();
+      });
+    });
+    running.add(this);
+    watchEnd();
+  }
+
+  /**
+   * Applies the changes in one transaction. Resolves when it is on the disk, to the number of words of each change's content. One batch at
+   * a time. Rejects when the thread fails, and then whenever it is asked again.
+   */
+  async apply(batch: TableBatch): Promise<Uint32Array> {
+    const bytes = await this.#encode(batch);
+    const answer = await this.#ask({ type: "apply", tenants: batch.tenants, bytes });
+    if (answer.type === "failed") throw failureOf(answer);
+    this.#buffer = answer.buffer;
+    return answer.words;
+  }
+
+  /** Resolves when the thread has closed the tables and is gone. Not while it applies. */
+  async close(): Promise<void> {
+    this.#worker.ref();
+    const call: WriterCall = { type: "close" };
+    this.#worker.postMessage(call);
+    await this.#ended;
+  }
+
+  /** For the end of the process, which would wait for ever for a thread that is within a transaction: it is told to give it up. */
+  endNow(): void {
+    Atomics.store(this.#flags, writerFlags.isOver, 1);
+    while (this.isWriting) Atomics.wait(this.#flags, writerFlags.isWriting, 1);
+  }
+
+  /** Whether it is within a transaction. */
+  get isWriting(): boolean {
+    return Atomics.load(this.#flags, writerFlags.isWriting) === 1;
+  }
+
+  async #encode({ changes }: TableBatch): Promise<Uint8Array<ArrayBuffer>> {
+    const sizeBytes = changes.reduce((sum, placed) => sum + roughBytesOf(placed), 0);
+    if (this.#buffer.byteLength < sizeBytes) this.#buffer = new ArrayBuffer(sizeBytes * 1.25);
+    const writer = new ByteWriter(new Uint8Array(this.#buffer));
+    const slice = new Slice(2); // beside what writers take of the same turn
+    for (const placed of changes) {
+      writePlaced(writer, placed);
+      if (slice.isOver) await slice.rest();
+    }
+    return writer.finish();
+  }
+
+  async #ask(call: Extract<WriterCall, { type: "apply" }>): Promise<WriterAnswer> {
+    this.#worker.ref();
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#waiting = { resolve, reject };
+        if (this.#failure !== undefined) reject(this.#failure);
+        else this.#worker.postMessage(call, [call.bytes.buffer]);
+      });
+    } finally {
+      this.#waiting = undefined;
+      this.#worker.unref();
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= new Error(`the thread that writes them ended: ${error.message}`, { cause: error });
+    this.#waiting?.reject(this.#failure);
+  }
+}
+
+function failureOf({ message, code }: Extract<WriterAnswer, { type: "failed" }>): Error {
+  return code === "damaged" ? new FederationError(code, message) : new Error(message);
+}
+
+/** Threads that may be within a transaction when the process ends. */
+const running = new Set<WriterThread>();
+let isWatchingEnd = false;
+
+function watchEnd(): void {
+  if (isWatchingEnd) return;
+  isWatchingEnd = true;
+  process.once("exit", () => {
+    for (const thread of running) thread.endNow();
+  });
+}
