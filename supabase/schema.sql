@@ -32,7 +32,9 @@ create table federation.feed_places ( -- owner postgres, row level security on
   seq bigint not null,
   cursor text not null,
   moved_at timestamp with time zone not null default now(),
-  starts integer not null default 0
+  starts integer not null default 0,
+  memory_cursor text,
+  memory_at timestamp with time zone
 );
 comment on table federation.feed_places is 'Up to where each agent has handled what was said to everybody.';
 alter table federation.feed_places add constraint feed_places_pkey PRIMARY KEY (tenant_id, agent_id);
@@ -2229,7 +2231,7 @@ begin
       where b.created_at < before);
   delete from public.agent_messages m where m.row_id = any (old[1:max_rows]);
   get diagnostics removed = row_count;
-  delete from federation.feed_places p where p.tenant_id = tenant and p.moved_at < before and not exists (
+  delete from federation.feed_places p where p.tenant_id = tenant and greatest(p.moved_at, p.memory_at) < before and not exists (
     select from public.agent_sessions s where s.tenant_id = tenant and s.agent_id = p.agent_id and s.ended_at is null);
   return removed;
 end
@@ -4361,6 +4363,42 @@ grant execute on function public.memory_index_statement(integer) to authenticate
 grant execute on function public.memory_index_statement(integer) to service_role;
 comment on function public.memory_index_statement(integer) is 'The statement that makes an HNSW index for one dimension; it makes none itself.';
 
+CREATE OR REPLACE FUNCTION public.memory_place(cursor text DEFAULT NULL::text, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  who record;
+  given text[] := string_to_array(memory_place.cursor, ':');
+  here text := federation.epoch();
+  place federation.feed_places;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if memory_place.cursor is not null then
+    if memory_place.cursor !~ '^[0-9a-f]{32}:[0-9]{1,18}:[0-9]{1,18}$' or given[1] <> here
+      or given[2]::xid8 > pg_snapshot_xmax(pg_current_snapshot()) then
+      raise exception 'cursor: expected one that pull_memories() gave out here, got %', quote_literal(left(memory_place.cursor, 150))
+        using errcode = '22023';
+    end if;
+    -- Several processes of an agent: the one that came furthest. In another epoch, no place says anything.
+    update federation.feed_places p set memory_cursor = memory_place.cursor, memory_at = now()
+    where p.tenant_id = who.tenant and p.agent_id = who.agent and (
+      p.memory_cursor is null or split_part(p.memory_cursor, ':', 1) <> here
+      or (given[2]::xid8, given[3]::bigint) > (split_part(p.memory_cursor, ':', 2)::xid8, split_part(p.memory_cursor, ':', 3)::bigint));
+  end if;
+  select * into place from federation.feed_places p where p.tenant_id = who.tenant and p.agent_id = who.agent;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return jsonb_build_object('cursor', place.memory_cursor, 'kept_at', place.memory_at);
+end
+$function$
+-- owner federation_definer
+grant execute on function public.memory_place(text,text,text) to authenticated;
+grant execute on function public.memory_place(text,text,text) to service_role;
+comment on function public.memory_place(text,text,text) is 'Up to where the acting agent was told which memories changed.';
+
 CREATE OR REPLACE FUNCTION public.new_epoch()
  RETURNS text
  LANGUAGE plpgsql
@@ -5092,7 +5130,7 @@ CREATE OR REPLACE FUNCTION public.schema_version()
  LANGUAGE sql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ select 5 $function$
+AS $function$ select 6 $function$
 -- owner postgres
 grant execute on function public.schema_version() to anon;
 grant execute on function public.schema_version() to authenticated;

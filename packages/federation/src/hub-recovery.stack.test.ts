@@ -259,6 +259,38 @@ test("memories that changed while a hub was away are told once each, as they are
   expect(told.a).toEqual(["added live 1", ...missed.toSpliced(3, 0, "added private 1"), "added after 1"]);
 });
 
+test("memories that changed between two processes of an agent are told to the second one, once each, as they are now", async () => {
+  const { url, anonKey, jwtSecret } = bench.stack;
+  const adapter = createSupabaseAdapter({ url, anonKey, jwtSecret });
+  bench.defer(() => adapter.shutdown());
+  const store = (id: string, content: string): Promise<unknown> =>
+    adapter.storeMemory({ id, tenant_id: bench.tenant, agent_id: "b", content });
+  const listen = (hub: RealtimeFederationHub): string[] => {
+    const told: string[] = [];
+    for (const event of ["memory:added", "memory:updated", "memory:deleted"] as const)
+      hub.on(event, ({ id, content }) => told.push(`${event.slice(7)} ${id} ${content}`));
+    return told;
+  };
+  await store("old", "1");
+  const first = await bench.open("a");
+  const toldFirst = listen(first);
+  const live = next(first, "memory:added");
+  await store("live", "1");
+  await live;
+  await first.shutdown();
+  expect(toldFirst).toEqual(["added live 1"]);
+  await store("live", "2");
+  await store("new", "1");
+  await store("live", "3");
+  await adapter.deleteMemory("old", bench.tenant, { agent: "b" });
+  const second = bench.make("a");
+  const toldSecond = listen(second);
+  const last = next(second, "memory:deleted");
+  await second.initialize();
+  await last;
+  expect(toldSecond).toEqual(["added new 1", "updated live 3", "deleted old null"]);
+});
+
 test("of two processes of an agent the exclusive newer one stays, and the older one is told", async () => {
   const older = await bench.open("worker");
   const witness = await bench.open("witness");

@@ -190,6 +190,7 @@ export class LiveMessaging {
       log: options.log,
       readMemory: (id) => this.#parts.connection.call("get_memory", { id }),
       pullMemories: (cursor) => this.#parts.connection.call("pull_memories", { cursor }),
+      keepPlace: (cursor) => this.#parts.connection.call("memory_place", { cursor }),
       tell: (event) => {
         if (event.type === "memory_added") emitter.emit("memory:added", event);
         else if (event.type === "memory_updated") emitter.emit("memory:updated", event);

@@ -28,6 +28,15 @@ class Server {
   /** Whether a transaction is open that all is behind. */
   isHeldBack = false;
   pageRows = 2;
+  place: { cursor: string | null; kept_at: string | null } = { cursor: null, kept_at: null };
+  kept: string[] = [];
+
+  keep(cursor: string | null): unknown {
+    if (cursor === null) return this.place;
+    if (this.failures-- > 0) throw new FederationError("unreachable", "no network");
+    this.kept.push(cursor);
+    return (this.place = { cursor, kept_at: new Date(this.nowMs).toISOString() });
+  }
 
   write(id: string, content: string | null): Row {
     const held = this.rows.get(id);
@@ -66,8 +75,7 @@ class Server {
 const feeds: MemoryFeed[] = [];
 afterEach(() => Promise.all(feeds.splice(0).map((feed) => feed.close())));
 
-function open() {
-  const server = new Server();
+function open(server = new Server()) {
   const clock = new TestClock();
   const told: string[] = [];
   const errors: Error[] = [];
@@ -78,6 +86,7 @@ function open() {
     log: silentLog,
     readMemory: async (id) => server.rows.get(id),
     pullMemories: async (cursor) => server.pull(cursor),
+    keepPlace: async (cursor) => server.keep(cursor),
     tell: ({ type, id, content }) => told.push(`${type.slice(7)} ${id} ${content}`),
     onError: (error) => errors.push(error),
   });
@@ -214,4 +223,78 @@ test("what comes from another tenant is not told, and what is no announcement or
   const page = { rows: [], done: false, isHeldBack: false, serverTimeMs: 0 };
   expect(cursorOfNow({ ...page, isReset: false, cursor: "e:5:0" })).toBe("e:5:0");
   expect(() => cursorOfNow({ ...page, isReset: true, cursor: "e:0:0" })).toThrow(/when the reading began/);
+});
+
+test("the next process of an agent tells what changed meanwhile, once each; the first one begins with now", async () => {
+  const { server, feed, told, announce, quiet } = open();
+  server.write("old", "1");
+  feed.pull();
+  await quiet();
+  announce(server.write("live", "1"));
+  await quiet();
+  await feed.close();
+  expect(told).toEqual(["added live 1"]);
+  expect(server.place.cursor).toBe("e1:2:0");
+  server.write("live", "2");
+  server.write("new", "1");
+  server.write("live", "3");
+  const next = open(server);
+  next.feed.pull();
+  await next.quiet();
+  expect(next.told).toEqual(["added new 1", "updated live 3"]);
+  await next.feed.close();
+  const third = open(server);
+  third.feed.pull();
+  await third.quiet();
+  expect(third.told).toEqual([]);
+});
+
+test("what a process did not hear of, or could not keep, is the next one's", async () => {
+  const { server, feed, announce, quiet } = open();
+  feed.pull();
+  await quiet();
+  server.write("missed", "1");
+  announce(server.write("live", "1"));
+  await feed.close();
+  const next = open(server);
+  next.feed.pull();
+  await next.quiet();
+  expect(next.told).toEqual(["added missed 1", "added live 1"]);
+  next.announce(server.write("live", "2"));
+  await next.quiet();
+  server.failures = 1;
+  await next.feed.close();
+  const third = open(server);
+  third.feed.pull();
+  await third.quiet();
+  expect([third.told, third.errors]).toEqual([["updated live 2"], []]);
+});
+
+test("what was told live is read and kept after five minutes, and nothing is where nothing was told", async () => {
+  const { server, clock, feed, announce, quiet } = open();
+  feed.pull();
+  await quiet();
+  announce(server.write("a", "1"));
+  await quiet();
+  server.kept = [];
+  for (const ms of [299_999, 1, 300_000, 300_000]) {
+    await clock.advance(ms);
+    feed.position(server.seq);
+    await quiet();
+  }
+  expect(server.kept).toEqual(["e1:1:0"]);
+});
+
+test("a place in another database leads to what changed there since", async () => {
+  const server = new Server();
+  server.write("old", "1");
+  server.nowMs += 60_000;
+  server.place = { cursor: "e0:7:0", kept_at: new Date(server.nowMs).toISOString() };
+  server.nowMs += 60_000;
+  server.write("new", "1");
+  const { feed, told, quiet } = open(server);
+  feed.pull();
+  await quiet();
+  expect(told).toEqual(["added new 1"]);
+  expect(server.place.cursor).toBe("e1:2:0");
 });

@@ -1,6 +1,6 @@
-import type { Clock } from "../runtime/clock.ts";
-import { isRetryable, toError } from "../runtime/errors.ts";
-import { isRecord, numberField } from "../runtime/json.ts";
+import { sleep, withDeadline, type Clock } from "../runtime/clock.ts";
+import { FederationError, isRetryable, toError } from "../runtime/errors.ts";
+import { isRecord, numberField, stringField } from "../runtime/json.ts";
 import type { Log } from "../runtime/log.ts";
 import {
   parseMemoryAnnouncement,
@@ -8,6 +8,7 @@ import {
   type MemoryEvent,
   type MemoryOperation,
 } from "./memory-event.ts";
+import { MemoryPlace } from "./memory-place.ts";
 import { cursorOfNow, fromNow } from "./memory-pull.ts";
 import { parsePulledPage, type PulledPage } from "./pulled-page.ts";
 
@@ -19,6 +20,8 @@ export interface MemoryFeedParts {
   readonly readMemory: (id: string) => Promise<unknown>;
   /** `pull_memories`: the next page behind a cursor. */
   readonly pullMemories: (cursor: string | null) => Promise<unknown>;
+  /** `memory_place`: null asks for the agent's place; a cursor says that everything before it was told. */
+  readonly keepPlace: (cursor: string | null) => Promise<unknown>;
   readonly tell: (event: MemoryEvent) => void;
   readonly onError: (error: Error) => void;
 }
@@ -28,20 +31,27 @@ const againAfterMs = 2_000;
 const mostUnread = 2_000;
 // What was read may still be announced: a socket can be slower than a request.
 const mostRemembered = 5_000;
+// What was told live is read at least so often, so that a process which is killed has little told again by the next one.
+const readAfterMs = 300_000;
+const closeMs = 1_000;
+// What is held back mostly waits for a transaction of milliseconds.
+const firstLookMs = 25;
 // Another database's rows are told by when they changed; transactions take a while.
 const slackMs = 10_000;
 
 /**
  * Turns announcements of memories into one event each, in order, reading those that were too large to be announced whole. After an
- * absence it reads what changed meanwhile, in the order of the server, and tells of each changed memory once, as it is now. What was
- * there when the hub began is not told.
+ * absence, also of the agent, it reads what changed meanwhile, in the order of the server, and tells of each changed memory once, as it
+ * is now. What was there when the agent first began is not told.
  */
 export class MemoryFeed {
   readonly #parts: MemoryFeedParts;
   #tail: Promise<void> = Promise.resolve();
+  readonly #place: MemoryPlace;
   #cursor: string | undefined;
   /** When everything before the cursor was read, by the server's clock. */
   #readAtMs = 0;
+  #pulledAtMs = 0;
   /** The `seq` that was told last of each memory, longest ago first; Infinity where it is not known. */
   readonly #told = new Map<string, number>();
   /** Of those, what is behind the cursor, so that reading comes upon it. */
@@ -53,6 +63,7 @@ export class MemoryFeed {
 
   constructor(parts: MemoryFeedParts) {
     this.#parts = parts;
+    this.#place = new MemoryPlace({ log: parts.log, keep: parts.keepPlace });
   }
 
   /** A `memory` event of feed or inbox. */
@@ -67,7 +78,7 @@ export class MemoryFeed {
     });
   }
 
-  /** Something may have been missed: reads what changed since the last reading; the first time it only looks where that begins. */
+  /** Something may have been missed: reads what changed since the last reading, the first time since the agent's last process read. */
   pull(): void {
     if (this.#isPulling || this.#isClosed) return;
     this.#isPulling = true;
@@ -88,10 +99,11 @@ export class MemoryFeed {
     this.#cancelRetry = this.#parts.clock.after(againAfterMs, () => this.pull());
   }
 
-  /** Where the server says the feed is: beyond what was heard, something was missed. */
+  /** Where the server says the feed is, now and then: beyond what was heard, something was missed. */
   position(seq: number): void {
-    if (seq <= this.#newest) return;
-    this.#newest = seq;
+    const isLongAgo = this.#place.isBehind && this.#parts.clock.now() - this.#pulledAtMs >= readAfterMs;
+    if (seq <= this.#newest && !isLongAgo) return;
+    this.#newest = Math.max(seq, this.#newest);
     this.pull();
   }
 
@@ -100,6 +112,7 @@ export class MemoryFeed {
     this.#isClosed = true;
     this.#cancelRetry?.();
     await this.#tail;
+    await this.#keepLast();
   }
 
   #next(task: () => Promise<void>): void {
@@ -113,11 +126,7 @@ export class MemoryFeed {
   }
 
   async #pull(): Promise<void> {
-    if (this.#cursor === undefined) {
-      const begin = await this.#page(fromNow);
-      this.#cursor = cursorOfNow(begin);
-      this.#readAtMs = begin.serverTimeMs;
-    }
+    this.#cursor ??= await this.#begin();
     let sinceMs = -Infinity;
     for (let cursor: string | null = this.#cursor; !this.#isClosed;) {
       const page = await this.#page(cursor);
@@ -134,9 +143,52 @@ export class MemoryFeed {
       if (!page.done && page.rows.length > 0) continue;
       this.#cursor = cursor;
       this.#readAtMs = page.serverTimeMs;
+      this.#pulledAtMs = this.#parts.clock.now();
       if (page.isHeldBack) this.#pullAgain();
-      return this.#forgetOldest();
+      this.#forgetOldest();
+      return await this.#place.reached(cursor);
     }
+  }
+
+  async #begin(): Promise<string> {
+    const place = await this.#place.begin();
+    if (place !== undefined) {
+      this.#readAtMs = place.atMs;
+      return place.cursor;
+    }
+    const begin = await this.#page(fromNow);
+    this.#readAtMs = begin.serverTimeMs;
+    return cursorOfNow(begin);
+  }
+
+  /** So that the next process does not tell again what this one told. What this one was not told is the next one's. */
+  async #keepLast(): Promise<void> {
+    if (this.#cursor === undefined || !this.#place.isBehind) return;
+    const { clock, log } = this.#parts;
+    const error = (): Error => new FederationError("timeout", `memory_place: not within ${closeMs} ms`);
+    const last = withDeadline((signal) => this.#readTold(signal), { clock, ms: closeMs, error });
+    await last.catch((failure: unknown) =>
+      log("debug", "the last place among the memories could not be kept", { error: failure }),
+    );
+  }
+
+  async #readTold(signal: AbortSignal): Promise<void> {
+    let cursor = this.#cursor ?? null;
+    for (let lookMs = firstLookMs; !signal.aborted;) {
+      const page = await this.#page(cursor);
+      if (page.isReset || !page.rows.every((row) => this.#wasTold(row))) return;
+      cursor = page.cursor;
+      if (!page.done && page.rows.length > 0) continue;
+      if (!page.isHeldBack) return await this.#place.reached(cursor);
+      await sleep(this.#parts.clock, lookMs, signal);
+      lookMs *= 2;
+    }
+  }
+
+  #wasTold(row: unknown): boolean {
+    const id = isRecord(row) ? stringField(row, "id") : undefined;
+    const told = id === undefined ? undefined : this.#told.get(id);
+    return told !== undefined && isRecord(row) && told >= (numberField(row, "seq") ?? Infinity);
   }
 
   async #page(cursor: string | null): Promise<PulledPage> {
@@ -196,7 +248,9 @@ export class MemoryFeed {
   }
 
   #emit(event: MemoryEvent | undefined): void {
-    if (event !== undefined && event.tenant_id === this.#parts.tenantId) this.#parts.tell(event);
+    if (event === undefined || event.tenant_id !== this.#parts.tenantId) return;
+    this.#place.told();
+    this.#parts.tell(event);
   }
 }
 

@@ -873,6 +873,14 @@ export interface Database {
         };
         Returns: string;
       };
+      memory_place: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          cursor?: string | null;
+        };
+        Returns: Json;
+      };
       new_epoch: { Args: Record<never, never>; Returns: string };
       next_tasks: {
         Args: {

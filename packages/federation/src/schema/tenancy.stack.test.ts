@@ -285,6 +285,7 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
   ["limit_messages", { per_minute: 1 }],
   ["feed_place", {}],
   ["start_feed", {}],
+  ["memory_place", {}],
   ["mark_messages", { ids: ["m"], state: "handled" }],
   ["ask_receipts", { id: "m" }],
   ["deliver_messages", { ids: ["m"] as object }],
