@@ -17,22 +17,30 @@ export interface Cause {
 }
 
 export interface LoopGuardParts {
+  /** What is sent in another tenant from a handler inherits nothing. */
+  readonly tenantId: string;
   readonly clock: Clock;
   readonly maxHops: number;
   readonly messagesPerMinute: number;
 }
 
+interface Handling {
+  readonly tenantId: string;
+  readonly cause: Cause;
+}
+
 interface Storage {
-  run<T>(store: Cause, task: () => T): T;
-  getStore(): Cause | undefined;
+  run<T>(store: Handling, task: () => T): T;
+  getStore(): Handling | undefined;
 }
 
 const minuteMs = 60_000;
+// One for the process: Node carries every storage that was ever used along with every promise, also those of hubs that are long closed.
+const handling = newStorage();
 
 /** Stops agents that answer each other for ever: knows in whose handler something is sent, and how much was sent this minute. */
 export class LoopGuard {
   readonly #parts: LoopGuardParts;
-  readonly #causes: Storage | undefined = newStorage();
   #minute = 0;
   #sent = 0;
 
@@ -42,13 +50,15 @@ export class LoopGuard {
 
   /** Runs handlers of `message`: what they send, also later, inherits from it. */
   within<T>(message: Cause, run: () => T): T {
-    return this.#causes === undefined ? run() : this.#causes.run(message, run);
+    const { tenantId } = this.#parts;
+    return handling === undefined ? run() : handling.run({ tenantId, cause: message }, run);
   }
 
   /** Called for each message that is sent. Throws FederationError "loop" when it is one too many. */
   admit(what: string): Heritage {
-    const { clock, maxHops, messagesPerMinute } = this.#parts;
-    const cause = this.#causes?.getStore();
+    const { tenantId, clock, maxHops, messagesPerMinute } = this.#parts;
+    const inHand = handling?.getStore();
+    const cause = inHand?.tenantId === tenantId ? inHand.cause : undefined;
     const hopCount = cause === undefined ? 0 : cause.hop_count + 1;
     if (hopCount > maxHops)
       throw new FederationError(
