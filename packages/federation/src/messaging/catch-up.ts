@@ -72,7 +72,9 @@ export class CatchUp {
     try {
       const missed = await read(signal);
       const messages = [...missed.messages, ...(await this.#readWanted(missed.messages))];
-      admit([...inSenderOrder(messages), ...this.#arrived.splice(0)], true);
+      // Asked for once more while it ran: something may have been missed that this reading was too early for.
+      const arrived = this.#again ? [] : this.#arrived.splice(0);
+      admit([...inSenderOrder(messages), ...arrived], true);
       onRead?.(missed);
       if (missed.isHeldBack) this.#lookAgain();
       else this.#held = undefined;

@@ -31,6 +31,23 @@ test("live messages wait while older ones are read, so that each sender's stay i
   expect(handled).toEqual(["1", "2", "3"]);
 });
 
+test("where reading is asked for once more while it runs, live messages wait for the second reading, too", async () => {
+  const answers: ((rows: unknown) => void)[] = [];
+  const { inbox, handled } = openInbox({
+    pull: (_max, after) =>
+      after === 0 ? new Promise((resolve) => answers.push(resolve)) : Promise.resolve([]),
+  });
+  inbox.pull();
+  inbox.pull(); // the channel was away, and is back: what was said meanwhile came too late for the first reading
+  inbox.heardDirect({ message: row("3") });
+  answers[0]?.([row("1")]);
+  await turns();
+  expect(handled).toEqual(["1"]);
+  answers[1]?.([row("1"), row("2")]);
+  await turns();
+  expect(handled).toEqual(["1", "2", "3"]);
+});
+
 test("a message that nobody listens for waits for a listener, unhandled", async () => {
   const { inbox, clock, handled, marks, listening } = openInbox();
   inbox.heardDirect({ message: row("1", "b", { type: "later" }) });
