@@ -185,6 +185,7 @@ export class SupabaseFederationAdapter {
   ): Promise<StoredMemory | undefined> {
     const checkedId = checkText(id, "getMemory id", maxIdBytes, 1);
     const named = this.#caller(tenant, agent, "getMemory");
+    signal?.throwIfAborted();
     return await (await this.#use()).get(checkedId, named, signal);
   }
 
@@ -193,6 +194,7 @@ export class SupabaseFederationAdapter {
     const checkedId = checkText(id, "deleteMemory id", maxIdBytes, 1);
     const tenantId = this.#named(tenant, "deleteMemory tenant");
     const agentId = agent === undefined ? undefined : requireId(agent, "deleteMemory agent");
+    signal?.throwIfAborted();
     return await (await this.#use()).remove(checkedId, { tenantId, agentId }, signal);
   }
 
@@ -213,6 +215,7 @@ export class SupabaseFederationAdapter {
         },
       );
     }
+    signal?.throwIfAborted();
     return await (await this.#use()).removeWhere(checked, { tenantId, agentId: checked.agent }, signal);
   }
 
@@ -240,6 +243,7 @@ export class SupabaseFederationAdapter {
     const { embedder } = this.#options;
     const checked = checkSearch(options, embedder !== undefined);
     const named = this.#caller(options.tenant, options.agent ?? checked.filter.agent, "search");
+    checked.signal?.throwIfAborted();
     const backend = await this.#use();
     let { embedding, model = embedder?.model } = checked;
     if (embedding === undefined && checked.mode !== "words" && checked.text !== undefined) {

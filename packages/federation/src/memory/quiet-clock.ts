@@ -12,12 +12,15 @@ export interface QuietClock extends Clock {
 const longestIntervalMs = 2 ** 31 - 1;
 
 export function quietClock(clock: Clock, isSystem: boolean): QuietClock {
-  if (!isSystem)
-    return { now: () => clock.now(), after: (ms, run) => clock.after(ms, run), hold: () => () => undefined };
+  const told = {
+    now: () => clock.now(),
+    ...("elapsed" in clock ? { elapsed: () => clock.elapsed?.() ?? 0 } : {}),
+  };
+  if (!isSystem) return { ...told, after: (ms, run) => clock.after(ms, run), hold: () => () => undefined };
   let holders = 0;
   let keeper: ReturnType<typeof setInterval> | undefined;
   return {
-    now: () => clock.now(),
+    ...told,
     after: (ms, run) => {
       const timer: unknown = setTimeout(run, Math.min(ms, longestIntervalMs));
       unref(timer);
