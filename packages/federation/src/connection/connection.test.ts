@@ -11,7 +11,7 @@ import { classifyReason, reasonError } from "./channel-reason.ts";
 import { maxRefusals, nextChannelState, type ChannelEvent, type ChannelState } from "./channel-state.ts";
 import { openConnection, type Connection } from "./connection.ts";
 import { waitMs } from "./dependable-channel.ts";
-import { errorFromRest } from "./rest-error.ts";
+import { errorFromRest, type RestFailure } from "./rest-error.ts";
 import { retrying } from "./retry.ts";
 
 const cause = new FederationError("unreachable", "gone");
@@ -107,8 +107,11 @@ test.each([
   [{ status: 500, code: "57014", message: "canceling statement" }, "timeout"],
   [{ status: 503, code: "PGRST003", message: "pool" }, "busy"],
   [{ status: 500, code: "XX000", message: "oops" }, "server"],
+  [{ status: 429, error: "slow down" }, "busy"],
+  [{ status: 502, message: { text: "bad gateway" }, code: 7 }, "unreachable"],
 ])("the answer %j is a federation error", (failure, code) => {
-  expect(errorFromRest("call", failure).code).toBe(code);
+  const error = errorFromRest("call", failure as RestFailure);
+  expect([error.code, error.message.startsWith("call: ")]).toEqual([code, true]);
 });
 
 test("retries go on while the failure may pass, and end in a timeout that names the last one", async () => {

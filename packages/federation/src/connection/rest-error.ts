@@ -13,8 +13,9 @@ export interface RestFailure {
 export const migrationRemedy =
   "Apply the migrations in supabase/migrations: `supabase db push`, or paste them into the SQL editor of the project";
 
-/** A failed request as a FederationError. Pure. */
-export function errorFromRest(attempt: string, failure: RestFailure): FederationError {
+/** A failed request as a FederationError. Pure. Something on the way may have answered in a JSON of its own, with none of the fields. */
+export function errorFromRest(attempt: string, answered: RestFailure): FederationError {
+  const failure = { ...answered, code: textOf(answered.code), message: textOf(answered.message) };
   const code = codeOf(failure);
   const remedy = remedyOf(code, failure);
   const where =
@@ -23,6 +24,10 @@ export function errorFromRest(attempt: string, failure: RestFailure): Federation
       : ` (${[failure.status, failure.code].filter((part) => part !== "").join(" ")})`;
   const message = `${attempt}: ${firstLine(failure.message)}${where}`;
   return new FederationError(code, message, { cause: failure, ...(remedy === undefined ? {} : { remedy }) });
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 function codeOf({ status, code }: RestFailure): FederationErrorCode {
@@ -80,7 +85,7 @@ function remedyOf(code: FederationErrorCode, failure: RestFailure): string | und
   if (code === "unauthorized")
     return "Look at the key and the token: they must belong to this project and not have expired";
   if (failure.code === "22P05") return "Postgres stores no NUL and no half a surrogate pair: leave them out";
-  const hint = failure.hint ?? "";
+  const hint = textOf(failure.hint);
   return hint === "" ? undefined : hint;
 }
 

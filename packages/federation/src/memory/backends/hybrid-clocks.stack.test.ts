@@ -100,6 +100,32 @@ test("a machine whose clock is set hours ahead while it runs sends no write from
   expect((await machine.getMemory("m", tenant))?.content).toBe("later");
 });
 
+test("a server that says when to come back is not asked before, whoever calls, and is read meanwhile", async () => {
+  const tenant = freshTenant();
+  let pushes = 0;
+  const machine = await fixture.open("hybrid", {
+    fetch: (input, init) => {
+      if (!urlOf(input).includes("push_memories")) return fetch(input, init);
+      pushes += 1;
+      return Promise.resolve(new Response("{}", { status: 503, headers: { "retry-after": "1800" } }));
+    },
+  });
+  await machine.sync({ tenant });
+  const busy = new Promise<void>((resolve) => {
+    machine.on("sync", ({ lastError }) => (lastError?.code === "busy" ? resolve() : undefined));
+  });
+  await machine.storeMemory(memoryOf(tenant));
+  await busy;
+  const stop = new AbortController();
+  const forced = machine.sync({ tenant, signal: stop.signal });
+  await (await fixture.open("pgvector")).storeMemory(memoryOf(tenant, { id: "by another" }));
+  await whenHeld(machine, tenant, "by another");
+  expect(pushes).toBe(1);
+  expect(machine.syncState).toMatchObject({ pending: 1, deadLetters: 0 });
+  stop.abort(new Error("not that long"));
+  await expect(forced).rejects.toThrow("not that long");
+});
+
 test("what an agent keeps to itself reaches its other machine by its inbox, and says nothing to anybody else", async () => {
   const tenant = freshTenant();
   const tokenOf = (agentId: string): Promise<string> =>
