@@ -233,6 +233,7 @@ export class Puller {
     comparison.cursor = cursor;
     if (!done) return;
     await this.#sweep(comparison, signal);
+    this.#tell(await this.#readAgain.asThere([...this.#untold], signal));
     await this.#goLive([], cursor, this.#completeMs(answer));
     await this.#allTold();
     this.#comparison = undefined;

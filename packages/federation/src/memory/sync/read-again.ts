@@ -60,6 +60,20 @@ export class ReadAgain {
     await store.writeFact("gone", "[]");
   }
 
+  /** Of these, what is here as the server has it: nothing that waits to be pushed. */
+  async asThere(ids: readonly string[], signal: AbortSignal): Promise<readonly SyncChange[]> {
+    const { store, server, ask } = this.#parts;
+    const changes: SyncChange[] = [];
+    for (let at = 0; at < ids.length; at += readAtOnce) {
+      const slice = ids.slice(at, at + readAtOnce);
+      for (const { row } of await ask("read", (inner) => server.read(slice, inner), signal)) {
+        const held = store.get(row.id);
+        if (held !== undefined && compareHlc(held.hlc, row.hlc) === 0) changes.push(...changesOf(row, held));
+      }
+    }
+    return changes;
+  }
+
   async #readSlice(ids: readonly string[], { isComparison, signal }: ReadAgainOptions): Promise<void> {
     const { store, server, ask, admission, time, tell, remember, isUntold, wasAtFirst } = this.#parts;
     const found = await ask("read", (inner) => server.read(ids, inner), signal);

@@ -128,3 +128,30 @@ test("what was told and is then written again is not told again by a comparison"
   };
   expect((await simulate(history)).wrong).toEqual([]);
 });
+
+test("what a refusal brings back in the middle of a comparison is told at its end", async () => {
+  const history: History = {
+    seed: 0,
+    weather: { ...fair, lost: 0.1 },
+    steps: [
+      { does: "write", who: 2, key: 6, kind: "put" },
+      { does: "wait", ms: 7_127 },
+      { does: "back up" },
+      { does: "wait", ms: 1_393 },
+      { does: "wait", ms: 11_531 },
+      { does: "wait", ms: 22 },
+      { does: "write", who: 2, key: 6, kind: "delete" },
+      { does: "wait", ms: 2_001 },
+      { does: "wait", ms: 3_095 },
+      { does: "new epoch", restores: true },
+      { does: "write", who: 2, key: 0, kind: "put" },
+      { does: "wait", ms: 223 },
+      { does: "write", who: 2, key: 6, kind: "refused" },
+      { does: "wait", ms: 60 },
+      { does: "write", who: 0, key: 0, kind: "private" },
+      { does: "limit batches", maxRows: 1 },
+      { does: "wait", ms: 1 },
+    ],
+  };
+  expect((await simulate(history)).wrong).toEqual([]);
+});
