@@ -35,9 +35,12 @@ async function open(answerJoin: Answer): Promise<{
   states: ChannelState[];
   until: (test: () => boolean) => Promise<void>;
   changeToken: () => void;
+  /** What the channel heard in broadcasts while it was joined, and otherwise. */
+  heard: string[];
 }> {
   const joins: Frame[] = [];
   const states: ChannelState[] = [];
+  const heard: string[] = [];
   const watchers = new Set<() => void>();
   const look = (): void => watchers.forEach((watcher) => watcher());
   const server = createServer();
@@ -85,7 +88,11 @@ async function open(answerJoin: Answer): Promise<{
     {
       topic: "room",
       config: { private: true },
-      bind: () => {},
+      bind: (room, isJoined) =>
+        room.on("broadcast", { event: "*" }, ({ event }: { event: string }) => {
+          heard.push(`${event} ${isJoined() ? "joined" : "not joined"}`);
+          look();
+        }),
       onJoined: () => {},
       onState: (state) => {
         states.push(state);
@@ -106,7 +113,7 @@ async function open(answerJoin: Answer): Promise<{
       watchers.add(watcher);
       watcher();
     });
-  return { channel, clock, joins, states, until, changeToken: () => void tokens++ };
+  return { channel, clock, joins, states, heard, until, changeToken: () => void tokens++ };
 }
 
 const accept: Answer = ([, ref], send) =>
@@ -204,4 +211,20 @@ test("a closed channel joins no more and nothing of it waits", async () => {
   await expect(channel.whenJoined(10)).rejects.toMatchObject({ code: "closed" });
   expect(channel.state.name).toBe("closed");
   expect(clock.pending).toBe(0);
+});
+
+test("what a channel hears before it has joined and while it is dropped is told apart: earlier words may be missing", async () => {
+  const sockets: WebSocket[] = [];
+  const { channel, heard, until } = await open((frame, send, socket) => {
+    sockets.push(socket);
+    const said = (event: string): void => send("broadcast", { type: "broadcast", event, payload: {} });
+    said(`early ${sockets.length}`);
+    accept(frame, send, socket);
+    said(`late ${sockets.length}`);
+  });
+  await until(() => heard.includes("late 1 joined"));
+  sockets[0]?.terminate();
+  await until(() => heard.includes("late 2 joined"));
+  expect(heard).toEqual(["early 1 not joined", "late 1 joined", "early 2 not joined", "late 2 joined"]);
+  expect(channel.state.name).toBe("online");
 });

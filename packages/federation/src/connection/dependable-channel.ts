@@ -19,8 +19,11 @@ export interface ChannelHost {
 export interface ChannelPlan {
   readonly topic: string;
   readonly config: RealtimeChannelOptions["config"];
-  /** Adds the handlers to a channel that was just built. Each new channel object gets them anew. */
-  bind(channel: RealtimeChannel): void;
+  /**
+   * Adds the handlers to a channel that was just built. Each new channel object gets them anew. `isJoined` says whether what it hears counts:
+   * before `onJoined` and after the channel's end something may have been missed that was said earlier.
+   */
+  bind(channel: RealtimeChannel, isJoined: () => boolean): void;
   /** After every join, the first and each one after an outage: what was missed meanwhile must be read now. */
   onJoined(channel: RealtimeChannel): void;
   /** Database broadcasts flow from now on; what was committed before may have been missed. */
@@ -168,7 +171,7 @@ export class DependableChannel {
         if (payload["status"] === "error") reason = message;
         else if (message === "Replication connection established" && !isOver) this.#plan.onReplicating?.();
       });
-      this.#plan.bind(channel);
+      this.#plan.bind(channel, () => !isOver && this.joined === channel);
       channel.subscribe((status, error) => {
         if (isOver) return;
         const text = reason ?? error?.message ?? status;

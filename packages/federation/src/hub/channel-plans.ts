@@ -34,9 +34,10 @@ export interface ChannelHearers {
 export function roomPlan({ agentId, presence, heardInRoom }: ChannelHearers): ChannelBehaviour {
   const seen = new SeenIds();
   return {
-    bind: (channel) => {
+    bind: (channel, isJoined) => {
+      const onBroadcast = broadcastsOf(channel, isJoined);
       presence.bind(channel);
-      onBroadcast(channel, broadcastEvent, (payload) => {
+      onBroadcast(broadcastEvent, (payload) => {
         for (const message of parseBroadcastFrame(payload)) {
           // Nobody gets its own broadcasts back, nor what another process says in its name.
           if (message.from_agent !== agentId && seen.add(message.id)) heardInRoom(message);
@@ -51,18 +52,19 @@ export function roomPlan({ agentId, presence, heardInRoom }: ChannelHearers): Ch
 export function feedPlan({ presence, inbox, memories, tasks, announced }: ChannelHearers): ChannelBehaviour {
   let isFirst = true;
   return {
-    bind: (channel) => {
-      onBroadcast(channel, "*", announced);
-      onBroadcast(channel, "message", (payload) => inbox.heardBroadcast(payload));
-      onBroadcast(channel, "place_asked", (payload) =>
+    bind: (channel, isJoined) => {
+      const onBroadcast = broadcastsOf(channel, isJoined);
+      onBroadcast("*", announced);
+      onBroadcast("message", (payload) => inbox.heardBroadcast(payload));
+      onBroadcast("place_asked", (payload) =>
         inbox.placeAsked((isRecord(payload) ? numberField(payload, "within_ms") : undefined) ?? 0),
       );
-      onBroadcast(channel, "sessions", (payload) => presence.heardSessions(payload));
-      onBroadcast(channel, "tasks", (payload) => tasks.heardTasks(payload));
-      onBroadcast(channel, "task_ready", (payload) => tasks.heardReady(payload));
-      onBroadcast(channel, "agent_gone", (payload) => tasks.heardGone(payload));
-      onBroadcast(channel, "lock", (payload) => tasks.locks.heard(payload));
-      if (memories !== undefined) onBroadcast(channel, "memory", (payload) => memories.heard(payload));
+      onBroadcast("sessions", (payload) => presence.heardSessions(payload));
+      onBroadcast("tasks", (payload) => tasks.heardTasks(payload));
+      onBroadcast("task_ready", (payload) => tasks.heardReady(payload));
+      onBroadcast("agent_gone", (payload) => tasks.heardGone(payload));
+      onBroadcast("lock", (payload) => tasks.locks.heard(payload));
+      if (memories !== undefined) onBroadcast("memory", (payload) => memories.heard(payload));
     },
     onJoined: () => {
       if (!isFirst) {
@@ -91,15 +93,16 @@ export function inboxPlan({
   announced,
 }: ChannelHearers): ChannelBehaviour {
   return {
-    bind: (channel) => {
-      onBroadcast(channel, "*", announced);
-      onBroadcast(channel, "message", (payload) => inbox.heardDirect(payload));
-      onBroadcast(channel, "receipt", (payload) => correspondence.heardReceipt(payload));
-      onBroadcast(channel, "inbox_asked", (payload) => {
+    bind: (channel, isJoined) => {
+      const onBroadcast = broadcastsOf(channel, isJoined);
+      onBroadcast("*", announced);
+      onBroadcast("message", (payload) => inbox.heardDirect(payload));
+      onBroadcast("receipt", (payload) => correspondence.heardReceipt(payload));
+      onBroadcast("inbox_asked", (payload) => {
         if (isRecord(payload) && payload["session_id"] === sessionId) turn.doubt();
       });
-      onBroadcast(channel, "task_ready", (payload) => tasks.heardReady(payload));
-      if (memories !== undefined) onBroadcast(channel, "memory", (payload) => memories.heard(payload));
+      onBroadcast("task_ready", (payload) => tasks.heardReady(payload));
+      if (memories !== undefined) onBroadcast("memory", (payload) => memories.heard(payload));
     },
     // While the channel was away another process may have taken over; whoever has the turn reads what was missed.
     onJoined: () => {
@@ -115,7 +118,12 @@ export function inboxPlan({
   };
 }
 
-/** The payload of each broadcast with this name; text and binary frames look the same here. */
-function onBroadcast(channel: RealtimeChannel, event: string, heard: (payload: unknown) => void): void {
-  channel.on("broadcast", { event }, (message: { readonly payload?: unknown }) => heard(message.payload));
+type OnBroadcast = (event: string, heard: (payload: unknown) => void) => void;
+
+/** The payload of each broadcast with this name, while the channel is joined; text and binary frames look the same here. */
+function broadcastsOf(channel: RealtimeChannel, isJoined: () => boolean): OnBroadcast {
+  return (event, heard) =>
+    channel.on("broadcast", { event }, (message: { readonly payload?: unknown }) => {
+      if (isJoined()) heard(message.payload);
+    });
 }
