@@ -1,6 +1,6 @@
 // Tasks that take longer than this altogether are not worth keeping from others.
 const worthMs = 20;
-const mostAhead = 20;
+const mostAhead = 50;
 
 /**
  * How many tasks a worker claims beyond what its hands can hold: none, unless its tasks take but a few milliseconds and there are many.
