@@ -62,7 +62,7 @@ export class Tables {
   /** `threadFrom`: from how many changes on a thread of its own writes them. */
   constructor(path: string, threadFrom: number = manyChanges) {
     this.#path = path;
-    this.#threadFrom = threadFrom;
+    this.#threadFrom = WriterThread.isPossible ? threadFrom : Infinity;
     this.#databases = openDatabases(path);
     this.#writer = new TableWriter(this.#databases);
     const applied = this.#databases.root.get("applied");

@@ -1,12 +1,14 @@
 import type { Worker } from "node:worker_threads";
 import { FederationError } from "../../runtime/errors.ts";
-import { startThread } from "../../runtime/start-thread.node.ts";
+import { canStartThread, startThread } from "../../runtime/start-thread.node.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { roughBytesOf, writePlaced } from "./placed-change.ts";
 import type { TableBatch } from "./placed-change.ts";
 import { Slice } from "./turn.ts";
 import { writerFlags } from "./writer-messages.ts";
 import type { WriterAnswer, WriterCall, WriterOrder } from "./writer-messages.ts";
+
+const file = new URL("./writer-worker.node.js", import.meta.url);
 
 /** The thread that writes the tables of a store, as its owner sees it. It keeps the process alive only while it has something to do. */
 export class WriterThread {
@@ -18,10 +20,15 @@ export class WriterThread {
   /** Handed over with every batch, and back. */
   #buffer = new ArrayBuffer(1_048_576);
 
+  /** Without it the tables are written where everything else is. */
+  static get isPossible(): boolean {
+    return canStartThread(file);
+  }
+
   constructor(path: string) {
     const workerData: WriterOrder = { path, flags: this.#flags };
     const name = "federation tables";
-    const worker = startThread(new URL("./writer-worker.node.js", import.meta.url), { name, workerData });
+    const worker = startThread(file, { name, workerData });
     this.#worker = worker;
     worker.unref();
     worker.on("message", (answer: WriterAnswer) => this.#waiting?.resolve(answer));
