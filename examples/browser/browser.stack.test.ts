@@ -109,6 +109,7 @@ test("a page refuses secrets, and takes an anon key with an access token", async
   const page = await browser.newPage();
   await page.goto(served.url);
   await page.addScriptTag({ content: script, type: "module" });
+  await page.waitForFunction(() => "attempt" in globalThis); // the tag is there before its module has run
   const attempt = (options: Record<string, string>): Promise<unknown> =>
     page.evaluate(
       // Set by the script above.

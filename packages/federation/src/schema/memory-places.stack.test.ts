@@ -49,6 +49,7 @@ test("an agent's place among the memories is kept, the furthest, for itself alon
   expect((await placeOf(alice)).cursor).toBe(second);
   for (const who of [bob, other]) expect((await placeOf(who)).cursor).toBeNull();
   await call(database, alice, "store_memory", { memory: { id: "n", content: "x" } });
+  await settled(database);
   const page = await call<{ rows: { id: string }[] }>(database, alice, "pull_memories", { cursor: second });
   expect(page.rows.map(({ id }) => id)).toEqual(["n"]);
 });
