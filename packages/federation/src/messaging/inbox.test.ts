@@ -89,6 +89,25 @@ test("what was handled while the database was away is marked when it is back, an
   expect(clock.pending).toBe(0);
 });
 
+test("what is being marked when the inbox closes, in vain, is marked once more at the end", async () => {
+  const tried: string[] = [];
+  let fail = (_error: Error): void => {};
+  const { inbox, clock } = openInbox({
+    mark: async (ids, state) => {
+      tried.push(`${state} ${ids.join()}`);
+      if (tried.length === 1) await new Promise((_done, failed) => (fail = failed));
+    },
+  });
+  inbox.heardDirect({ message: row("1") });
+  await clock.advance(50);
+  const closing = inbox.close();
+  await turns();
+  fail(new FederationError("timeout", "away"));
+  await closing;
+  expect(tried).toEqual(["handled 1", "handled 1"]);
+  expect(clock.pending).toBe(0);
+});
+
 test("a message whose handler fails is tried again, then a dead letter, and the sender's next one goes on", async () => {
   const { inbox, clock, marks } = openInbox({
     deliver: ({ id }) => (id === "1" ? failing : succeeded),

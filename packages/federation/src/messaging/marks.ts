@@ -45,21 +45,21 @@ export class Marks {
   }
 
   /** Resolves when everything added so far was told, or could not be. */
-  flush(): Promise<void> {
+  flush(isLast = false): Promise<void> {
     this.#cancel?.();
     this.#cancel = undefined;
     for (const state of ["delivered", "begun", "handled"] as const)
-      this.#flushing = this.#flushing.then(() => this.#send(state));
+      this.#flushing = this.#flushing.then(() => this.#send(state, isLast));
     return this.#flushing;
   }
 
   /** Flushes for the last time. */
   close(): Promise<void> {
     this.#isClosed = true;
-    return this.flush();
+    return this.flush(true);
   }
 
-  async #send(state: Mark): Promise<void> {
+  async #send(state: Mark, isLast: boolean): Promise<void> {
     const ids = [...this.#pending[state]].slice(0, largest);
     if (ids.length === 0) return;
     for (const id of ids) this.#pending[state].delete(id);
@@ -68,14 +68,14 @@ export class Marks {
     } catch (error) {
       this.#parts.log("debug", "messages could not be marked", { state, count: ids.length, error });
       // That a handler began says little once it was not said at once.
-      if (state !== "begun" && isRetryable(error) && !this.#isClosed) return this.#again(ids, state);
+      if (state !== "begun" && isRetryable(error) && !isLast) return this.#again(ids, state);
     }
-    if (this.#pending[state].size > 0) await this.#send(state);
+    if (this.#pending[state].size > 0) await this.#send(state, isLast);
   }
 
   #again(ids: readonly string[], state: Mark): void {
     for (const id of ids)
       if (state === "handled" || !this.#pending.handled.has(id)) this.#pending[state].add(id);
-    this.#cancel ??= this.#parts.clock.after(againMs, () => void this.flush());
+    if (!this.#isClosed) this.#cancel ??= this.#parts.clock.after(againMs, () => void this.flush());
   }
 }
