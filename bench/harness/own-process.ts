@@ -17,10 +17,10 @@ export async function askOwnProcess(file: URL, question: unknown, signal?: Abort
   }
 }
 
-/** The first argument of the new process is `question` as JSON. It ends when `disconnect` is called or we end. */
-export function startOwnProcess(file: URL, question: unknown): ChildProcess {
+/** The first argument of the new process is `question` as JSON, `flags` are for Node. It ends when `disconnect` is called or we end. */
+export function startOwnProcess(file: URL, question: unknown, flags: readonly string[] = []): ChildProcess {
   return fork(file, [JSON.stringify(question)], {
-    execArgv: ["--import", "tsx", "--conditions=@agent-federation/source"],
+    execArgv: [...flags, "--import", "tsx", "--conditions=@agent-federation/source"],
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
 }

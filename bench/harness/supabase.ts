@@ -9,9 +9,12 @@ export interface SupabaseProcess extends Served {
 }
 
 /** A local Supabase with our migrations in a process of its own, which ends with this one. */
-export async function startSupabaseProcess(question: ServeQuestion = {}): Promise<SupabaseProcess> {
+export async function startSupabaseProcess(
+  question: ServeQuestion = {},
+  flags: readonly string[] = [],
+): Promise<SupabaseProcess> {
   const file = new URL("serve-supabase.ts", import.meta.url);
-  const child = startOwnProcess(file, question);
+  const child = startOwnProcess(file, question, flags);
   const served = (await firstMessage(child, file)) as Served; // serve-supabase.ts sends nothing else
   return {
     ...served,
