@@ -223,7 +223,9 @@ export class Puller {
       } else if (admission.takes(row)) {
         taken.push(row);
         const isNews = held === undefined ? !this.#wasAtFirst(row) : isOther(row, held);
-        if (isNews || this.#isUntold(row)) changes.push(...changesOf(row, held));
+        // Under what is held and later, what was there at first is no news; whether it takes that one's place is seen at the end.
+        const isUnder = this.#wasAtFirst(row) && isLater(held, row);
+        if (isNews || (this.#isUntold(row) && !isUnder)) changes.push(...changesOf(row, held));
       }
     }
     await this.#remember(changes.map(({ row }) => row.id));

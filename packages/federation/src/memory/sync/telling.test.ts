@@ -1,5 +1,6 @@
 /** What listeners are told, and what not. */
 import { expect, test } from "vitest";
+import { FederationError } from "../../runtime/errors.ts";
 import { LastTold } from "./last-told.ts";
 import type { SyncChange } from "./sync-state.ts";
 import { EngineBench, livingIn, type BenchReplica } from "./testing/engine-bench.ts";
@@ -45,6 +46,31 @@ test("what another filter lets in tells nobody that it was there, and what chang
   await b.write("b1", { content: "changed, too" });
   await clock.run(70_000);
   expect([...saidBy(narrow), ...saidBy(wide)]).toEqual(["updated a1 changed", "updated b1 changed, too"]);
+});
+
+test("what was there at first is not told when it is asked about for a write over it, and everything is compared then", async () => {
+  const bench = new EngineBench();
+  const { clock, model } = bench;
+  const desk = bench.open("a");
+  for (let n = 0; n < 600; n++) await desk.write(`m${n}`);
+  await clock.run(5_000);
+  const laptop = bench.open("a", { writer: "a/2" });
+  const { server } = laptop;
+  await laptop.write("m7", { content: "written over" });
+  let pulls = 0;
+  server.refuses = ({ name }) => {
+    const isSecondPage = name === "pull" && ++pulls === 2;
+    return name === "push" || isSecondPage ? new FederationError("unreachable", "cut") : undefined;
+  };
+  await clock.run(2_000);
+  expect(server.calls.filter(({ name }) => name === "read")).toMatchObject([{ ids: ["m7"] }]);
+  model.newEpoch({ restores: false });
+  await clock.run(70_000);
+  expect(livingIn(laptop.store)).toHaveLength(600);
+  expect(saidBy(laptop)).toEqual([]);
+  server.refuses = () => undefined;
+  await clock.run(70_000);
+  expect(saidBy(laptop)).toEqual(["updated m7 written over"]);
 });
 
 test("the same once more is no news, and anything in between makes it news", () => {
