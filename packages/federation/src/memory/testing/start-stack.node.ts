@@ -8,7 +8,7 @@ export { freshTenant } from "../../../../../test-support/stack.ts";
 /** A local Supabase with our migrations, of a test's own. */
 export type TestStack = Awaited<ReturnType<typeof startTestStack>>;
 
-export async function startStack(options: { readonly maxRows?: number } = {}): Promise<TestStack> {
+export async function startStack(options: Parameters<typeof startTestStack>[0] = {}): Promise<TestStack> {
   const migrationsDir = fileURLToPath(new URL("../../../../../supabase/migrations/", import.meta.url));
   return await startTestStack({ migrationsDir, ...options });
 }

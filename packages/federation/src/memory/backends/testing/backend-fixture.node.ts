@@ -23,7 +23,7 @@ export class BackendFixture {
     return new BackendFixture(await startStack());
   }
 
-  private constructor(stack: TestStack) {
+  constructor(stack: TestStack) {
     this.stack = stack;
   }
 
