@@ -141,6 +141,7 @@ test.each<[string, HubOptions, Environment]>([
   ["a switch that is neither true nor false", {}, { FEDERATION_MEMORY_SYNC: "maybe" }],
   ["a plan nobody has", {}, { FEDERATION_PLAN_MESSAGES_PER_SECOND: "free" }],
   ["a plan that allows nothing", { planMessagesPerSecond: 0 }, {}],
+  ["a plan that nobody may be seen on", { planPresencePerSecond: 0 }, {}],
   ["a negative interval", { presenceHeartbeat: -1 }, {}],
   ["a threshold of nothing", { rosterThreshold: 0 }, {}],
 ])("%s is refused", (_name, options, environment) => {
@@ -149,8 +150,11 @@ test.each<[string, HubOptions, Environment]>([
 
 test("the plan is the Free one, none on this machine, or what is said", () => {
   const hosted = "https://abc.supabase.co";
-  const limit = resolve().planMessagesPerSecond;
+  const { planMessagesPerSecond: limit, planPresencePerSecond: seen } = resolve();
   expect([limit(hosted), limit("http://127.0.0.1:54321")]).toEqual([100, undefined]);
+  expect([seen(hosted), seen("http://127.0.0.1:54321")]).toEqual([20, undefined]);
+  const pro = { ...complete, FEDERATION_PLAN_PRESENCE_PER_SECOND: "50" };
+  expect(resolve({}, pro).planPresencePerSecond("http://localhost:1")).toBe(50);
   expect(resolve({ planMessagesPerSecond: 500 }).planMessagesPerSecond("http://localhost:1")).toBe(500);
   const off = { ...complete, FEDERATION_PLAN_MESSAGES_PER_SECOND: "off" };
   expect(resolve({}, off).planMessagesPerSecond(hosted)).toBeUndefined();

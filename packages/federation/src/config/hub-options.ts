@@ -35,6 +35,11 @@ export interface HubOptions extends AccessOptions {
    * FEDERATION_PLAN_MESSAGES_PER_SECOND, else 100, the limit of the Free plan, and `off` for a server on this machine.
    */
   readonly planMessagesPerSecond?: number | "off" | undefined;
+  /**
+   * The plan's presence events a second, likewise. Default: FEDERATION_PLAN_PRESENCE_PER_SECOND, else 20, the limit of the Free plan, and
+   * `off` for a server on this machine.
+   */
+  readonly planPresencePerSecond?: number | "off" | undefined;
   /** Milliseconds between two heartbeats of the socket. Default 25000. */
   readonly socketHeartbeatMs?: number | undefined;
   /** This process alone is the agent: its other processes are ended with "replaced", now and by the next one that is exclusive. Default false. */
@@ -90,6 +95,7 @@ export interface ResolvedHubOptions {
   readonly maxBroadcastBytes: number;
   /** For the server at this URL; undefined where there is no limit. */
   readonly planMessagesPerSecond: (url: string) => number | undefined;
+  readonly planPresencePerSecond: (url: string) => number | undefined;
   readonly socketHeartbeatMs: number;
   readonly exclusive: boolean;
   readonly deliverTo: "one" | "all";
@@ -146,7 +152,8 @@ export function resolveHubOptions(
     presenceGraceMs: milliseconds(options.presenceGraceMs ?? 1_500, "presenceGraceMs"),
     rosterThreshold: positive(options.rosterThreshold ?? 100, "rosterThreshold"),
     maxBroadcastBytes: positive(options.maxBroadcastBytes ?? 256_000, "maxBroadcastBytes"),
-    planMessagesPerSecond: planLimit(options.planMessagesPerSecond, environment),
+    planMessagesPerSecond: planLimit("planMessagesPerSecond", options, environment),
+    planPresencePerSecond: planLimit("planPresencePerSecond", options, environment),
     socketHeartbeatMs: milliseconds(options.socketHeartbeatMs ?? 25_000, "socketHeartbeatMs"),
     exclusive: options.exclusive ?? false,
     deliverTo: oneOf("deliverTo", ["one", "all"], options.deliverTo ?? "one"),
@@ -165,15 +172,21 @@ export function resolveHubOptions(
   };
 }
 
-const planVariable = "FEDERATION_PLAN_MESSAGES_PER_SECOND";
+// The variables, and the figures of the Free plan.
+const planLimits = {
+  planMessagesPerSecond: { variable: "FEDERATION_PLAN_MESSAGES_PER_SECOND", free: 100 },
+  planPresencePerSecond: { variable: "FEDERATION_PLAN_PRESENCE_PER_SECOND", free: 20 },
+} as const;
 
 function planLimit(
-  option: number | "off" | undefined,
+  option: keyof typeof planLimits,
+  options: HubOptions,
   environment: Environment,
 ): (url: string) => number | undefined {
-  const name = option === undefined ? planVariable : "planMessagesPerSecond";
-  const given = option ?? environment[planVariable];
-  if (given === undefined) return (url) => (isThisMachine(url) ? undefined : 100);
+  const { variable, free } = planLimits[option];
+  const name = options[option] === undefined ? variable : option;
+  const given = options[option] ?? environment[variable];
+  if (given === undefined) return (url) => (isThisMachine(url) ? undefined : free);
   if (given === "off") return () => undefined;
   const limit = typeof given === "number" || /^\d+$/.test(given) ? Number(given) : Number.NaN;
   if (Number.isInteger(limit) && limit >= 1) return () => limit;

@@ -92,7 +92,7 @@ export class LiveHub {
     const { options } = parts;
     this.#parts = parts;
     this.connection = connection;
-    this.presence = this.#makePresence(options);
+    this.presence = this.#makePresence(options, access);
     this.session = this.#makeSession(options);
     this.messaging = new LiveMessaging({
       options,
@@ -206,7 +206,7 @@ export class LiveHub {
       emitter.emit("agents:sync", { agents: this.presence.roster.agents() });
   }
 
-  #makePresence(options: ResolvedHubOptions): Presence {
+  #makePresence(options: ResolvedHubOptions, { url }: Access): Presence {
     const { agentId, tenantId, instanceId, rosterThreshold, capabilities, metadata } = options;
     return new Presence(
       {
@@ -218,6 +218,7 @@ export class LiveHub {
         metadata,
         graceMs: options.presenceGraceMs,
         relistMs: options.heartbeatMs,
+        planPresencePerSecond: options.planPresencePerSecond(url),
       },
       {
         clock: options.clock,

@@ -2,18 +2,8 @@ import type { RealtimeChannel } from "@supabase/supabase-js";
 import { withDeadline, type Clock } from "../runtime/clock.ts";
 import { FederationError, toFederationError } from "../runtime/errors.ts";
 import { newId } from "../runtime/ids.ts";
-import {
-  fitting,
-  frameCost,
-  fullBucket,
-  nextStep,
-  quotaOf,
-  refilled,
-  spent,
-  type Bucket,
-  type Quota,
-  type Step,
-} from "./broadcast-pace.ts";
+import { fullBucket, refilled, spent, type Bucket, type Quota } from "../runtime/token-bucket.ts";
+import { fitting, frameCost, nextStep, quotaOf, type Step } from "./broadcast-pace.ts";
 import { broadcastEvent, type BroadcastFrame } from "./message.ts";
 
 export interface RoomBroadcastsParts {
@@ -128,12 +118,12 @@ export class RoomBroadcasts {
 
   /**
    * The database announced something to this process: it counts for the plan like a broadcast that got here. All processes count theirs,
-   * so that together they know of all of it.
+   * so that together they know of all of it. However much that is, broadcasts wait for no more than it takes to earn two bursts.
    */
   announced(): void {
     const quota = this.#quota();
     if (quota === undefined) return;
-    this.#bucket = spent(refilled(this.#bucket, quota, this.#parts.clock.now()), quota, 1);
+    this.#bucket = spent(refilled(this.#bucket, quota, this.#parts.clock.now()), 1, quota.burst);
   }
 
   #quota(): Quota | undefined {
@@ -207,8 +197,7 @@ export class RoomBroadcasts {
       },
       nowMs,
     );
-    if (step.name === "send" && quota !== undefined)
-      this.#bucket = { ...this.#bucket, tokens: this.#bucket.tokens - cost };
+    if (step.name === "send" && quota !== undefined) this.#bucket = spent(this.#bucket, cost, Infinity);
     return step;
   }
 

@@ -48,6 +48,7 @@ function open(
       graceMs: 1500,
       rosterThreshold: 3,
       relistMs: 30_000,
+      planPresencePerSecond: undefined,
       capabilities: [],
       metadata: {},
       ...options,

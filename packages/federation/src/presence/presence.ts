@@ -9,7 +9,7 @@ import { parsePresence, type AgentPresence } from "./agent-presence.ts";
 import { nextRosterMode, type RosterMode } from "./roster-mode.ts";
 import { Roster, type Lost, type RosterChange, type Sighting } from "./roster.ts";
 import type { SessionStatus } from "./session.ts";
-import { trackWaitMs, withTrackCall } from "./track-limit.ts";
+import { TrackPace } from "./track-pace.ts";
 
 export interface PresenceOptions {
   readonly agentId: string;
@@ -19,6 +19,8 @@ export interface PresenceOptions {
   readonly rosterThreshold: number;
   /** How often the sessions are read in a large room. */
   readonly relistMs: number;
+  /** The plan's presence events a second, of the whole tenant; undefined where there is no limit. */
+  readonly planPresencePerSecond: number | undefined;
   readonly capabilities: readonly string[];
   readonly metadata: Readonly<Record<string, unknown>>;
 }
@@ -71,10 +73,10 @@ export class Presence {
   #knownSeq = 0;
   /** The newest change that anybody told of, whether this process heard it or not. */
   #toldSeq = 0;
-  /** Changes that waited for the server's limit on presence calls, and were told as one. */
+  /** Changes that waited for the server's limit on presence calls, or for the plan, and were told as one. */
   #coalesced = 0;
   #channel: RealtimeChannel | undefined;
-  #trackedAtMs: number[] = [];
+  readonly #pace: TrackPace;
   /** Until the server has taken the last presence call. */
   #tracking: Promise<void> | undefined;
 
@@ -83,6 +85,9 @@ export class Presence {
     this.#parts = parts;
     this.roster = new Roster({ graceMs: options.graceMs, selfId: options.agentId });
     this.#scope = new Scope((error) => parts.log("error", "a presence task failed", { error }));
+    const { clock, random } = parts;
+    const planPerSecond = options.planPresencePerSecond;
+    this.#pace = new TrackPace({ clock, random, planPerSecond, processes: () => this.roster.instances });
     this.#startedAt = new Date(parts.clock.now()).toISOString();
   }
 
@@ -122,19 +127,26 @@ export class Presence {
       "presence",
       { event: "join" },
       ({ key, newPresences }: { key: string; newPresences: unknown }) => {
-        if (isSynced)
-          this.#apply(this.roster.sawPresence(this.#sightings(key, newPresences), this.#parts.clock.now()));
+        if (!isSynced) return;
+        const seen = this.#sightings(key, newPresences);
+        this.#pace.heard(
+          seen.filter(({ presence }) => presence.instance_id !== this.#options.instanceId).length,
+        );
+        this.#apply(this.roster.sawPresence(seen, this.#parts.clock.now()));
       },
     );
     channel.on(
       "presence",
       { event: "leave" },
-      ({ key, leftPresences }: { key: string; leftPresences: unknown }) => {
+      ({ key, leftPresences, currentPresences }: { [name: string]: unknown; key: string }) => {
+        if (!isSynced) return;
         const lost: Lost[] = this.#sightings(key, leftPresences).map(({ ref, presence }) => ({
           agentId: presence.agent_id,
           ref,
         }));
-        if (isSynced) this.#apply(this.roster.lostPresence(lost, this.#parts.clock.now()));
+        // Where something stays it was a change, of which the join has told.
+        if (this.#sightings(key, currentPresences).length === 0) this.#pace.heard(lost.length);
+        this.#apply(this.roster.lostPresence(lost, this.#parts.clock.now()));
       },
     );
   }
@@ -142,7 +154,7 @@ export class Presence {
   /** After every join of the room: the server has forgotten this agent, and supabase-js does not show it again. */
   joined(channel: RealtimeChannel): void {
     this.#channel = channel;
-    this.#trackedAtMs = [];
+    this.#pace.newChannel();
     this.#cancel("track");
     this.#track();
   }
@@ -331,15 +343,15 @@ export class Presence {
     this.#apply(this.roster.syncSessions(sessions, askedAtMs, clock.now()));
   }
 
-  /** Shows this agent now, or as soon as the server's limit allows; the last value wins. */
+  /** Shows this agent now, or as soon as the server's limit and the plan allow; the last value wins. */
   #track(): void {
-    const { clock, log } = this.#parts;
+    const { log } = this.#parts;
     const channel = this.#channel;
     if (channel === undefined || !this.#isTracking || !this.#parts.isRoomJoined()) return;
     if (this.#timers.has("track")) return void this.#coalesced++;
-    const waitMs = trackWaitMs(this.#trackedAtMs, clock.now());
+    const { waitMs } = this.#pace;
     if (waitMs > 0) return this.#after("track", waitMs, () => this.#track());
-    this.#trackedAtMs = withTrackCall(this.#trackedAtMs, clock.now());
+    this.#pace.called();
     this.#tracking = channel.track({ ...this.shown }, { timeout: trackTimeoutMs }).then((result) => {
       if (result === "ok" || channel !== this.#channel || this.#scope.isClosed) return;
       log("debug", "presence was not taken", { result });

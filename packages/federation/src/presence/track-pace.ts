@@ -1,0 +1,77 @@
+import type { Clock } from "../runtime/clock.ts";
+import {
+  fullBucket,
+  quotaUnder,
+  refilled,
+  spent,
+  tokenWaitMs,
+  type Bucket,
+} from "../runtime/token-bucket.ts";
+import { trackWaitMs, withTrackCall } from "./track-limit.ts";
+
+export interface TrackPaceParts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** The plan's presence events a second; undefined where there is no limit. */
+  readonly planPerSecond: number | undefined;
+  /** How many processes hear of each change, this one among them. */
+  readonly processes: () => number;
+}
+
+// The server's memory: what was spent longer ago is forgotten there as well.
+const rememberedSeconds = 60;
+
+/**
+ * When this process may show itself: the server limits its calls, and the plan what they bring about in the whole tenant. Everybody hears
+ * of every change, so all know alike what is left of the plan; of those who wait for the same moment each waits a random while longer.
+ */
+export class TrackPace {
+  readonly #parts: TrackPaceParts;
+  #calledAtMs: readonly number[] = [];
+  #bucket: Bucket = fullBucket;
+  #isFirst = true;
+
+  constructor(parts: TrackPaceParts) {
+    this.#parts = parts;
+  }
+
+  /** The server counts the calls of each channel alone. */
+  newChannel(): void {
+    this.#calledAtMs = [];
+  }
+
+  /** Milliseconds until a call may be made. The first is made at any rate: until then nobody sees this process, itself included. */
+  get waitMs(): number {
+    const { clock, random, planPerSecond } = this.#parts;
+    const nowMs = clock.now();
+    const forServer = trackWaitMs(this.#calledAtMs, nowMs);
+    if (planPerSecond === undefined || this.#isFirst) return forServer;
+    const quota = quotaUnder(planPerSecond);
+    const forPlan = tokenWaitMs(refilled(this.#bucket, quota, nowMs), quota, this.#cost);
+    return Math.max(forServer, Math.ceil(forPlan * (1 + random())));
+  }
+
+  called(): void {
+    this.#isFirst = false;
+    this.#calledAtMs = withTrackCall(this.#calledAtMs, this.#parts.clock.now());
+    this.#spend(1);
+  }
+
+  /** So many other processes showed themselves anew, or left. */
+  heard(changes: number): void {
+    this.#spend(changes);
+  }
+
+  /** A call is an event, and one more for each that hears of it. */
+  get #cost(): number {
+    return this.#parts.processes() + 1;
+  }
+
+  #spend(changes: number): void {
+    const { clock, planPerSecond } = this.#parts;
+    if (planPerSecond === undefined) return;
+    const quota = quotaUnder(planPerSecond);
+    const mostDebt = rememberedSeconds * quota.perSecond;
+    this.#bucket = spent(refilled(this.#bucket, quota, clock.now()), changes * this.#cost, mostDebt);
+  }
+}
