@@ -405,7 +405,8 @@ CREATE INDEX agent_task_queue_oldest ON public.agent_task_queue USING btree (ten
 CREATE INDEX agent_task_queue_urgent ON public.agent_task_queue USING btree (tenant_id, lane, priority, ready_at) WHERE ((lease_until IS NULL) AND (ready_at < 'infinity'::timestamp with time zone));
 CREATE TRIGGER hold BEFORE INSERT ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.hold_dependent();
 CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.stamp();
-CREATE TRIGGER wake AFTER INSERT OR UPDATE ON public.agent_task_queue FOR EACH ROW EXECUTE FUNCTION federation.wake_workers();
+CREATE TRIGGER wake_insert AFTER INSERT ON public.agent_task_queue REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.wake_workers();
+CREATE TRIGGER wake_update AFTER UPDATE ON public.agent_task_queue REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.wake_workers();
 grant select on table public.agent_task_queue to authenticated;
 grant delete, insert, select, update on table public.agent_task_queue to federation_definer;
 grant delete, insert, select, update on table public.agent_task_queue to service_role;
@@ -1371,6 +1372,37 @@ $function$
 grant execute on function federation.identical_memories(jsonb,text,text) to authenticated;
 grant execute on function federation.identical_memories(jsonb,text,text) to service_role;
 comment on function federation.identical_memories(jsonb,text,text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.in_chain(message public.agent_messages)
+ RETURNS public.agent_messages
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  asked record;
+  max_hops integer;
+begin
+  if message.reply_to is not null then
+    select m.hop_count, coalesce(m.correlation_id, m.id) as correlation_id into asked from public.agent_messages m
+    where m.tenant_id = message.tenant_id and m.id = message.reply_to
+      and (m.to_agent is null or message.from_agent in (m.to_agent, m.from_agent));
+    message.hop_count := greatest(message.hop_count, asked.hop_count + 1);
+    message.correlation_id := coalesce(message.correlation_id, asked.correlation_id);
+  end if;
+  if message.hop_count > 0 then
+    select s.max_hops into max_hops from federation.sync_settings s;
+    if message.hop_count > max_hops then
+      raise exception 'hop_count: % messages led to this one, the limit is %', message.hop_count, max_hops using errcode = '53400',
+        hint = 'End the exchange, or have a service raise the limit: select public.limit_hops(…).';
+    end if;
+  end if;
+  return message;
+end
+$function$
+-- owner postgres
+grant execute on function federation.in_chain(public.agent_messages) to federation_definer;
+comment on function federation.in_chain(public.agent_messages) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.inbox_topic()
  RETURNS text
@@ -2437,23 +2469,8 @@ CREATE OR REPLACE FUNCTION federation.store_message(message public.agent_message
 AS $function$
 declare
   stored public.agent_messages;
-  asked record;
-  max_hops integer;
 begin
-  if message.reply_to is not null then
-    select m.hop_count, coalesce(m.correlation_id, m.id) as correlation_id into asked from public.agent_messages m
-    where m.tenant_id = message.tenant_id and m.id = message.reply_to
-      and (m.to_agent is null or message.from_agent in (m.to_agent, m.from_agent));
-    message.hop_count := greatest(message.hop_count, asked.hop_count + 1);
-    message.correlation_id := coalesce(message.correlation_id, asked.correlation_id);
-  end if;
-  if message.hop_count > 0 then
-    select s.max_hops into max_hops from federation.sync_settings s;
-    if message.hop_count > max_hops then
-      raise exception 'hop_count: % messages led to this one, the limit is %', message.hop_count, max_hops using errcode = '53400',
-        hint = 'End the exchange, or have a service raise the limit: select public.limit_hops(…).';
-    end if;
-  end if;
+  message := federation.in_chain(message);
   insert into public.agent_messages (
     tenant_id, id, from_agent, to_agent, type, payload, reply_to, correlation_id, hop_count, sender_seq, instance_id,
     traceparent, expires_at)
@@ -2477,6 +2494,84 @@ $function$
 -- owner postgres
 grant execute on function federation.store_message(public.agent_messages) to federation_definer;
 comment on function federation.store_message(public.agent_messages) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.store_tasks(tasks jsonb, tenant text, agent text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  meant public.agent_tasks[];
+  fresh uuid[];
+  other text;
+  stored record;
+  message public.agent_messages;
+  messages public.agent_messages[] := '{}';
+begin
+  select array_agg(federation.task_of(e.task, tenant, agent) order by e.place) into meant
+  from jsonb_array_elements(tasks) with ordinality e(task, place);
+
+  with inserted as (
+    insert into public.agent_tasks (
+      tenant_id, task_id, assigned_by, assigned_to, capability, description, priority, deadline, dependencies, details, status,
+      max_attempts, content_hash, hop_count, correlation_id, reply_to, traceparent, expires_at)
+    select m.tenant_id, m.task_id, m.assigned_by, m.assigned_to, m.capability, m.description, m.priority, m.deadline, m.dependencies,
+      m.details, m.status, m.max_attempts, m.content_hash, m.hop_count, m.correlation_id, m.reply_to, m.traceparent, m.expires_at
+    from unnest(meant) with ordinality m order by m.ordinality
+    on conflict (tenant_id, task_id) do nothing
+    returning row_id)
+  select coalesce(array_agg(i.row_id), '{}') into fresh from inserted i;
+
+  select t.task_id into other
+  from unnest(meant) with ordinality m join public.agent_tasks t on t.tenant_id = m.tenant_id and t.task_id = m.task_id
+  where t.content_hash <> m.content_hash
+    -- Stored before, with the trace in the hash.
+    and t.content_hash <> encode(sha256(convert_to((tasks -> (m.ordinality - 1)::integer)::text, 'UTF8')), 'hex')
+  order by m.ordinality limit 1;
+  if found then
+    raise exception 'task % exists already, with other content', quote_literal(other) using errcode = '23505',
+      hint = 'A task id stands for one task; use it again only to repeat that assignment.';
+  end if;
+
+  insert into public.agent_task_queue (tenant_id, task_row, assigned_to, capability, priority)
+  select t.tenant_id, t.row_id, t.assigned_to, t.capability, array_position(array['critical', 'high', 'medium', 'low'], t.priority) - 1
+  from public.agent_tasks t where t.tenant_id = tenant and t.row_id = any (fresh) order by t.seq;
+
+  for stored in
+    select distinct on (t.seq) t.*, e.task as said
+    from jsonb_array_elements(tasks) with ordinality e(task, place)
+    join public.agent_tasks t on t.tenant_id = tenant and t.task_id = e.task ->> 'task_id'
+    where t.row_id = any (fresh) and t.assigned_to is not null
+    order by t.seq, e.place
+  loop
+    message.tenant_id := tenant;
+    message.id := gen_random_uuid();
+    message.from_agent := agent;
+    message.to_agent := stored.assigned_to;
+    message.type := 'task_assignment';
+    message.payload := stored.said || jsonb_build_object('assigned_by', agent);
+    message.hop_count := stored.hop_count;
+    message.correlation_id := coalesce(stored.correlation_id, stored.task_id);
+    message.reply_to := stored.reply_to;
+    message.traceparent := stored.traceparent;
+    message.expires_at := stored.expires_at;
+    messages := array_append(messages, federation.in_chain(message));
+  end loop;
+  insert into public.agent_messages (
+    tenant_id, id, from_agent, to_agent, type, payload, reply_to, correlation_id, hop_count, traceparent, expires_at)
+  select m.tenant_id, m.id, m.from_agent, m.to_agent, m.type, m.payload, m.reply_to, m.correlation_id, m.hop_count, m.traceparent,
+    m.expires_at
+  from unnest(messages) with ordinality m order by m.ordinality;
+
+  return query
+    select federation.task_json(t)
+    from unnest(meant) with ordinality m join public.agent_tasks t on t.tenant_id = m.tenant_id and t.task_id = m.task_id
+    order by m.ordinality;
+end
+$function$
+-- owner postgres
+grant execute on function federation.store_tasks(jsonb,text,text) to federation_definer;
+comment on function federation.store_tasks(jsonb,text,text) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.sweep(tenant text, at_once boolean DEFAULT false)
  RETURNS jsonb
@@ -2638,6 +2733,71 @@ $function$
 -- owner postgres
 grant execute on function federation.task_news(public.agent_tasks,text) to federation_definer;
 comment on function federation.task_news(public.agent_tasks,text) is NULL;
+
+CREATE OR REPLACE FUNCTION federation.task_of(task jsonb, tenant text, agent text)
+ RETURNS public.agent_tasks
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  known constant text[] := array['task_id', 'assigned_to', 'capability', 'description', 'priority', 'deadline', 'dependencies',
+    'max_attempts', 'hop_count', 'correlation_id', 'reply_to', 'traceparent', 'expires_at'];
+  meant public.agent_tasks;
+begin
+  if coalesce(jsonb_typeof(task), 'null') <> 'object' then
+    raise exception 'task: expected an object, got %', coalesce(nullif(jsonb_typeof(task), 'null'), 'nothing') using errcode = '22023';
+  end if;
+  perform federation.check_json('task', task), federation.check_text('task_id', task ->> 'task_id', 255),
+    federation.check_agent('assigned_to', task ->> 'assigned_to'),
+    federation.check_text('description', task ->> 'description', 1048576),
+    federation.check_text('capability', task ->> 'capability', 255, false),
+    federation.check_text('correlation_id', task ->> 'correlation_id', 255, false),
+    federation.check_text('reply_to', task ->> 'reply_to', 255, false),
+    federation.check_text('traceparent', task ->> 'traceparent', 255, false);
+  -- A forgotten recipient is not "whoever is free": that is said with an explicit null, or with a capability.
+  if not task ? 'assigned_to' and task ->> 'capability' is null then
+    raise exception 'assigned_to: expected an agent (or null for whoever is free, or a capability), got nothing' using errcode = '22023';
+  end if;
+  if coalesce(task ->> 'priority', 'medium') not in ('critical', 'high', 'medium', 'low') then
+    raise exception 'priority: expected critical, high, medium or low, got %', quote_literal(task ->> 'priority') using errcode = '22023';
+  end if;
+  if jsonb_typeof(task -> 'dependencies') not in ('array', 'null') then
+    raise exception 'dependencies: expected an array of task ids, got %', jsonb_typeof(task -> 'dependencies') using errcode = '22023';
+  end if;
+  begin
+    meant.deadline := task ->> 'deadline';
+    meant.expires_at := task ->> 'expires_at';
+    meant.max_attempts := coalesce(task ->> 'max_attempts', '3');
+    meant.hop_count := coalesce(task ->> 'hop_count', '0');
+  exception when data_exception then
+    raise exception 'task: %', sqlerrm using errcode = '22023';
+  end;
+  if meant.max_attempts not between 1 and 1000 or meant.hop_count < 0 then
+    raise exception 'expected max_attempts 1 to 1000 and hop_count 0 or more, got % and %',
+      meant.max_attempts, meant.hop_count using errcode = '22023';
+  end if;
+  meant.tenant_id := tenant;
+  meant.task_id := task ->> 'task_id';
+  meant.assigned_by := agent;
+  meant.assigned_to := task ->> 'assigned_to';
+  meant.capability := task ->> 'capability';
+  meant.description := task ->> 'description';
+  meant.priority := coalesce(task ->> 'priority', 'medium');
+  meant.dependencies :=
+    array(select jsonb_array_elements_text(case jsonb_typeof(task -> 'dependencies') when 'array' then task -> 'dependencies' else '[]' end));
+  meant.details := task - known;
+  meant.status := case when task ->> 'assigned_to' is null then 'pending' else 'assigned' end;
+  meant.content_hash := encode(sha256(convert_to((task - 'traceparent')::text, 'UTF8')), 'hex');
+  meant.correlation_id := task ->> 'correlation_id';
+  meant.reply_to := task ->> 'reply_to';
+  meant.traceparent := task ->> 'traceparent';
+  return meant;
+end
+$function$
+-- owner postgres
+grant execute on function federation.task_of(jsonb,text,text) to federation_definer;
+comment on function federation.task_of(jsonb,text,text) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.tasks_named(tenant text, named jsonb)
  RETURNS TABLE(row_id uuid, said jsonb)
@@ -3035,22 +3195,36 @@ CREATE OR REPLACE FUNCTION federation.wake_workers()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  task public.agent_tasks;
+  ready public.agent_task_queue[];
 begin
-  if new.lease_until is not null or new.ready_at = 'infinity' or federation.is_quiet()
-    or (tg_op = 'UPDATE' and old.lease_until is null and old.ready_at is not distinct from new.ready_at) then
+  if federation.is_quiet() then
     return null;
   end if;
-  select t.* into task from public.agent_tasks t where t.row_id = new.task_row;
+  if tg_op = 'INSERT' then
+    select array_agg(n::public.agent_task_queue) into ready from new_rows n where n.lease_until is null and n.ready_at < 'infinity';
+  else
+    select array_agg(n::public.agent_task_queue) into ready from new_rows n join old_rows o using (row_id)
+    where n.lease_until is null and n.ready_at < 'infinity' and (o.lease_until is not null or o.ready_at is distinct from n.ready_at);
+  end if;
+  if ready is null then
+    return null;
+  end if;
   perform federation.announce(
-    'federation:' || new.tenant_id || coalesce(':agent:' || new.assigned_to, ':feed'), 'task_ready', jsonb_build_object(
-      'task_id', task.task_id, 'assigned_by', task.assigned_by, 'assigned_to', new.assigned_to, 'capability', new.capability,
-      'ready_in_ms', greatest(0, ceil(extract(epoch from new.ready_at - now()) * 1000))));
+    box.topic, 'task_ready', case when jsonb_array_length(f.frame) > 1 then jsonb_build_object('tasks', f.frame) else f.frame -> 0 end)
+  from (
+    select 'federation:' || q.tenant_id || coalesce(':agent:' || q.assigned_to, ':feed') as topic,
+      jsonb_agg(jsonb_build_object(
+        'task_id', t.task_id, 'assigned_by', t.assigned_by, 'assigned_to', q.assigned_to, 'capability', q.capability,
+        'ready_in_ms', greatest(0, ceil(extract(epoch from q.ready_at - now()) * 1000))) order by q.seq) as tasks
+    from unnest(ready) q join public.agent_tasks t on t.row_id = q.task_row
+    group by q.tenant_id, q.assigned_to
+    order by min(q.seq)) box,
+    federation.frames_of(box.tasks) f(frame);
   return null;
 end
 $function$
 -- owner federation_definer
-comment on function federation.wake_workers() is NULL;
+comment on function federation.wake_workers() is 'Trigger: tells workers what can be claimed.';
 
 CREATE OR REPLACE FUNCTION federation.words_query(text text)
  RETURNS tsquery
@@ -3144,89 +3318,13 @@ CREATE OR REPLACE FUNCTION public.assign_task(task jsonb, as_agent text DEFAULT 
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  known constant text[] := array['task_id', 'assigned_to', 'capability', 'description', 'priority', 'deadline', 'dependencies',
-    'max_attempts', 'hop_count', 'correlation_id', 'reply_to', 'traceparent', 'expires_at'];
   who record;
-  hash text;
-  new_task public.agent_tasks;
-  stored public.agent_tasks;
-  message public.agent_messages;
+  stored jsonb;
 begin
   select * into who from federation.act_as(as_agent, as_tenant);
-  if task is null or jsonb_typeof(task) <> 'object' then
-    raise exception 'task: expected an object, got %', coalesce(jsonb_typeof(task), 'nothing') using errcode = '22023';
-  end if;
-  perform federation.check_json('task', task), federation.check_text('task_id', task ->> 'task_id', 255),
-    federation.check_agent('assigned_to', task ->> 'assigned_to'),
-    federation.check_text('description', task ->> 'description', 1048576),
-    federation.check_text('capability', task ->> 'capability', 255, false),
-    federation.check_text('correlation_id', task ->> 'correlation_id', 255, false),
-    federation.check_text('reply_to', task ->> 'reply_to', 255, false),
-    federation.check_text('traceparent', task ->> 'traceparent', 255, false);
-  -- A forgotten recipient is not "whoever is free": that is said with an explicit null, or with a capability.
-  if not task ? 'assigned_to' and task ->> 'capability' is null then
-    raise exception 'assigned_to: expected an agent (or null for whoever is free, or a capability), got nothing' using errcode = '22023';
-  end if;
-  if coalesce(task ->> 'priority', 'medium') not in ('critical', 'high', 'medium', 'low') then
-    raise exception 'priority: expected critical, high, medium or low, got %', quote_literal(task ->> 'priority') using errcode = '22023';
-  end if;
-  if jsonb_typeof(task -> 'dependencies') not in ('array', 'null') then
-    raise exception 'dependencies: expected an array of task ids, got %', jsonb_typeof(task -> 'dependencies') using errcode = '22023';
-  end if;
-  begin
-    new_task.deadline := task ->> 'deadline';
-    new_task.expires_at := task ->> 'expires_at';
-    new_task.max_attempts := coalesce(task ->> 'max_attempts', '3');
-    new_task.hop_count := coalesce(task ->> 'hop_count', '0');
-  exception when data_exception then
-    raise exception 'task: %', sqlerrm using errcode = '22023';
-  end;
-  if new_task.max_attempts not between 1 and 1000 or new_task.hop_count < 0 then
-    raise exception 'expected max_attempts 1 to 1000 and hop_count 0 or more, got % and %',
-      new_task.max_attempts, new_task.hop_count using errcode = '22023';
-  end if;
-  hash := encode(sha256(convert_to((task - 'traceparent')::text, 'UTF8')), 'hex');
-
-  insert into public.agent_tasks (
-    tenant_id, task_id, assigned_by, assigned_to, capability, description, priority, deadline, dependencies, details, status,
-    max_attempts, content_hash, hop_count, correlation_id, reply_to, traceparent, expires_at)
-  values (
-    who.tenant, task ->> 'task_id', who.agent, task ->> 'assigned_to', task ->> 'capability', task ->> 'description',
-    coalesce(task ->> 'priority', 'medium'), new_task.deadline,
-    array(select jsonb_array_elements_text(case jsonb_typeof(task -> 'dependencies') when 'array' then task -> 'dependencies' else '[]' end)),
-    task - known, case when task ->> 'assigned_to' is null then 'pending' else 'assigned' end,
-    new_task.max_attempts, hash, new_task.hop_count, task ->> 'correlation_id', task ->> 'reply_to', task ->> 'traceparent',
-    new_task.expires_at)
-  on conflict (tenant_id, task_id) do nothing
-  returning * into stored;
-  if stored.row_id is null then
-    select * into stored from public.agent_tasks t where t.tenant_id = who.tenant and t.task_id = task ->> 'task_id';
-    -- Stored before, with the trace in the hash.
-    if stored.content_hash not in (hash, encode(sha256(convert_to(task::text, 'UTF8')), 'hex')) then
-      raise exception 'task % exists already, with other content', quote_literal(task ->> 'task_id') using errcode = '23505',
-        hint = 'A task id stands for one task; use it again only to repeat that assignment.';
-    end if;
-  else
-    insert into public.agent_task_queue (tenant_id, task_row, assigned_to, capability, priority)
-    values (stored.tenant_id, stored.row_id, stored.assigned_to, stored.capability,
-      array_position(array['critical', 'high', 'medium', 'low'], stored.priority) - 1);
-    if stored.assigned_to is not null then
-      message.tenant_id := who.tenant;
-      message.id := gen_random_uuid();
-      message.from_agent := who.agent;
-      message.to_agent := stored.assigned_to;
-      message.type := 'task_assignment';
-      message.payload := task || jsonb_build_object('assigned_by', who.agent);
-      message.hop_count := stored.hop_count;
-      message.correlation_id := coalesce(stored.correlation_id, stored.task_id);
-      message.reply_to := stored.reply_to;
-      message.traceparent := stored.traceparent;
-      message.expires_at := stored.expires_at;
-      perform federation.store_message(message);
-    end if;
-  end if;
+  select s.stored into stored from federation.store_tasks(jsonb_build_array(task), who.tenant, who.agent) s(stored);
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
-  return federation.task_json(stored);
+  return stored;
 end
 $function$
 -- owner federation_definer
@@ -3237,18 +3335,21 @@ comment on function public.assign_task(jsonb,text,text) is 'Stores a task and te
 CREATE OR REPLACE FUNCTION public.assign_tasks(tasks jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS SETOF jsonb
  LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+declare
+  who record;
 begin
+  select * into who from federation.act_as(as_agent, as_tenant);
   if tasks is null or jsonb_typeof(tasks) <> 'array' or jsonb_array_length(tasks) > 1000 then
     raise exception 'tasks: expected an array of at most 1,000 tasks, got %', coalesce(jsonb_typeof(tasks), 'nothing') using errcode = '22023';
   end if;
-  return query
-    select public.assign_task(t.task, assign_tasks.as_agent, assign_tasks.as_tenant)
-    from jsonb_array_elements(tasks) with ordinality t(task, place) order by t.place;
+  return query select s.stored from federation.store_tasks(tasks, who.tenant, who.agent) s(stored);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
 end
 $function$
--- owner postgres
+-- owner federation_definer
 grant execute on function public.assign_tasks(jsonb,text,text) to authenticated;
 grant execute on function public.assign_tasks(jsonb,text,text) to service_role;
 comment on function public.assign_tasks(jsonb,text,text) is 'Assigns all of these tasks or none, in their order.';

@@ -4,7 +4,7 @@ import type { RosterChange } from "../presence/roster.ts";
 import type { Emitter } from "../runtime/emitter.ts";
 import { isRecord, stringField } from "../runtime/json.ts";
 import { leaseLeftMs, LeaveReporter } from "../tasks/leave-reporter.ts";
-import { parseReadyTask, parseTaskEvents } from "../tasks/task-event.ts";
+import { parseReadyTasks, parseTaskEvents } from "../tasks/task-event.ts";
 import type { TaskHandler } from "../tasks/task-run.ts";
 import { TaskWorker, type WorkOptions } from "../tasks/task-worker.ts";
 import type { HubEvents } from "./hub-events.ts";
@@ -90,8 +90,7 @@ export class LiveTasks {
   }
 
   heardReady(payload: unknown): void {
-    const ready = parseReadyTask(payload);
-    if (ready !== undefined) for (const worker of this.#workers) worker.ready(ready);
+    for (const ready of parseReadyTasks(payload)) for (const worker of this.#workers) worker.ready(ready);
   }
 
   heardGone(payload: unknown): void {

@@ -168,6 +168,55 @@ test("a task for a capability, or expressly for whoever is free, is queued and s
   ]);
 });
 
+test("tasks that are assigned together are announced together, in their order; what was assigned before is not", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  const tasks = [
+    { task_id: "1", description: "d", capability: "review" },
+    { task_id: "2", description: "d", assigned_to: "bob" },
+    { task_id: "3", description: "d", assigned_to: null, priority: "high" },
+    { task_id: "4", description: "d", assigned_to: "bob", dependencies: ["5"] },
+    { task_id: "1", description: "d", capability: "review" },
+    { task_id: "5", description: "d", assigned_to: "bob" },
+  ];
+  const stored = await callRows(database, alice, "assign_tasks", { tasks });
+  expect(stored.map(({ task_id }) => task_id)).toEqual(["1", "2", "3", "4", "1", "5"]);
+  const [feed, inbox] = [`federation:${tenant}:feed`, `federation:${tenant}:agent:bob`];
+  const ids = (...task_ids: string[]): object[] => task_ids.map((task_id) => ({ task_id }));
+  expect(await announcements(database, tenant)).toMatchObject([
+    { topic: feed, event: "tasks", payload: { tasks: ids("1", "2", "3", "4", "5") } },
+    { topic: feed, event: "task_ready", payload: { tasks: ids("1", "3") } },
+    { topic: inbox, event: "task_ready", payload: { tasks: ids("2", "5") } },
+    {
+      topic: inbox,
+      event: "message",
+      payload: { messages: ["2", "4", "5"].map((task_id) => ({ payload: { task_id } })) },
+    },
+  ]);
+  expect(await callRows(database, alice, "assign_tasks", { tasks })).toEqual(stored);
+  expect(await announcements(database, tenant)).toHaveLength(4);
+});
+
+test("of tasks that are assigned together all are stored or none", async () => {
+  const tenant = newTenant();
+  const alice = agent(tenant, "alice");
+  const task = (task_id: string, more: object = {}): object => ({ ...review, task_id, ...more });
+  const assign = (...tasks: readonly object[]) => callRows(database, alice, "assign_tasks", { tasks });
+  await assign(task("known"));
+  await expect(assign(task("a"), task("known", { description: "other" }))).rejects.toMatchObject({
+    code: "23505",
+    message: "task 'known' exists already, with other content",
+  });
+  await expect(assign(task("a"), task("a", { description: "other" }))).rejects.toMatchObject({
+    code: "23505",
+  });
+  await expect(
+    assign(task("a", { dependencies: ["b"] }), task("b", { dependencies: ["a"] })),
+  ).rejects.toThrow(/waits for itself/);
+  await expect(assign(task("a"), task("b", { priority: "urgent" }))).rejects.toMatchObject({ code: "22023" });
+  expect(await callRows(database, alice, "list_tasks")).toMatchObject([{ task_id: "known" }]);
+});
+
 // The embedded database has one connection: nothing happens at once there.
 test.skipIf(nativeUrl === undefined)(
   "a task assigned and completed by eight at once is one task",

@@ -83,7 +83,13 @@ export interface ReadyTask {
   readonly readyInMs: number;
 }
 
-export function parseReadyTask(payload: unknown): ReadyTask | undefined {
+/** What one announcement lets be claimed: a task, or `{ tasks }`. What is no task in it is left out. */
+export function parseReadyTasks(payload: unknown): ReadyTask[] {
+  const tasks = isRecord(payload) ? payload["tasks"] : undefined;
+  return (Array.isArray(tasks) ? tasks : [payload]).flatMap((task: unknown) => parseReadyTask(task) ?? []);
+}
+
+function parseReadyTask(payload: unknown): ReadyTask | undefined {
   const taskId = isRecord(payload) ? stringField(payload, "task_id") : undefined;
   if (!isRecord(payload) || taskId === undefined) return undefined;
   return {

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { parseReadyTasks } from "./task-event.ts";
 import { checkTask, parseTask } from "./task.ts";
 
 const task = { task_id: "t1", assigned_to: "a", description: "Read" };
@@ -30,4 +31,16 @@ test.each([
 test("a row that is no task is a protocol error", () => {
   expect(() => parseTask(null)).toThrow(/agent_tasks/);
   expect(parseTask({ task_id: "t1", status: "assigned" }).task_id).toBe("t1");
+});
+
+test("one task that can be claimed is announced alone, several together; what is none is left out", () => {
+  const open = { task_id: "t1", assigned_to: null, capability: "review", ready_in_ms: 40 };
+  const ready = { taskId: "t1", assignedTo: undefined, capability: "review", readyInMs: 40 };
+  expect(parseReadyTasks(open)).toEqual([ready]);
+  const mine = { task_id: "t2", assigned_to: "ann", capability: null };
+  expect(parseReadyTasks({ id: "frame", tasks: [open, null, { task_id: 3 }, mine] })).toEqual([
+    ready,
+    { taskId: "t2", assignedTo: "ann", capability: undefined, readyInMs: 0 },
+  ]);
+  for (const nothing of [undefined, "t1", {}, { tasks: "t1" }]) expect(parseReadyTasks(nothing)).toEqual([]);
 });
