@@ -14,7 +14,7 @@ import { engineNames, mostRowsOf, nameOf, type EngineName, type MemoryCase } fro
 import { hybridTable, measureHybrid, type HybridResult } from "./memory/hybrid.ts";
 import { installPeer } from "./memory/peers.ts";
 import type { CaseMeasured, CaseQuestion } from "./memory/run-case.ts";
-import { acknowledgementTable, engineTables, type CaseResult } from "./memory/table.ts";
+import { acknowledgementTable, engineTables, graphTable, type CaseResult } from "./memory/table.ts";
 
 const usage = `
 npm run bench:memory [-- --size 1000,10000] [-- --dimensions 384] [-- --engine federation,usearch] [-- --hybrid [--hnsw]] [-- --out <folder>]
@@ -174,9 +174,13 @@ async function write(results: readonly Result[]): Promise<void> {
     ...provenance(["usearch", "lmdb", "pg"]),
     ...(server === undefined ? {} : { postgres: server.version }),
   };
+  const graphs = graphTable(engines);
   const table = [
     notes,
     engineTables(engines),
+    ...(graphs === undefined
+      ? []
+      : ["## Graphs that searches without a filter go by, in the local store", graphs]),
     "## Acknowledged, in the local store",
     acknowledgementTable(engines.filter((each) => each.engine === "federation")),
     "## Aims",

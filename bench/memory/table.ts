@@ -64,6 +64,30 @@ function lineOf({ engine, measured }: CaseResult): string[][] {
   ];
 }
 
+/** By what our own store found its candidates, where it says so. */
+export function graphTable(results: readonly CaseResult[]): string | undefined {
+  const lines = results
+    .toSorted((a, b) => a.dimensions - b.dimensions || a.rows - b.rows)
+    .flatMap(({ dimensions, rows, measured }) => {
+      if (measured?.graphs === undefined) return [];
+      const { segments, rowsInTail } = measured.graphs;
+      const sizes = segments.map((size) => size.toLocaleString("en-US")).join(" + ");
+      return [
+        [
+          `${rows.toLocaleString("en-US")} × ${dimensions}`,
+          segments.length === 0 ? "none" : sizes,
+          rowsInTail.toLocaleString("en-US"),
+          (measured.finishedMs / 1_000).toFixed(1),
+        ],
+      ];
+    });
+  if (lines.length === 0) return undefined;
+  return table([
+    ["rows", "graphs, of so many", "compared one by one", "built after the last insert, s"],
+    ...lines,
+  ]);
+}
+
 /** What our own store promises beside: acknowledgements, and how long it holds the event loop. */
 export function acknowledgementTable(results: readonly CaseResult[]): string {
   const lines = results

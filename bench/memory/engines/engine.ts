@@ -16,7 +16,16 @@ export interface Engine {
   search(query: Float32Array, count: number, owner?: string): Promise<readonly string[]>;
   /** Builds what an engine builds when told to. */
   finish?(): Promise<void>;
+  /** Resolves, after an opening, when nothing more is built in the background, to what was: of our own store only. */
+  built?(): Promise<Graphs>;
   close(): Promise<void>;
+}
+
+export interface Graphs {
+  /** How many rows each has; none, and everything is compared. */
+  readonly segments: readonly number[];
+  /** In none of them. */
+  readonly rowsInTail: number;
 }
 
 export interface Place {

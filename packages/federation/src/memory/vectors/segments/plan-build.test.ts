@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { buildLimits, planBuild, type SegmentState } from "./plan-build.ts";
+import { buildLimits, planBuild, planLarge, type BuildPlan, type SegmentState } from "./plan-build.ts";
 
 const limits = buildLimits(50_000);
 const segment = (number: number, live: number, rows: number = live): SegmentState => ({ number, live, rows });
@@ -28,20 +28,39 @@ test.each([
   expect(planBuild({ tail, segments }, limits)).toEqual(plan);
 });
 
+test.each([
+  [
+    "a tail and segments that are too few together",
+    20_000,
+    [segment(1, 75_000), segment(2, 75_000)],
+    undefined,
+  ],
+  ["a long tail", 200_000, [], build(200_000)],
+  ["more than a segment may have: as many as it may", 1_300_000, [], build(500_000)],
+  [
+    "small segments, and no large one that is larger",
+    10_000,
+    [segment(1, 75_000), segment(2, 75_000), segment(3, 50_000), segment(4, 200_000), segment(5, 450_000)],
+    build(10_000, 3, 1, 2, 4),
+  ],
+  ["a large one and too little beside it", 24_000, [segment(1, 450_000), segment(2, 75_000)], undefined],
+  ["more than a quarter of a large one has changed", 4_000, [segment(1, 140_000, 200_000)], build(4_000, 1)],
+  ["a large one of which too little is left to be one", 4_000, [segment(1, 70_000, 200_000)], undefined],
+])("of a large segment: %s", (_, tail, segments, plan) => {
+  expect(planLarge({ tail, segments }, limits)).toEqual(plan);
+});
+
 type Parts = { tail: number; segments: SegmentState[] };
 let lastNumber = 1000;
 
-function carryOut(
-  { tail, segments }: Parts,
-  plan: NonNullable<ReturnType<typeof planBuild>>,
-): Parts & { built: number } {
+function carryOut({ tail, segments }: Parts, plan: BuildPlan, most = 75_000): Parts & { built: number } {
   const gone = segments.filter(({ number }) => plan.replace.includes(number));
   expect(gone).toHaveLength(plan.replace.length);
   const kept = segments.filter((one) => !gone.includes(one));
   const rows = gone.reduce((sum, { live }) => sum + live, plan.tailRows);
   if (!plan.build) return { tail: tail + rows, segments: kept, built: 0 };
   expect(rows).toBeGreaterThan(0);
-  expect(rows).toBeLessThanOrEqual(75_000);
+  expect(rows).toBeLessThanOrEqual(most);
   return { tail: tail - plan.tailRows, segments: [...kept, segment(++lastNumber, rows)], built: rows };
 }
 
@@ -83,6 +102,48 @@ test("carried out again and again, a plan comes to an end, whatever it began wit
         parts = after;
       }
       expect(parts.tail < 25_000 || total(parts) < 50_000).toBe(true);
+    }),
+  );
+});
+
+const either = (parts: Parts): BuildPlan | undefined => planLarge(parts, limits) ?? planBuild(parts, limits);
+
+test("with large segments, a million vectors have a few, and each was built a few times", () => {
+  let parts: Parts = { tail: 0, segments: [] };
+  let built = 0;
+  for (let size = 0; size < 1_000_000; size += 1000) {
+    parts = { ...parts, tail: parts.tail + 1000 };
+    const plan = either(parts);
+    if (plan === undefined) continue;
+    const after = carryOut(parts, plan, 500_000);
+    built += after.built;
+    parts = after;
+    expect(parts.tail).toBeLessThan(25_000);
+    expect(parts.segments.length).toBeLessThanOrEqual(7);
+  }
+  expect(parts.segments.length).toBeLessThanOrEqual(4);
+  expect(built / 1_000_000).toBeLessThan(4);
+});
+
+test("large and small plans together come to an end, whatever they began with", () => {
+  const anySegment = fc.record({
+    rows: fc.integer({ min: 1, max: 500_000 }),
+    left: fc.double({ min: 0, max: 1, noNaN: true }),
+  });
+  fc.assert(
+    fc.property(fc.nat(3_000_000), fc.array(anySegment, { maxLength: 12 }), (tail, some) => {
+      let parts: Parts = {
+        tail,
+        segments: some.map(({ rows, left }, at) => segment(at, Math.floor(rows * left), rows)),
+      };
+      for (let step = 0; ; step++) {
+        const plan = either(parts);
+        if (plan === undefined) break;
+        expect(step).toBeLessThan(60);
+        parts = carryOut(parts, plan, 500_000);
+      }
+      expect(parts.tail).toBeLessThan(50_000);
+      expect(parts.segments.every(({ live, rows }) => live >= rows * 0.75)).toBe(true);
     }),
   );
 });

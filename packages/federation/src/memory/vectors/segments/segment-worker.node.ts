@@ -1,13 +1,18 @@
 // The thread that builds a segment: rows come in batches, the sealed files are the result.
+import { getPriority, setPriority } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { createFolder, sealSegment, segmentPaths } from "./segment-files.node.ts";
 import type { BuildOrder, BuildReport, RowBatch } from "./segment-messages.ts";
 import { loadUsearch } from "./usearch.node.ts";
 
+const lowPriority = 10;
 // Both ends are ours: build-segment.node.ts gives and sends what segment-messages.ts says.
 const { folder, number, dimensions, firstSlot, slots } = workerData as BuildOrder;
 const port = parentPort;
 if (port === null) throw new TypeError("segment worker: not started as a thread");
+
+// Minutes of a processor for a million rows, and nobody waits for it. Elsewhere this would be the priority of the whole process.
+if (process.platform === "linux") setPriority(Math.max(getPriority(), lowPriority));
 
 const createGraph = loadUsearch();
 if (createGraph === undefined) throw new TypeError("segment worker: usearch is not installed");

@@ -1,9 +1,12 @@
 import { rowHash } from "./row-hash.ts";
-import type { SlotHomes } from "./slot-homes.ts";
+import { nowhere, type SlotHomes } from "./slot-homes.ts";
 
-/** What is searched of a graph. Keys are slots. */
+/** What is searched of a graph. */
 export interface SearchGraph {
-  search(query: Int8Array, count: number, threads: number): { readonly keys: BigUint64Array };
+  /** About the nearest `count`, at least 12 if there are so many, about the nearest first; undefined where it cannot be asked any more. */
+  search(query: Int8Array, count: number): Uint32Array | Promise<Uint32Array | undefined>;
+  /** Resolves when its file is no longer used. */
+  close(): Promise<void>;
 }
 
 /** A sealed graph that is open. */
@@ -26,13 +29,15 @@ export function isSealedIn(segment: Segment, slot: number, encoded: Uint8Array):
 }
 
 /**
- * How many to ask a graph for. Its own order is that of coarse numbers, so the best are somewhere among several times as many; but where
- * there are many graphs, each has only its share of the best.
+ * How many to ask a graph for that has such a share of all rows. Its own order is that of coarse numbers, so the best are somewhere among
+ * several times as many; but where there are many graphs, each has only its share of the best.
  */
-export function graphWidth(count: number, graphs: number): number {
-  return Math.ceil(Math.max(12, (6 * count) / graphs ** 0.75));
+export function graphWidth(count: number, share: number): number {
+  return Math.ceil(Math.max(12, 6 * count * share ** 0.75));
 }
 
+/** In a large graph a query that asks for few may end among rows that are alike, and not like it: of 500,000 rows it finds 976 of 1,000 with 300. */
+const rowsPerWidth = 1_600;
 /** Searching for more costs as much as comparing with every row. */
 const mostProposals = 4096;
 
@@ -40,42 +45,34 @@ export interface Proposing {
   readonly query: Int8Array;
   /** Of all graphs together. */
   readonly count: number;
-  readonly graphs: number;
+  /** How many rows all graphs have that are still as they were sealed. */
+  readonly rows: number;
   readonly homes: SlotHomes;
 }
 
 /**
- * The slots that the graph proposes and that are still as they were sealed, ascending: at least its share of `count`, or all there are.
+ * The slots that the graph proposes, ascending: among them at least its share of `count` that are still as they were sealed, or all there are.
  * Undefined when the graph finds too few that are.
  */
-export function propose(
+export async function propose(
   segment: Segment,
-  { query, count, graphs, homes }: Proposing,
-): Uint32Array | undefined {
+  { query, count, rows, homes }: Proposing,
+): Promise<Uint32Array | undefined> {
   const live = homes.count(segment.place);
-  const enough = Math.min(Math.ceil(count / graphs), live);
+  const share = live / Math.max(1, rows);
+  const enough = Math.min(Math.ceil(count * share), live);
   // What has changed or gone since takes places in the answer.
-  let width = Math.ceil((graphWidth(count, graphs) * segment.rows) / Math.max(1, live));
+  let width = Math.ceil((graphWidth(count, share) * segment.rows) / Math.max(1, live));
   for (; ; width *= 4) {
     const asked = Math.min(width, segment.rows, mostProposals);
-    const { keys } = segment.graph.search(query, asked, 1);
-    const slots = slotsOf(keys, (slot) => homes.get(slot) === segment.place);
-    if (slots.length >= enough) return slots.sort();
+    const asking = segment.graph.search(query, Math.max(asked, Math.floor(segment.rows / rowsPerWidth)));
+    const near = (asking instanceof Promise ? await asking : asking)?.subarray(0, asked);
+    if (near === undefined) return undefined;
+    let found = 0;
+    for (const slot of near) if (homes.get(slot) === segment.place) found += 1;
+    // Rows may have gone while the graph was asked; and one that has moved to another segment may have been missed there.
+    if (found >= Math.min(enough, homes.count(segment.place)))
+      return near.filter((slot) => homes.get(slot) !== nowhere).sort();
     if (asked < width) return undefined;
   }
-}
-
-/** Where in eight bytes the lower four are. */
-const lowHalf = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1 ? 0 : 1;
-
-/** Slots are below 2^32: half of each key is read in place, since a bigint for each would take as long as a tenth of the search. */
-function slotsOf(keys: BigUint64Array, isWanted: (slot: number) => boolean): Uint32Array {
-  const halves = new Uint32Array(keys.buffer, keys.byteOffset, keys.length * 2);
-  const slots = new Uint32Array(keys.length);
-  let count = 0;
-  for (let at = lowHalf; at < halves.length; at += 2) {
-    const slot = halves[at]!; // within its length
-    if (isWanted(slot)) slots[count++] = slot;
-  }
-  return slots.subarray(0, count);
 }

@@ -6,9 +6,17 @@ import { turns as turnsOfProcess, type Turns } from "../turns.ts";
 import type { Candidates, VectorIndex } from "../vector-index.ts";
 import { buildSegment } from "./build-segment.node.ts";
 import { isByChance, sampleSize, sampleSlots } from "./by-chance.ts";
-import { buildLimits, planBuild, type BuildLimits, type BuildPlan } from "./plan-build.ts";
+import { GraphThread } from "./graph-thread.node.ts";
+import {
+  buildLimits,
+  isLarge,
+  planBuild,
+  planLarge,
+  type BuildLimits,
+  type BuildPlan,
+} from "./plan-build.ts";
 import { RowsToSeal } from "./rows-to-seal.ts";
-import { isSealedIn, propose, type Segment } from "./segment.ts";
+import { isSealedIn, propose, type SearchGraph, type Segment } from "./segment.ts";
 import {
   listSegments,
   readSegment,
@@ -18,7 +26,7 @@ import {
 } from "./segment-files.node.ts";
 import { nowhere, SlotHomes, tail } from "./slot-homes.ts";
 import { union } from "./union.ts";
-import { loadUsearch, type CreateGraph } from "./usearch.node.ts";
+import { loadUsearch, openGraph, type CreateGraph, type GraphFile } from "./usearch.node.ts";
 
 export interface SegmentedVectorIndexOptions {
   /** Of this index alone, one a dimension and model; made when the first segment is built. All in it can be built again. */
@@ -26,11 +34,13 @@ export interface SegmentedVectorIndexOptions {
   readonly dimensions: number;
   /** From so many vectors on graphs are built, where `usearch` is installed; default 50,000. */
   readonly threshold?: number;
-  /** A graph is made of about so many; default 50,000. */
+  /** A graph that is searched on the event loop is made of about so many; default 50,000. Four times as many get a large one, with a thread. */
   readonly segmentRows?: number;
   readonly log?: Log;
   /** The optional package; undefined where it is missing. */
   readonly loadUsearch?: () => CreateGraph | undefined;
+  /** Opens a segment that is too large for the event loop; default in a thread. */
+  readonly openLarge?: (file: GraphFile, onFailure: (error: Error) => void) => SearchGraph;
   readonly exact?: Omit<VectorIndexOptions, "turns">;
   readonly turns?: Turns;
   /** Runs one build after the other where several indexes share the machine. */
@@ -42,6 +52,12 @@ const writesBetweenLooks = 1000;
 /** And after a build failed: a full disk is not asked again and again. */
 const writesAfterFailure = 50_000;
 const mostPlaces = 254;
+/** What a graph takes while it is built, and on the disk: some 150 bytes a row beside the vector. Larger ones find less. */
+const mostGraphBytes = 2 ** 28;
+/** A millisecond or less. */
+const slotsAtOnce = 4_096;
+/** A search begins anew where segments came or went while it asked them, so often. */
+const mostAttempts = 3;
 
 /**
  * A `VectorIndex` that stays quick beyond a hundred thousand vectors. All vectors are in memory as in `createVectorIndex`; the older ones are
@@ -67,13 +83,18 @@ export class SegmentedVectorIndex implements VectorIndex {
   readonly #turns: Turns;
   readonly #exact: ExactVectorIndex;
   readonly #createGraph: CreateGraph | undefined;
+  readonly #openLarge: (file: GraphFile, onFailure: (error: Error) => void) => SearchGraph;
   readonly #inTurn: (build: () => Promise<boolean>) => Promise<boolean>;
   readonly #homes = new SlotHomes();
   readonly #stop = new AbortController();
   /** The newest first. */
   #segments: readonly Segment[] = [];
   #lastNumber = 0;
+  /** Until a thread that had one failed. */
+  #hasLarge = true;
   #toSeal: RowsToSeal | undefined;
+  /** Slots are on their way to a new segment. */
+  #isMoving = false;
   #running: Promise<void> | undefined;
   /** Undefined until building was started. */
   #writesUntilLook: number | undefined;
@@ -84,10 +105,11 @@ export class SegmentedVectorIndex implements VectorIndex {
     this.dimensions = dimensions;
     this.#folder = folder;
     this.#log = log;
-    this.#limits = buildLimits(threshold, segmentRows);
+    this.#limits = buildLimits(threshold, segmentRows, Math.ceil(mostGraphBytes / (dimensions + 150)));
     this.#turns = turns;
     this.#exact = createVectorIndex(dimensions, { ...options.exact, turns });
     this.#createGraph = createGraph;
+    this.#openLarge = options.openLarge ?? ((file, onFailure) => new GraphThread(file, onFailure));
     this.#inTurn = inTurn;
   }
 
@@ -150,7 +172,8 @@ export class SegmentedVectorIndex implements VectorIndex {
       return this.#exact.nearest(query, count, options);
     options.signal?.throwIfAborted();
     if (this.#turns.isOver()) await this.#turns.next();
-    const proposed = this.#propose(query, count);
+    const proposed = await this.#propose(query, count);
+    options.signal?.throwIfAborted();
     if (proposed === undefined) return this.#exact.nearest(query, count, options);
     const among = union(proposed, this.#homes.tailSlots());
     const found = await this.#exact.nearest(query, count, { ...options, among });
@@ -173,7 +196,9 @@ export class SegmentedVectorIndex implements VectorIndex {
   async close(): Promise<void> {
     this.#stop.abort(new Error("the vector index was closed"));
     await this.#running;
+    const segments = this.#segments;
     this.#segments = [];
+    await Promise.all(segments.map(({ graph }) => graph.close()));
   }
 
   async #isByChance(query: Float32Array, count: number, { scores }: Candidates): Promise<boolean> {
@@ -182,21 +207,22 @@ export class SegmentedVectorIndex implements VectorIndex {
     return isByChance(scores.at(-1) ?? -1, { sample, count, rows: this.size });
   }
 
-  #propose(query: Float32Array, count: number): Uint32Array | undefined {
+  async #propose(query: Float32Array, count: number): Promise<Uint32Array | undefined> {
     const bytes = new Int8Array(this.dimensions);
     quantiseBytes(query, bytes);
-    let all: Uint32Array = new Uint32Array(0);
-    for (const segment of this.#segments) {
-      const some = propose(segment, {
-        query: bytes,
-        count,
-        graphs: this.#segments.length,
-        homes: this.#homes,
-      });
-      if (some === undefined) return undefined;
-      all = all.length === 0 ? some : union(all, some);
+    for (let attempt = 1; attempt <= mostAttempts; attempt++) {
+      const segments = this.#segments;
+      const rows = this.size - this.#homes.count(tail);
+      const before = this.#isMoving ? this.#homes.tailSlots().slice() : new Uint32Array(0);
+      const asked = { query: bytes, count, rows, homes: this.#homes };
+      // Threads look while this one does.
+      const inThreads = segments.filter(({ graph }) => graph instanceof GraphThread);
+      const others = segments.filter((segment) => !inThreads.includes(segment));
+      const some = await Promise.all([...inThreads, ...others].map((segment) => propose(segment, asked)));
+      if (this.#segments !== segments) continue; // what a new one has is no longer in the tail
+      return some.reduce<Uint32Array | undefined>((all, each) => all && each && union(all, each), before);
     }
-    return all;
+    return undefined;
   }
 
   #countWrite(): void {
@@ -212,6 +238,10 @@ export class SegmentedVectorIndex implements VectorIndex {
       // Others may have been before us: what is due is decided anew.
       if (!(await this.#inTurn(() => this.#buildOne()))) return;
     }
+    if (this.#stop.signal.aborted) return;
+    const { tail: rowsInTail, segments } = this.parts;
+    const rows = segments.map((segment) => segment.rows);
+    this.#log("debug", "no vector graph is due", { folder: this.#folder, rowsInTail, segments: rows });
   }
 
   #planNow(): BuildPlan | undefined {
@@ -219,7 +249,8 @@ export class SegmentedVectorIndex implements VectorIndex {
     const segments = this.#segments.map(({ number, rows, place }) => {
       return { number, rows, live: this.#homes.count(place) };
     });
-    return planBuild({ tail: this.#homes.count(tail), segments }, this.#limits);
+    const parts = { tail: this.#homes.count(tail), segments };
+    return (this.#hasLarge ? planLarge(parts, this.#limits) : undefined) ?? planBuild(parts, this.#limits);
   }
 
   /** False when it failed, which is logged, or nothing is due any more. */
@@ -247,7 +278,10 @@ export class SegmentedVectorIndex implements VectorIndex {
       await this.#build(union(ofTail, this.#homes.slotsOf(replaced.map(({ place }) => place))), createGraph);
     }
     for (const segment of replaced) this.#forget(segment);
-    for (const { number } of replaced) await this.#remove(number);
+    for (const { number, graph } of replaced) {
+      await graph.close();
+      await this.#remove(number);
+    }
   }
 
   async #build(slots: Uint32Array, createGraph: CreateGraph): Promise<void> {
@@ -258,24 +292,22 @@ export class SegmentedVectorIndex implements VectorIndex {
     try {
       const order = { folder: this.#folder, number, dimensions, ...toSeal.span };
       await buildSegment(order, () => toSeal.nextBatch(), this.#stop.signal);
-      const graph = createGraph(dimensions);
-      graph.view(segmentPaths(this.#folder, number).graph);
       const { hashes, rows } = toSeal;
-      const segment = {
-        number,
-        place: this.#freePlace(),
-        graph,
-        rows,
-        firstSlot: toSeal.span.firstSlot,
-        hashes,
-      };
+      const place = this.#freePlace();
+      const graph = this.#open(createGraph, { number, rows });
+      const segment = { number, place, graph, rows, firstSlot: toSeal.span.firstSlot, hashes };
       this.#segments = [segment, ...this.#segments];
-      for (const slot of slots) if (toSeal.isUnchanged(slot)) this.#homes.put(slot, segment.place);
+      this.#isMoving = true; // until a slot is at home in it, it is found where it was before
+      for (const [at, slot] of slots.entries()) {
+        if (at % slotsAtOnce === 0 && this.#turns.isOver()) await this.#turns.next();
+        if (toSeal.isUnchanged(slot)) this.#homes.put(slot, place);
+      }
     } catch (error) {
       await this.#remove(number);
       throw error;
     } finally {
       this.#toSeal = undefined;
+      this.#isMoving = false;
     }
   }
 
@@ -300,14 +332,23 @@ export class SegmentedVectorIndex implements VectorIndex {
         continue;
       }
       await this.#turns.next(); // one after the other, so that the loop is not held by all of them together
-      const graph = this.#createGraph(this.dimensions);
-      graph.view(segmentPaths(folder, number).graph);
       const { rows, firstSlot, hashes } = facts;
-      this.#segments = [
-        ...this.#segments,
-        { number, place: this.#freePlace(), graph, rows, firstSlot, hashes },
-      ];
+      const graph = this.#open(this.#createGraph, { number, rows });
+      const segment = { number, place: this.#freePlace(), graph, rows, firstSlot, hashes };
+      this.#segments = [...this.#segments, segment];
     }
+  }
+
+  #open(createGraph: CreateGraph, { number, rows }: Pick<Segment, "number" | "rows">): SearchGraph {
+    const { dimensions } = this;
+    const file = { path: segmentPaths(this.#folder, number).graph, dimensions };
+    if (!isLarge(rows, this.#limits)) return openGraph(createGraph, file);
+    return this.#openLarge(file, (error) => {
+      const facts = { folder: this.#folder, number, error: error.message };
+      this.#log("error", "a thread that searches a vector segment failed: graphs are made smaller", facts);
+      this.#hasLarge = false;
+      for (const segment of this.#segments) if (isLarge(segment.rows, this.#limits)) this.#forget(segment);
+    });
   }
 
   /** What cannot be removed, as a mapped file on Windows, is removed when the index is opened again. */

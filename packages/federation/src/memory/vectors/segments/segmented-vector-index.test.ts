@@ -1,13 +1,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { getPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createVectorIndex } from "../create-vector-index.ts";
 import { candidatesFor, rescore } from "../rescore.ts";
 import { seededClusters, seededRandom } from "../testing/vectors.ts";
+import { GraphThread } from "./graph-thread.node.ts";
 import { SegmentedVectorIndex, type SegmentedVectorIndexOptions } from "./segmented-vector-index.node.ts";
 
 const dimensions = 48;
@@ -266,6 +267,25 @@ test("while a segment is built, writes and searches go on, and what was written 
   expect(await recall(index, Array.from(vectors))).toBeGreaterThanOrEqual(0.99);
 });
 
+test.skipIf(process.platform !== "linux")("a build has a low priority, and nothing else has", async () => {
+  const before = getPriority();
+  const index = await open();
+  fill(index, someVectors(6000));
+  let isBuilding = true;
+  const building = index.buildIfDue().then(() => (isBuilding = false));
+  let lowest = -20;
+  while (isBuilding) {
+    for (const thread of await readdir("/proc/self/task")) {
+      const stat = await readFile(join("/proc/self/task", thread, "stat"), "utf8").catch(() => "");
+      const [, nice = "-20"] = /\)(?: \S+){16} (\S+)/.exec(stat) ?? [];
+      lowest = Math.max(lowest, Number(nice));
+    }
+  }
+  await building;
+  expect(lowest).toBe(Math.max(before, 10));
+  expect(getPriority()).toBe(before);
+});
+
 test("closing ends a build, and leaves nothing that is taken for a segment", async () => {
   const index = await open();
   fill(index, someVectors(6000));
@@ -309,6 +329,79 @@ test.each([".part", ".graph"])(
     expect(await recall(index, vectors)).toBeGreaterThanOrEqual(0.99);
   },
 );
+
+describe("a segment too large for the event loop", () => {
+  const small = { threshold: 300, segmentRows: 300 };
+
+  test("is built of many vectors, and searched in a thread of its own, also when it is opened again", async () => {
+    const vectors = someVectors(3000);
+    const first = await open(small);
+    fill(first, vectors);
+    await first.buildIfDue();
+    expect(first.parts).toEqual({ tail: 0, segments: [{ rows: 3000, live: 3000 }] });
+    expect(await recall(first, vectors)).toBeGreaterThanOrEqual(0.99);
+    await first.close();
+    const again = await open(small);
+    fill(again, vectors);
+    expect(again.parts).toEqual({ tail: 0, segments: [{ rows: 3000, live: 3000 }] });
+    const searches = someVectors(20, 3).map((query) => again.nearest(query, 10));
+    for (const { slots } of await Promise.all(searches)) expect(slots).toHaveLength(10);
+    expect(await recall(again, vectors)).toBeGreaterThanOrEqual(0.99);
+    expect(errors).toEqual([]);
+  });
+
+  test("takes the place of small ones, while writes and searches go on", async () => {
+    const vectors: (Float32Array | undefined)[] = someVectors(1100);
+    const index = await open(small);
+    for (const [slot, vector] of vectors.entries()) {
+      index.set(slot, vector ?? new Float32Array(dimensions));
+      if (slot % 300 === 299) await index.buildIfDue();
+    }
+    expect(index.parts.segments).toHaveLength(3);
+    const random = seededRandom(4);
+    const fresh = someVectors(4000, 8);
+    vectors.push(...someVectors(400, 5));
+    fill(index, vectors);
+    let isBuilding = true;
+    const building = index.buildIfDue().then(() => (isBuilding = false));
+    let rounds = 0;
+    for (; isBuilding && rounds < fresh.length; rounds++) {
+      const slot = Math.floor(random() * 1600);
+      const vector = random() < 0.3 ? undefined : fresh[rounds];
+      if (vector === undefined) index.remove(slot);
+      else index.set(slot, vector);
+      vectors[slot] = vector;
+      if (vector !== undefined) expect((await index.nearest(vector, 1)).scores[0]).toBeGreaterThan(0.99);
+      await new Promise(setImmediate);
+    }
+    await building;
+    expect(rounds).toBeGreaterThan(10);
+    const live = index.parts.segments.reduce((sum, segment) => sum + segment.live, 0);
+    expect(live + index.parts.tail).toBe(index.size);
+    expect(Math.max(...index.parts.segments.map(({ rows }) => rows))).toBeGreaterThan(450);
+    expect(await recall(index, Array.from(vectors))).toBeGreaterThanOrEqual(0.99);
+    expect(errors).toEqual([]);
+  });
+
+  test("whose thread fails is done without, and small ones are built", async () => {
+    const vectors = someVectors(2000);
+    const first = await open(small);
+    fill(first, vectors);
+    await first.buildIfDue();
+    await first.close();
+    const again = await open({
+      ...small,
+      openLarge: (file, onFailure) => new GraphThread({ ...file, path: `${file.path}.missing` }, onFailure),
+    });
+    fill(again, vectors);
+    expect((await again.nearest(vectors[0] ?? new Float32Array(dimensions), 5)).slots).toHaveLength(5);
+    expect(errors).toEqual(["a thread that searches a vector segment failed: graphs are made smaller"]);
+    expect(again.parts).toEqual({ tail: 2000, segments: [] });
+    await again.buildIfDue();
+    expect(again.parts.segments.length).toBeGreaterThan(4);
+    expect(await recall(again, vectors)).toBeGreaterThanOrEqual(0.99);
+  });
+});
 
 test("without the optional package everything is compared, and found", async () => {
   const vectors = someVectors(3000);
