@@ -6,7 +6,7 @@ export class IdTurns {
     let done: () => void = () => undefined;
     const mine = new Promise<void>((resolve) => (done = resolve));
     const before: Promise<void>[] = [];
-    const wanted = new Set(ids);
+    const wanted = ids instanceof Set ? (ids as ReadonlySet<string>) : new Set(ids);
     for (const id of wanted) {
       const last = this.#last.get(id);
       if (last !== undefined) before.push(last);

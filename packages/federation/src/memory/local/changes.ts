@@ -44,7 +44,9 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 /** Collects the changes of one record, all or none of which will happen. */
 export class ChangeWriter {
   readonly #writer: ByteWriter;
-  readonly #unfinished: ((body: Uint8Array) => Change)[] = [];
+  readonly #changes: Change[] = [];
+  /** Those of the rows that are put: where their bytes lie is known when all are there. */
+  readonly #rows: RowInRecord[] = [];
 
   constructor(tenant: string, capacity?: number) {
     this.#writer = new ByteWriter(capacity);
@@ -56,8 +58,9 @@ export class ChangeWriter {
     this.#writer.uint8(kinds.indexOf("put"));
     this.#writer.uint8(outboxChanges.indexOf(outbox));
     this.#writer.text(row.id);
-    const cut = this.#row(row);
-    this.#unfinished.push((body) => ({ kind: "put", id: row.id, outbox, facts, encoded: cut(body) }));
+    const encoded = this.#row(row);
+    this.#rows.push(encoded);
+    this.#changes.push({ kind: "put", id: row.id, outbox, facts, encoded });
   }
 
   remove(id: string): void {
@@ -81,25 +84,25 @@ export class ChangeWriter {
   }
 
   get count(): number {
-    return this.#unfinished.length;
+    return this.#changes.length;
   }
 
   finish(): { readonly body: Uint8Array; readonly changes: readonly Change[] } {
     const body = this.#writer.finish();
-    return { body, changes: this.#unfinished.map((make) => make(body)) };
+    for (const row of this.#rows) row.body = body;
+    return { body, changes: this.#changes };
   }
 
   #note(change: Exclude<Change, { kind: "put" }>): void {
     writeTableChange(this.#writer, change);
-    this.#unfinished.push(() => change);
+    this.#changes.push(change);
   }
 
-  #row(row: MemoryRow): (body: Uint8Array) => EncodedRow {
+  #row(row: MemoryRow): RowInRecord {
     const json = this.#writer.text(rowToJson(row));
     this.#writer.align();
     const vector = this.#writer.bytes(row.embedding === null ? noBytes : vectorToBytes(row.embedding));
-    const hasVector = row.embedding !== null;
-    return (body) => new RowInRecord(body, json, hasVector ? vector : undefined);
+    return new RowInRecord(json, vector);
   }
 }
 
@@ -107,22 +110,26 @@ type Span = ReturnType<ByteWriter["bytes"]>;
 
 /** A row as part of a record's bytes. Many wait for the tables, and views of the bytes would be most of what each takes of the heap. */
 class RowInRecord implements EncodedRow {
-  readonly #body: Uint8Array;
-  readonly #json: Span;
-  readonly #vector: Span | undefined;
+  body: Uint8Array = noBytes;
+  readonly #jsonStart: number;
+  readonly #jsonEnd: number;
+  readonly #vectorStart: number;
+  readonly #vectorEnd: number;
 
-  constructor(body: Uint8Array, json: Span, vector: Span | undefined) {
-    this.#body = body;
-    this.#json = json;
-    this.#vector = vector;
+  constructor(json: Span, vector: Span) {
+    this.#jsonStart = json.start;
+    this.#jsonEnd = json.end;
+    this.#vectorStart = vector.start;
+    this.#vectorEnd = vector.end;
   }
 
   get json(): Uint8Array {
-    return this.#body.subarray(this.#json.start, this.#json.end);
+    return this.body.subarray(this.#jsonStart, this.#jsonEnd);
   }
 
   get vector(): Uint8Array | undefined {
-    return this.#vector && this.#body.subarray(this.#vector.start, this.#vector.end);
+    if (this.#vectorStart === this.#vectorEnd) return undefined;
+    return this.body.subarray(this.#vectorStart, this.#vectorEnd);
   }
 }
 

@@ -132,9 +132,9 @@ function waitingSlots(
 ): { readonly seen: ReadonlySet<number>; readonly found: number[] } {
   const seen = new Set<number>();
   const found: number[] = [];
-  for (const { slot, row } of state.waiting.all()) {
+  for (const { slot, change } of state.waiting.all()) {
     seen.add(slot);
-    if (row !== undefined && contains(state.rowAt(slot)?.metadata, metadata)) found.push(slot);
+    if (change.kind === "put" && contains(state.rowAt(slot)?.metadata, metadata)) found.push(slot);
   }
   return { seen, found };
 }

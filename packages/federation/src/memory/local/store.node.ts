@@ -57,7 +57,8 @@ export class Store implements LocalStore, Commits {
   /** The last sequence number that readers see. */
   #published: number;
   #waitingBytes = 0;
-  #bytesOfRecord = new Map<number, number>();
+  /** The last sequence number of each record that waits for the tables, and its size. */
+  #records: { readonly last: number; readonly sizeBytes: number }[] = [];
   #isPublishing = false;
   #isBuilding = false;
   #applying: Promise<void> | undefined;
@@ -234,7 +235,7 @@ export class Store implements LocalStore, Commits {
         if (at % 16 === 15 && slice.isOver) await slice.rest();
       }
       this.#published = entry.sequence + entry.count - 1;
-      this.#bytesOfRecord.set(this.#published, entry.body.length);
+      this.#records.push({ last: this.#published, sizeBytes: entry.body.length });
       record.resolve();
       void this.startApplying();
     }
@@ -297,11 +298,20 @@ export class Store implements LocalStore, Commits {
     for (const [at, placed] of changes.entries()) {
       if (at % 64 === 63 && slice.isOver) await slice.rest();
       this.#states.get(placed.tenant.name)?.settle(placed);
-      this.#waitingBytes -= this.#bytesOfRecord.get(placed.sequence) ?? 0;
-      this.#bytesOfRecord.delete(placed.sequence);
     }
+    this.#dropRecords(changes.at(-1)?.sequence ?? 0);
     void this.#journal.cut(this.#parts.tables.applied);
     for (const resolve of this.#roomWanted.splice(0)) resolve();
+  }
+
+  #dropRecords(applied: number): void {
+    let count = 0;
+    for (const { last, sizeBytes } of this.#records) {
+      if (last > applied) break;
+      this.#waitingBytes -= sizeBytes;
+      count += 1;
+    }
+    this.#records.splice(0, count);
   }
 
   #refuseIfOver(): void {

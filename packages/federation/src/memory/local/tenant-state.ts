@@ -59,7 +59,7 @@ export class TenantState {
   rowAt(slot: number): MemoryRow | undefined {
     const waiting = this.waiting.atSlot(slot);
     if (waiting === undefined) return this.#tables.row(this.stored.number, slot);
-    return waiting.row === undefined ? undefined : decodeRow(waiting.row.encoded);
+    return waiting.change.kind === "put" ? decodeRow(waiting.change.encoded) : undefined;
   }
 
   /** The same for who searches, and does not change the embedding. `known` gives that, if it has been read just now. */
@@ -73,7 +73,7 @@ export class TenantState {
   readVector(slot: number, into: ReadVectors, place: number): boolean {
     const waiting = this.waiting.atSlot(slot);
     if (waiting !== undefined) {
-      const vector = waiting.row?.encoded.vector;
+      const vector = waiting.change.kind === "put" ? waiting.change.encoded.vector : undefined;
       return vector !== undefined && into.put(place, vector, false);
     }
     const recent = this.#recent.get(slot);
@@ -86,7 +86,7 @@ export class TenantState {
   slotOf(id: string): number | undefined {
     if (this.#absent.has(id)) return undefined; // first: a new row is looked for four times, among many that wait
     const waiting = this.waiting.ofId(id);
-    if (waiting !== undefined) return waiting.row === undefined ? undefined : waiting.slot;
+    if (waiting !== undefined) return waiting.change.kind === "put" ? waiting.slot : undefined;
     const slot = this.#tables.slotOf(this.stored.number, id);
     if (slot === undefined) this.#noteAbsent(id);
     return slot;
@@ -103,7 +103,7 @@ export class TenantState {
     if (accepted !== undefined) return accepted.facts;
     if (this.#absent.has(id)) return undefined;
     const waiting = this.waiting.ofId(id);
-    if (waiting !== undefined) return waiting.row?.facts;
+    if (waiting !== undefined) return waiting.change.kind === "put" ? waiting.change.facts : undefined;
     const row = this.row(id);
     return row === undefined ? undefined : factsOf(row);
   }
@@ -150,13 +150,14 @@ export class TenantState {
         const { facts, encoded } = change;
         const vector = encoded.vector === undefined ? null : vectorView(encoded.vector);
         const record = encodeSlot(this.index.put(slot, facts, vector));
-        this.waiting.add({ id: change.id, slot, sequence, row: change });
         const endedPlace = change.outbox === "keep" ? undefined : this.#endEntry(change.id);
         if (change.outbox === "add") {
           this.entries.set(change.id, sequence);
           this.entryIds.set(sequence, change.id);
         }
-        return { sequence, tenant, change, slot, isNew: known === undefined, record, endedPlace };
+        const put = { sequence, tenant, change, slot, isNew: known === undefined, record, endedPlace };
+        this.waiting.add(put);
+        return put;
       }
       case "remove": {
         this.#forgetAccepted(change.id, sequence);
@@ -164,8 +165,9 @@ export class TenantState {
         if (slot === undefined) return { ...placed, endedPlace: undefined };
         this.index.clear(slot);
         this.#recent.drop(slot);
-        this.waiting.add({ id: change.id, slot, sequence, row: undefined });
-        return { ...placed, slot, endedPlace: undefined };
+        const removed = { ...placed, change, slot, endedPlace: undefined };
+        this.waiting.add(removed);
+        return removed;
       }
       case "settle":
         this.#forgetAccepted(change.id, sequence);
