@@ -1,4 +1,13 @@
-import { appendFileSync, cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { isFederationError } from "../../runtime/errors.ts";
@@ -98,6 +107,35 @@ test("a journal damaged in the middle is reported and left as it is, and salvage
   expect(salvage.report).toMatchObject({ journalRecords: 7, brokenPlaces: 1, unreadableRows: 0 });
 });
 
+test("damage to the last record is reported as well, and only a power cut excuses it", async () => {
+  const opening = abandoned("end", 8, (journal) => {
+    const bytes = readFileSync(journal);
+    bytes.write("CONTENT 7", bytes.indexOf("content 7"));
+    writeFileSync(journal, bytes);
+  });
+  await expect(opening).rejects.toThrow(/change 8 is missing.*nothing behind it can; 7 whole records/);
+  const salvage = await salvageLocalStore({ store: "end", dataDir });
+  const ids: string[] = [];
+  for await (const { row } of salvage.rows()) ids.push(row.id);
+  expect(ids.sort()).toEqual([0, 1, 2, 3, 4, 5, 6].map((n) => `id-${n}`));
+  await salvage.close();
+
+  const folder = join(dataDir, folderName("end"));
+  const [name = ""] = readdirSync(folder).filter((each) => each.startsWith("lock-"));
+  const holder = JSON.parse(readFileSync(join(folder, name), "utf8")) as object;
+  writeFileSync(join(folder, name), JSON.stringify({ ...holder, boot: "an earlier one" }));
+  const told: unknown[] = [];
+  const store = await openLocalStore({
+    store: "end",
+    dataDir,
+    log: (level, message, fields) => void (level === "error" && told.push([message, fields?.["files"]])),
+  });
+  expect(store.tenant("t").counts(0).living).toBe(7);
+  expect(told).toEqual([[expect.stringContaining("did not survive a power cut"), 1]]);
+  expect(readdirSync(join(folder, "journal")).filter((each) => each.endsWith(".lost"))).toHaveLength(1);
+  await store.close();
+});
+
 test("a row in the tables that is not what was written is reported, not returned", async () => {
   const store = await openLocalStore({ store: "rotten", dataDir });
   const marker = "a content that is easy to find in a file";
@@ -142,6 +180,30 @@ test.each([
   await expect(openLocalStore({ store: name, dataDir })).rejects.toSatisfy(isDamaged);
   await using salvage = await salvageLocalStore({ store: name, dataDir });
   expect(salvage.report.brokenPlaces).toBe(1);
+});
+
+test.each<[string, (tables: string) => void]>([
+  ["are missing", (tables) => rmSync(tables, { recursive: true })],
+  ["have no file", (tables) => rmSync(join(tables, "data.mdb"))],
+  ["have an empty file", (tables) => truncateSync(join(tables, "data.mdb"))],
+])("tables that %s are reported, and nothing is put in their place", async (how, hurt) => {
+  const store = await openLocalStore({ store: how, dataDir });
+  await store.tenant("t").write([{ row: rowOf({ id: "dear" }) }], { outbox: false });
+  await store.close();
+  const tables = join(store.folder, "tables");
+  const bytes = readFileSync(join(tables, "data.mdb"));
+  hurt(tables);
+  const isDamaged = (error: unknown): boolean => isFederationError(error, "damaged");
+  await expect(openLocalStore({ store: how, dataDir })).rejects.toSatisfy(isDamaged);
+  const salvage = await salvageLocalStore({ store: how, dataDir });
+  expect(salvage.report).toMatchObject({ tableRows: 0, brokenPlaces: 1 });
+  await salvage.close();
+  await expect(openLocalStore({ store: how, dataDir })).rejects.toThrow(/data\.mdb: it is missing or empty/);
+  mkdirSync(tables, { recursive: true });
+  writeFileSync(join(tables, "data.mdb"), bytes);
+  const again = await openLocalStore({ store: how, dataDir });
+  expect(again.tenant("t").get("dear")?.id).toBe("dear");
+  await again.close();
 });
 
 test("what was never a database is not taken for an empty one", async () => {

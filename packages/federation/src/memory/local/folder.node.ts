@@ -50,20 +50,15 @@ export function openFolder(dataDir: string, store: string): string {
   return folder;
 }
 
-/** Throws FederationError "unsupported" for a folder of a later version. Call it while holding the lock. */
-export function checkFormat(folder: string, store: string): void {
-  const path = join(folder, "format.json");
-  const text = readIfThere(path);
-  if (text === undefined) {
-    const format = { format: formatVersion, store, created_at: new Date().toISOString() };
-    withPath(`write ${path}`, () => {
-      writeFileSync(`${path}.new`, `${JSON.stringify(format)}\n`);
-      renameSync(`${path}.new`, path);
-    });
-    return;
-  }
+/**
+ * Whether the folder is a store's, by the file that `writeFormat` makes. Throws FederationError "unsupported" for one of a later version. Call
+ * it while holding the lock.
+ */
+export function checkFormat(folder: string): boolean {
+  const text = readIfThere(formatPath(folder));
+  if (text === undefined) return false;
   const format = formatOf(text);
-  if (format === formatVersion) return;
+  if (format === formatVersion) return true;
   if (format !== undefined && format > formatVersion)
     throw new FederationError(
       "unsupported",
@@ -74,6 +69,16 @@ export function checkFormat(folder: string, store: string): void {
     );
   throw new FederationError("damaged", `open ${folder}: format.json holds ${describe(text)}`, {
     remedy: `If the folder is a store, write {"format":${formatVersion}} into it`,
+  });
+}
+
+/** Once everything else is there that a store has. */
+export function writeFormat(folder: string, store: string): void {
+  const path = formatPath(folder);
+  const format = { format: formatVersion, store, created_at: new Date().toISOString() };
+  withPath(`write ${path}`, () => {
+    writeFileSync(`${path}.new`, `${JSON.stringify(format)}\n`);
+    renameSync(`${path}.new`, path);
   });
 }
 
@@ -108,6 +113,10 @@ function remedyFor(message: string): string {
   if (/deleted|ENOENT|No such file/i.test(message))
     return "The folder was removed while the store was open; open a store again";
   return "Look at the disk, then open the store again; what was acknowledged is kept";
+}
+
+function formatPath(folder: string): string {
+  return join(folder, "format.json");
 }
 
 function encodeByte(byte: number): string {

@@ -3,7 +3,7 @@ import { join, resolve, sep } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isFederationError } from "../../runtime/errors.ts";
-import { checkFormat, defaultDataDir, folderName, resolveDataDir } from "./folder.node.ts";
+import { checkFormat, defaultDataDir, folderName, resolveDataDir, writeFormat } from "./folder.node.ts";
 import { temporaryFolder } from "./testing/temporary-folder.node.ts";
 
 const name = fc.string({ unit: "binary", minLength: 1, maxLength: 60 }).filter((text) => {
@@ -40,12 +40,11 @@ test("the data directory is the option, else the environment's, else the user's"
 test("a folder of a later version, or with an unreadable format, is left alone", () => {
   const folder = join(temporaryFolder(), "later");
   mkdirSync(folder);
-  checkFormat(folder, "s");
-  checkFormat(folder, "s");
+  expect(checkFormat(folder)).toBe(false);
+  writeFormat(folder, "s");
+  expect(checkFormat(folder)).toBe(true);
   writeFileSync(join(folder, "format.json"), '{"format":2}');
-  expect(() => checkFormat(folder, "s")).toThrow(/format is 2, this version reads 1/);
+  expect(() => checkFormat(folder)).toThrow(/format is 2, this version reads 1/);
   writeFileSync(join(folder, "format.json"), "{");
-  expect(() => checkFormat(folder, "s")).toThrow(
-    expect.toSatisfy((error) => isFederationError(error, "damaged")),
-  );
+  expect(() => checkFormat(folder)).toThrow(expect.toSatisfy((error) => isFederationError(error, "damaged")));
 });

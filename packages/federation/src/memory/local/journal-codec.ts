@@ -85,6 +85,15 @@ export function readJournal(bytes: Uint8Array, checksum: Checksum): JournalConte
   return { records, soundBytes: soundBytes ?? bytes.length, beyond };
 }
 
+/** Whether what begins at `offset` is the beginning of a record and no more: what a write that was cut off leaves at the end of a file. */
+export function isCutOff(bytes: Uint8Array, offset: number, checksum: Checksum): boolean {
+  if (offset + headerBytes > bytes.length) return true;
+  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, headerBytes);
+  if (view.getUint32(0, true) !== mark) return false;
+  if (view.getUint32(28, true) !== checksum(bytes.subarray(offset, offset + 28))) return false;
+  return offset + headerBytes + view.getUint32(4, true) > bytes.length;
+}
+
 function nextMark(bytes: Uint8Array, from: number): number {
   for (let at = bytes.indexOf(mark & 0xff, from); at !== -1; at = bytes.indexOf(mark & 0xff, at + 1)) {
     if (at + 4 > bytes.length) break;

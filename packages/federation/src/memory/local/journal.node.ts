@@ -17,6 +17,8 @@ export interface JournalOptions {
   readonly folder: string;
   readonly durability: Durability;
   readonly files: JournalFiles;
+  /** Whether the folder is still the one that was locked. */
+  readonly isOurs: () => boolean;
   /** The number of the first file to make. */
   readonly firstFile: number;
   /** The last sequence that is on the disk already. */
@@ -150,7 +152,8 @@ export class Journal {
 
   #open(): JournalFile {
     if (this.#file !== undefined) return this.#file;
-    const { files, folder, durability } = this.#options;
+    const { files, folder, durability, isOurs } = this.#options;
+    if (!isOurs()) throw new Error(`${folder} was deleted while it was in use`);
     this.#path = join(folder, journalFileName(this.#fileNumber));
     this.#file = files.create(this.#path);
     this.#fileNumber += 1;

@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { FederationError } from "../../runtime/errors.ts";
 import { isRecord } from "../../runtime/json.ts";
 
@@ -29,6 +30,8 @@ export interface Holder {
 export interface FolderLock {
   /** Who had the folder before; undefined for nobody. */
   readonly previous: Holder | undefined;
+  /** False when the folder was removed since, whether or not somebody else has made one of its name. */
+  isHeld(): boolean;
   release(): void;
 }
 
@@ -44,14 +47,19 @@ export function lockFolder(folder: string): FolderLock {
     if (highest !== 0 && previous === undefined) continue; // removed between the two looks: it was not the highest any more
     if (previous !== undefined && isHeld(previous)) throw heldBy(folder, previous);
     const own = highest + 1;
-    if (!makeLock(folder, own)) continue;
+    const holder = ownHolder();
+    if (!makeLock(folder, own, holder)) continue;
     if (highestLock(folder) !== own) {
       rmSync(lockPath(folder, own), { force: true });
       continue;
     }
     for (const number of lockNumbers(folder))
       if (number < own) rmSync(lockPath(folder, number), { force: true });
-    return { previous, release: () => releaseLock(folder, own) };
+    return {
+      previous,
+      isHeld: () => isDeepStrictEqual(readHolder(folder, own), holder),
+      release: () => releaseLock(folder, own),
+    };
   }
 }
 
@@ -93,8 +101,8 @@ function ownHolder(): Holder {
   };
 }
 
-function makeLock(folder: string, number: number): boolean {
-  const draft = writeDraft(folder, ownHolder());
+function makeLock(folder: string, number: number, holder: Holder): boolean {
+  const draft = writeDraft(folder, holder);
   try {
     linkSync(draft, lockPath(folder, number));
     return true;

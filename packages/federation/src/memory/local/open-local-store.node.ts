@@ -5,7 +5,14 @@ import { toError } from "../../runtime/errors.ts";
 import { silentLog } from "../../runtime/log.ts";
 import type { Log } from "../../runtime/log.ts";
 import { decodeChanges } from "./changes.ts";
-import { checkFormat, openFolder, resolveDataDir, storageError, withPath } from "./folder.node.ts";
+import {
+  checkFormat,
+  openFolder,
+  resolveDataDir,
+  storageError,
+  withPath,
+  writeFormat,
+} from "./folder.node.ts";
 import { journalFiles } from "./journal-file.node.ts";
 import type { JournalFiles } from "./journal-file.node.ts";
 import { Journal } from "./journal.node.ts";
@@ -13,10 +20,10 @@ import { loadTenant } from "./load-tenant.node.ts";
 import type { Durability, LocalStore } from "./local-store.ts";
 import { currentBoot, lockFolder } from "./lock.node.ts";
 import type { FolderLock } from "./lock.node.ts";
-import { replayJournals } from "./replay.node.ts";
+import { holdsEverything, replayJournals } from "./replay.node.ts";
 import { Store } from "./store.node.ts";
 import { Tables } from "./tables.node.ts";
-import { checkTablesFile } from "./tables-file.node.ts";
+import { checkTablesFile, missingTables } from "./tables-file.node.ts";
 import type { TenantState } from "./tenant-state.ts";
 import { Slice } from "./turn.ts";
 import { VectorFolder } from "./vector-folder.node.ts";
@@ -51,7 +58,6 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<LocalS
   const folder = openFolder(resolveDataDir(options.dataDir, readEnvironment()), options.store);
   const lock = withPath(`lock ${folder}`, () => lockFolder(folder));
   try {
-    checkFormat(folder, options.store);
     return await openLocked(folder, lock, options);
   } catch (error) {
     lock.release();
@@ -61,14 +67,17 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<LocalS
 
 async function openLocked(folder: string, lock: FolderLock, options: LocalStoreOptions): Promise<LocalStore> {
   const { durability = "process", log = silentLog, files = journalFiles } = options;
+  const isNew = !checkFormat(folder);
   const journalFolder = join(folder, "journal");
   const tablesFolder = join(folder, "tables");
   for (const path of [journalFolder, tablesFolder]) mkdirSync(path, { recursive: true });
-  checkTablesFile(tablesFolder);
+  if (!checkTablesFile(tablesFolder) && !isNew && !holdsEverything(journalFolder))
+    throw missingTables(tablesFolder);
   const tables = new Tables(tablesFolder, options.threadFrom);
   const vectors = new VectorFolder(join(folder, "segments"), { log, graphs: options.graphs });
   try {
     for (const path of [folder, journalFolder, tablesFolder]) files.syncFolder(path);
+    if (isNew) writeFormat(folder, options.store);
     const boot = currentBoot();
     const isAfterReboot = boot === null || lock.previous?.boot !== boot;
     const replayed = replayJournals(journalFolder, tables.applied, isAfterReboot);
@@ -92,6 +101,7 @@ async function openLocked(folder: string, lock: FolderLock, options: LocalStoreO
           folder: journalFolder,
           durability,
           files,
+          isOurs: () => lock.isHeld(),
           firstFile: replayed.nextFile,
           flushed: tables.applied,
           maxFileBytes: options.maxJournalFileBytes,
@@ -109,6 +119,15 @@ async function openLocked(folder: string, lock: FolderLock, options: LocalStoreO
     }
     store.startBuilding();
     void store.startApplying();
+    if (replayed.lost > 0)
+      log(
+        "error",
+        "the end of a local store's journal did not survive a power cut, as it may under process",
+        {
+          folder,
+          files: replayed.lost,
+        },
+      );
     if (last !== undefined)
       log("info", "the local store replayed its journal", { folder, records: replayed.records.length });
     return store;

@@ -30,6 +30,41 @@ test("a folder that is deleted under a running store ends writing, and nothing i
   await expect(store.close()).rejects.toSatisfy((error) => isFederationError(error, "storage"));
 });
 
+test("tables that are deleted under a running store end writing, and the journal keeps what they were to have", async () => {
+  const store = await openLocalStore({ store: "tables deleted", dataDir });
+  const tenant = store.tenant("t");
+  rmSync(join(store.folder, "tables"), { recursive: true });
+  await tenant.write([{ row: rowOf({ id: "kept" }) }], { outbox: true });
+  await expect(store.flush()).rejects.toSatisfy((error) => isFederationError(error, "storage"));
+  await expect(tenant.write([{ row: rowOf({ id: "late" }) }], { outbox: true })).rejects.toMatchObject({
+    cause: { message: expect.stringContaining("was deleted while it was in use") as string },
+  });
+  await store.close().catch(() => {});
+  const again = await openLocalStore({ store: "tables deleted", dataDir });
+  expect(again.tenant("t").get("kept")?.id).toBe("kept");
+  await again.close();
+});
+
+test("a store whose folder was deleted writes nothing into another store's that has its place", async () => {
+  const first = await openLocalStore({ store: "replaced", dataDir });
+  await first.tenant("t").write([{ row: rowOf({ id: "first" }) }], { outbox: false });
+  await first.flush(); // the next write begins a file
+  rmSync(first.folder, { recursive: true });
+  const second = await openLocalStore({ store: "replaced", dataDir });
+  const refused = first.tenant("t").write([{ row: rowOf({ id: "astray" }) }], { outbox: false });
+  await expect(refused).rejects.toThrow(/was deleted while it was in use/);
+  await second.tenant("t").write([{ row: rowOf({ id: "second" }) }], { outbox: false });
+  await first.close().catch(() => {});
+  await second.close();
+  const again = await openLocalStore({ store: "replaced", dataDir });
+  expect(["first", "astray", "second"].map((id) => again.tenant("t").get(id)?.id)).toEqual([
+    undefined,
+    undefined,
+    "second",
+  ]);
+  await again.close();
+});
+
 test("a write that the disk refuses is refused, does not come back, and what was acknowledged stays", async () => {
   let isFull = false;
   const create = (path: string): JournalFile => {
@@ -75,12 +110,7 @@ test.runIf(isRoot && process.platform === "linux").each([
 ])(
   "a disk that fills up loses nothing acknowledged, whoever meets it first%s, and the store opens again when there is room",
   async (_, threadFrom) => {
-    const mount = mkdtempSync(join(tmpdir(), "federation-small-"));
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=6m", "tmpfs", mount]);
-    afterAll(() => {
-      spawnSync("umount", ["-l", mount]);
-      rmSync(mount, { recursive: true, force: true });
-    });
+    const mount = mountSmall();
     let last: unknown;
     const acknowledged: string[] = [];
     const store = await openLocalStore({ store: "s", dataDir: mount, threadFrom });
@@ -109,6 +139,24 @@ test.runIf(isRoot && process.platform === "linux").each([
 );
 
 test.runIf(isRoot && process.platform === "linux")(
+  "a store on a disk that is read-only is not opened, says why, and is all there when it may be written again",
+  async () => {
+    const mount = mountSmall();
+    const store = await openLocalStore({ store: "s", dataDir: mount });
+    await store.tenant("t").write([{ row: rowOf({ id: "kept" }) }], { outbox: true });
+    await store.close();
+    execFileSync("mount", ["-o", "remount,ro", mount]);
+    const refused = openLocalStore({ store: "s", dataDir: mount });
+    await expect(refused).rejects.toSatisfy((error) => isFederationError(error, "storage"));
+    await expect(refused).rejects.toThrow(/lock .*EROFS.*FEDERATION_DATA_DIR/);
+    execFileSync("mount", ["-o", "remount,rw", mount]);
+    const again = await openLocalStore({ store: "s", dataDir: mount });
+    expect(again.tenant("t").counts(0)).toEqual({ living: 1, pending: 1, dead: 0 });
+    await again.close();
+  },
+);
+
+test.runIf(isRoot && process.platform === "linux")(
   "a folder that may not be written says so, and what to do",
   () => {
     const folder = join(dataDir, "read-only");
@@ -120,3 +168,14 @@ test.runIf(isRoot && process.platform === "linux")(
     expect(stdout).toMatch(/^storage: make .*EACCES.*FEDERATION_DATA_DIR/);
   },
 );
+
+/** A disk of six megabytes, until all tests are through. */
+function mountSmall(): string {
+  const mount = mkdtempSync(join(tmpdir(), "federation-small-"));
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=6m", "tmpfs", mount]);
+  afterAll(() => {
+    spawnSync("umount", ["-l", mount]);
+    rmSync(mount, { recursive: true, force: true });
+  });
+  return mount;
+}

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { FederationError } from "../../runtime/errors.ts";
 import { decodeChanges } from "./changes.ts";
-import { readJournal } from "./journal-codec.ts";
+import { isCutOff, readJournal } from "./journal-codec.ts";
 import type { JournalRecord } from "./journal-codec.ts";
 import { journalFileNumber } from "./journal.node.ts";
 
@@ -14,6 +14,8 @@ export interface JournalFileContent {
   readonly soundBytes: number;
   readonly sizeBytes: number;
   readonly beyond: readonly JournalRecord[];
+  /** Whether behind its last whole record is nothing, or what a write that was cut off leaves. */
+  readonly isCutOff: boolean;
 }
 
 /** What an opening goes on from. */
@@ -33,9 +35,17 @@ export function readJournals(folder: string): JournalFileContent[] {
     if (number === undefined) continue;
     const path = join(folder, name);
     const bytes = readFileSync(path);
-    files.push({ path, number, sizeBytes: bytes.length, ...readJournal(bytes, crc32) });
+    const content = readJournal(bytes, crc32);
+    const last = content.beyond.at(-1)?.body;
+    const end = last === undefined ? content.soundBytes : last.byteOffset + last.length - bytes.byteOffset;
+    files.push({ path, number, sizeBytes: bytes.length, ...content, isCutOff: isCutOff(bytes, end, crc32) });
   }
   return files.sort((a, b) => a.number - b.number);
+}
+
+/** Whether nothing was ever cut from the journal: then nothing is lost where there are no tables. */
+export function holdsEverything(folder: string): boolean {
+  return readJournals(folder)[0]?.records[0]?.sequence === 1;
 }
 
 /**
@@ -66,12 +76,13 @@ export function replayJournals(folder: string, applied: number, isAfterReboot: b
     }
     if (file.soundBytes === file.sizeBytes) continue;
     const missed = file.beyond.some((record) => record.sequence + 1 > expected);
-    if (!missed) {
+    const goesOn = files.slice(at + 1).some((later) => later.records.length > 0); // which shows whether anything is missing
+    if (!missed && (file.isCutOff || goesOn)) {
       truncateSync(file.path, file.soundBytes);
       continue;
     }
     if (!isExcused(files.slice(at), expected, isAfterReboot))
-      throw damaged({ file, expected, found: file.beyond[0]?.sequence ?? expected }, files);
+      throw damaged({ file, expected, found: file.beyond[0]?.sequence }, files);
     copyFileSync(file.path, `${file.path}.lost`);
     truncateSync(file.path, file.soundBytes);
     const later = files.splice(at + 1);
@@ -90,14 +101,14 @@ function isExcused(files: readonly JournalFileContent[], expected: number, isAft
 }
 
 function damaged(
-  { file, expected, found }: { file: JournalFileContent; expected: number; found: number },
+  { file, expected, found }: { file: JournalFileContent; expected: number; found: number | undefined },
   files: readonly JournalFileContent[],
 ): FederationError {
   const sound = files.reduce((sum, { records, beyond }) => sum + records.length + beyond.length, 0);
   return new FederationError(
     "damaged",
     `replay ${file.path}: change ${expected} is missing, byte ${file.soundBytes} of ${file.sizeBytes} is the first that cannot be read, ` +
-      `${found} is the next change that can; ${sound} whole records are in the journal`,
+      `${found === undefined ? "nothing behind it can" : `${found} is the next change that can`}; ${sound} whole records are in the journal`,
     { remedy: "salvageLocalStore reads all that is whole; the folder is left as it is" },
   );
 }

@@ -9,7 +9,7 @@ import { folderName, resolveDataDir, storageError, withPath } from "./folder.nod
 import type { JournalRecord } from "./journal-codec.ts";
 import { lockFolder } from "./lock.node.ts";
 import { readJournals } from "./replay.node.ts";
-import { checkTablesFile } from "./tables-file.node.ts";
+import { checkTablesFile, missingTables } from "./tables-file.node.ts";
 import { Tables } from "./tables.node.ts";
 import { nextTurn } from "./turn.ts";
 
@@ -116,7 +116,7 @@ class Salvaged implements Salvage {
 
   #openTables(folder: string): Tables | undefined {
     try {
-      checkTablesFile(folder);
+      if (!checkTablesFile(folder)) throw missingTables(folder);
       const tables = new Tables(folder);
       this.#tableRows = tables.countRows();
       return tables;

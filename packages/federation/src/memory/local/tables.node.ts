@@ -13,6 +13,7 @@ import { openDatabases, openWords } from "./table-databases.node.ts";
 import type { TableDatabases } from "./table-databases.node.ts";
 import * as keys from "./table-keys.node.ts";
 import { damaged, sound } from "./table-values.node.ts";
+import { tablesIdentity } from "./tables-file.node.ts";
 import { TableWriter } from "./table-writer.node.ts";
 import { Slice } from "./turn.ts";
 import { WriterThread } from "./writer-thread.node.ts";
@@ -54,6 +55,7 @@ export class Tables {
   readonly #databases: TableDatabases;
   readonly #writer: TableWriter;
   readonly #threadFrom: number;
+  readonly #identity: number | undefined;
   #thread: WriterThread | undefined;
   #applied: number;
   /** How many changes were applied since the opening. */
@@ -64,6 +66,7 @@ export class Tables {
     this.#path = path;
     this.#threadFrom = WriterThread.isPossible ? threadFrom : Infinity;
     this.#databases = openDatabases(path);
+    this.#identity = tablesIdentity(path);
     this.#writer = new TableWriter(this.#databases);
     const applied = this.#databases.root.get("applied");
     this.#applied = applied === undefined ? 0 : Number(Buffer.from(applied).toString());
@@ -179,7 +182,7 @@ export class Tables {
   }
 
   /**
-   * Applies the changes in one transaction. Resolves when it is on the disk. Few are written here, in pieces, with `rest` between them: what is
+   * Applies the changes in one transaction. Resolves when it is on the disk, in a file that can be opened again. Few are written here, in pieces, with `rest` between them: what is
    * read meanwhile may be this transaction's, which is why readers look at what waits for the tables first.
    */
   async apply(changes: readonly PlacedChange<TenantTables>[], rest: () => Promise<void>): Promise<void> {
@@ -191,6 +194,8 @@ export class Tables {
     if (this.#thread === undefined && this.#count < this.#threadFrom) await this.#applyHere(batch, rest);
     else await this.#applyInThread(batch);
     this.#databases.root.resetReadTxn();
+    if (tablesIdentity(this.#path) !== this.#identity)
+      throw new Error(`${this.#path} was deleted while it was in use`);
     this.#applied = last.sequence;
   }
 
