@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isFederationError } from "../runtime/errors.ts";
 import { checkLimit, checkMemory } from "./check-memory.ts";
+import { jsonbBytes } from "./jsonb-size.ts";
 import type { AgentMemory } from "./memory.ts";
 
 const memory: AgentMemory = { id: "mem-001", tenant_id: "acme", agent_id: "ann", content: "Water is wet" };
@@ -65,6 +66,36 @@ test("content of 1 MiB as UTF-8 passes, one byte more does not, none at all does
   expect(codeOf({ content: `${"é".repeat(512 * 1024)}.` })).toBe("too_large");
   expect(codeOf({ content: "" })).toBeUndefined();
   expect(codeOf({ metadata: { text: "x".repeat(1024 * 1024) } })).toBe("too_large");
+});
+
+test("the size of metadata is that of what Postgres prints of it", () => {
+  const sizes = [
+    ["{}", 2],
+    ['{"a": 1}', 8],
+    ['{"a": [1, -2.5, "é", null], "b": {"": true}}', 45],
+    ["-0", 1],
+    ["1e21", 22],
+    ["-1.5e300", 302],
+    ["5e-324", 326],
+    ["1.25e-7", 11],
+    ['"\\n\\u0001\\\""', 12],
+  ] as const;
+  for (const [json, sizeBytes] of sizes) expect(jsonbBytes(JSON.parse(json)), json).toBe(sizeBytes);
+  expect(codeOf({ metadata: { a: Array.from({ length: 3_371 }, () => 1e308) } })).toBeUndefined();
+  expect(codeOf({ metadata: { a: Array.from({ length: 3_372 }, () => 1e308) } })).toBe("too_large");
+});
+
+test("metadata may be nested 500 deep, of objects and arrays, and no deeper", () => {
+  const nested = (depth: number, make: (inner: unknown) => unknown): unknown => {
+    let value: unknown = 1;
+    for (let at = 0; at < depth; at++) value = make(value);
+    return value;
+  };
+  for (const make of [(inner: unknown) => [inner], (inner: unknown) => ({ a: inner })]) {
+    expect(codeOf({ metadata: { a: nested(499, make) } })).toBeUndefined();
+    expect(codeOf({ metadata: { a: nested(500, make) } })).toBe("invalid_argument");
+    expect(codeOf({ metadata: { a: nested(100_000, make) } })).toBe("invalid_argument");
+  }
 });
 
 test.each([

@@ -2,11 +2,14 @@ import { requireId } from "../config/ids.ts";
 import { FederationError } from "../runtime/errors.ts";
 import { isRecord, toJson } from "../runtime/json.ts";
 import { Blocks } from "./blocks.ts";
+import { jsonbBytes } from "./jsonb-size.ts";
 import type { AgentMemory, MemoryScope } from "./memory.ts";
 
 export const maxIdBytes = 255;
 export const maxContentBytes: number = 1024 * 1024;
 export const maxDimensions = 4096;
+/** Of metadata: parsers give up at different depths, Postgres' among them. */
+export const maxDepth = 500;
 
 /** Nobody else's, and never changed; of 32 bits where it came so. */
 export type CheckedVector = readonly number[] | Float32Array;
@@ -126,26 +129,27 @@ export function checkMetadata(metadata: unknown, what: string): Readonly<Record<
   return value;
 }
 
-function checkJson(given: unknown, what: string): unknown {
+export function checkJson(given: unknown, what: string): unknown {
   const { value, sizeBytes } = toJson(given, what);
-  if (sizeBytes > maxContentBytes) {
+  refuseUnstorableWithin(value, what, 0);
+  // Nothing becomes a hundred times as long.
+  const printedBytes = sizeBytes * 100 > maxContentBytes ? jsonbBytes(value) : sizeBytes;
+  if (printedBytes > maxContentBytes) {
     throw new FederationError(
       "too_large",
-      `${what}: expected at most ${maxContentBytes} bytes of JSON, got ${sizeBytes}`,
+      `${what}: expected at most ${maxContentBytes} bytes of JSON as Postgres prints it, got ${printedBytes}`,
     );
   }
-  refuseUnstorableWithin(value, what);
   return value;
 }
 
-function refuseUnstorableWithin(value: unknown, what: string): void {
-  if (typeof value === "string") refuseUnstorable(value, what);
-  else if (Array.isArray(value)) for (const each of value) refuseUnstorableWithin(each, what);
-  else if (isRecord(value)) {
-    for (const [key, each] of Object.entries(value)) {
-      refuseUnstorable(key, what);
-      refuseUnstorableWithin(each, what);
-    }
+function refuseUnstorableWithin(value: unknown, what: string, depth: number): void {
+  if (typeof value === "string") return refuseUnstorable(value, what);
+  if (typeof value !== "object" || value === null) return;
+  if (depth === maxDepth) throw invalid(what, `JSON nested at most ${maxDepth} deep`, "deeper");
+  for (const [key, each] of Object.entries(value)) {
+    refuseUnstorable(key, what);
+    refuseUnstorableWithin(each, what, depth + 1);
   }
 }
 

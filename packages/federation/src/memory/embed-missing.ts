@@ -1,3 +1,4 @@
+import { FederationError } from "../runtime/errors.ts";
 import { checkEmbedding, type CheckedMemory } from "./check-memory.ts";
 import type { Embedder } from "./embed/embed.ts";
 
@@ -11,6 +12,11 @@ export async function embedMissing(
   const bare = memories.filter((each) => each.embedding === undefined && each.content.trim() !== "");
   const texts = bare.map((each) => each.content);
   const vectors = texts.length === 0 ? [] : await embedder(texts, { signal });
+  if (vectors.length !== texts.length)
+    throw new FederationError(
+      "protocol",
+      `embed with ${embedder.model}: expected a vector for each of ${texts.length} texts, got ${vectors.length}`,
+    );
   const made = new Map(bare.map((each, at) => [each, vectors[at]]));
   return memories.map((each) => {
     const vector = made.get(each);

@@ -5,7 +5,10 @@ import { isRecord } from "../../runtime/json.ts";
  * `.length:key`, into an array `[`, the end is `=` and the value. Postgres' jsonb `@>` asks, of almost every filter, just whether these are there.
  */
 
-/** Longer leaves are cut and marked with a hash, so that they fit into a key; then a match must be looked at. */
+/**
+ * Longer leaves are cut and marked with a hash, so that they fit into a key; then a match must be looked at. So are the paths to them, or what
+ * lies deep, or below a long key, would be read once for each of its leaves.
+ */
 const longestLeaf = 400;
 
 /** Every leaf of a metadata object, each once. */
@@ -13,9 +16,9 @@ export function leavesOf(metadata: Readonly<Record<string, unknown>>): Set<strin
   const leaves = new Set<string>();
   const visit = (value: unknown, path: string): void => {
     leaves.add(shorten(`${path}=${endOf(value)}`));
-    for (const [step, child] of childrenOf(value)) visit(child, path + step);
+    for (const [step, child] of childrenOf(value)) visit(child, shorten(path + step));
   };
-  for (const [step, child] of childrenOf(metadata)) visit(child, step);
+  for (const [step, child] of childrenOf(metadata)) visit(child, shorten(step));
   return leaves;
 }
 
@@ -40,13 +43,17 @@ export function planOf(filter: Readonly<Record<string, unknown>>): LeafPlan {
     }
     let below = 0;
     for (const [step, child] of children) {
-      const count = visit(child, path + step);
+      if (path.length + step.length > longestLeaf) isExact = false;
+      const count = visit(child, shorten(path + step));
       if (Array.isArray(value) && count > 1) isExact = false;
       below += count;
     }
     return below;
   };
-  for (const [step, child] of childrenOf(filter)) visit(child, step);
+  for (const [step, child] of childrenOf(filter)) {
+    if (step.length > longestLeaf) isExact = false;
+    visit(child, shorten(step));
+  }
   return { leaves, isExact };
 }
 

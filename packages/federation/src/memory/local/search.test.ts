@@ -75,3 +75,24 @@ test("of an agent only what has an embedding of the query's dimensions is found"
   expect(found.map(({ row }) => row.id)).toEqual(wanted.map(({ id }) => id));
   await store.close();
 });
+
+test("metadata below long and deep keys is found by any part of it, and by nothing else", async () => {
+  const store = await openLocalStore({ store: "long keys", dataDir });
+  const tenant = store.tenant("t");
+  const long = "k".repeat(400_000);
+  let deep: unknown = { end: [1, "x"] };
+  for (let at = 0; at < 400; at++) deep = { step: deep };
+  const metadata = { [long]: Array.from({ length: 15_000 }, (_, at) => at), deep };
+  await tenant.write([{ row: rowOf({ id: "a", metadata }) }, { row: rowOf({ id: "b" }) }], { outbox: false });
+  await store.flush();
+  const found = async (wanted: Record<string, unknown>): Promise<string[]> =>
+    (await tenant.newest({ filter: { metadata: wanted }, nowMs, limit: 9 })).map(({ id }) => id);
+  expect(await found({ [long]: [14_999, 0] })).toEqual(["a"]);
+  expect(await found({ [long]: [15_000] })).toEqual([]);
+  expect(await found({ [`${long.slice(1)}l`]: [1] })).toEqual([]);
+  expect(await found({ deep })).toEqual(["a"]);
+  await tenant.forget(["a"]);
+  await store.flush();
+  expect(await found({ deep })).toEqual([]);
+  await store.close();
+});

@@ -1,6 +1,13 @@
 import { isFederationError, toError } from "../../runtime/errors.ts";
 import { isRecord } from "../../runtime/json.ts";
-import { checkEmbedding, checkText, maxContentBytes, maxIdBytes } from "../check-memory.ts";
+import {
+  checkEmbedding,
+  checkJson,
+  checkMetadata,
+  checkText,
+  maxContentBytes,
+  maxIdBytes,
+} from "../check-memory.ts";
 import { hashOfText } from "../embed/hash-of-text.ts";
 import type { TransferMemory } from "./transfer-memory.ts";
 
@@ -114,6 +121,7 @@ export async function toMemory(
   const identity = JSON.stringify([table.kind, String(row["id"]), created, content]);
   const { embedding, problem } = vectorOf(found.embedding);
   const source = sourceOf(table, row);
+  const metadata = metadataOf(table, row);
   const session = row["session_id"];
   return {
     memory: {
@@ -123,7 +131,7 @@ export async function toMemory(
       content,
       embedding,
       embedding_model: embedding !== null && isId(found.embeddingModel) ? found.embeddingModel : null,
-      metadata: metadataOf(table, row),
+      metadata: metadata.value,
       source: source.value,
       scope: "tenant",
       written_by: agentId,
@@ -135,7 +143,7 @@ export async function toMemory(
       updated_at: timeOf(row["updated_at"]) ?? created,
       expires_at: timeOf(row["expires_at"]) ?? null,
     },
-    problem: problem ?? source.problem,
+    problem: problem ?? metadata.problem ?? source.problem,
   };
 }
 
@@ -146,18 +154,31 @@ function sourceOf(table: AgentDbTable, row: SqlRow): { value: unknown; problem: 
     .map(([name, value]): [string, unknown] => [name, plain(value)])
     .filter(([, value]) => value !== null && value !== undefined);
   const value = { agentdb: table.table, ...Object.fromEntries(kept) };
-  const sizeBytes = new TextEncoder().encode(JSON.stringify(value)).length;
-  if (sizeBytes <= maxContentBytes) return { value, problem: undefined };
-  const problem = `expected at most ${maxContentBytes} bytes in the columns beside the text, got ${sizeBytes}: left out`;
-  return { value: { agentdb: table.table, id: plain(row["id"]) }, problem };
+  return storableOr({ agentdb: table.table, id: plain(row["id"]) }, () =>
+    checkJson(value, "the columns beside the text"),
+  );
 }
 
 /** What agentdb's own metadata says stays as it is; beside it the kind and what memories are filtered by. */
-function metadataOf(table: AgentDbTable, row: SqlRow): Record<string, unknown> {
+function metadataOf(
+  table: AgentDbTable,
+  row: SqlRow,
+): { value: Readonly<Record<string, unknown>>; problem: string | undefined } {
   const columns = table.metadata
     .filter((name) => row[name] !== null && row[name] !== undefined)
     .map((name): [string, unknown] => [name, metadataValue(name, row[name])]);
-  return { kind: table.kind, ...Object.fromEntries(columns), ...parsed(row["metadata"]) };
+  const value = { kind: table.kind, ...Object.fromEntries(columns), ...parsed(row["metadata"]) };
+  return storableOr({ kind: table.kind }, () => checkMetadata(value, "metadata"));
+}
+
+/** What a memory can have, else `otherwise` and why. */
+function storableOr<T>(otherwise: T, check: () => T): { value: T; problem: string | undefined } {
+  try {
+    return { value: check(), problem: undefined };
+  } catch (error) {
+    if (!isFederationError(error)) throw error;
+    return { value: otherwise, problem: `${error.message}: left out` };
+  }
 }
 
 /** Tags are JSON in a text column (what is none is kept as it is), and SQLite's truth is a number. */
@@ -231,7 +252,7 @@ function textOf(value: unknown): string {
 }
 
 function isId(value: unknown): value is string {
-  return typeof value === "string" && value !== "" && new TextEncoder().encode(value).length <= maxIdBytes;
+  return storableOr(undefined, () => checkText(value, "an id", maxIdBytes, 1)).problem === undefined;
 }
 
 /** As JSON can carry it: no blobs, and integers beyond 2^53 as text. */

@@ -244,6 +244,8 @@ test("rows that cannot be memories, and vectors that are none, are told of", asy
     addEpisode(database, 6, "odd metadata");
     addEpisode(database, 7, "large input");
     database.run("update episodes set input = ? where id = 7", ["x".repeat(1024 * 1024)]);
+    addEpisode(database, 8, "metadata that no database holds");
+    database.run("update episodes set metadata = ? where id = 8", ['{"a":"\\u0000","b":1}']);
     database.exec(
       `update episodes set metadata = '{broken', tags = 'a,b', created_at = null, ts = null where id = 6`,
     );
@@ -256,14 +258,20 @@ test("rows that cannot be memories, and vectors that are none, are told of", asy
   });
   const sink = new MapSink();
   const result = await importAgentDb(path, sink, { agentId });
-  expect(result).toMatchObject({ stored: 5, problemCount: 5, tables: { episodes: 5 } });
+  expect(result).toMatchObject({ stored: 6, problemCount: 6, tables: { episodes: 6 } });
   expect(result.problems.map(({ id, isImported }) => [id, isImported])).toEqual([
     ["1", false],
     ["2", false],
     ["3", true],
     ["4", true],
     ["7", true],
+    ["8", true],
   ]);
+  expect(result.problems[5]?.reason).toMatch(/^metadata: expected text without U\+0000.*: left out$/);
+  const bare = [...sink.memories.values()].find(
+    ({ content }) => content === "metadata that no database holds",
+  );
+  expect(bare?.metadata).toEqual({ kind: "episode" });
   expect(result.problems[2]?.reason).toBe("expected an embedding of 4 bytes a number, got 7 bytes");
   const odd = [...sink.memories.values()].find(({ content }) => content === "odd metadata");
   expect(odd).toMatchObject({

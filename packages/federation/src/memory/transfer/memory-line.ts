@@ -1,6 +1,14 @@
+import { requireId } from "../../config/ids.ts";
 import { FederationError, toError } from "../../runtime/errors.ts";
 import { describe, isRecord } from "../../runtime/json.ts";
-import { checkEmbedding, checkText, maxContentBytes, maxIdBytes } from "../check-memory.ts";
+import {
+  checkEmbedding,
+  checkJson,
+  checkMetadata,
+  checkText,
+  maxContentBytes,
+  maxIdBytes,
+} from "../check-memory.ts";
 import { hashOfText } from "../embed/hash-of-text.ts";
 import type { Hlc } from "../memory-row.ts";
 import { decodeFloats, encodeFloats } from "./float-text.ts";
@@ -81,8 +89,8 @@ async function parseMemory(value: Readonly<Record<string, unknown>>): Promise<Tr
   const deletedAt = optional(value, "deleted_at", time);
   const content = deletedAt === null ? text(value["content"], "content", maxContentBytes, 0) : "";
   const createdAt = time(value["created_at"], "created_at");
-  const agent = text(value["agent_id"], "agent_id");
-  const { metadata = {}, scope = "tenant" } = value;
+  const agent = requireId(value["agent_id"], "agent_id");
+  const { metadata = {}, source, scope = "tenant" } = value;
   if (!isRecord(metadata)) throw wrong("an object in metadata", metadata);
   if (scope !== "agent" && scope !== "session" && scope !== "tenant")
     throw wrong("agent, session or tenant in scope", scope);
@@ -93,8 +101,8 @@ async function parseMemory(value: Readonly<Record<string, unknown>>): Promise<Tr
     content,
     embedding: optional(value, "embedding", vector),
     embedding_model: optional(value, "embedding_model", text),
-    metadata,
-    source: value["source"] ?? null,
+    metadata: checkMetadata(metadata, "metadata"),
+    source: source == null ? null : checkJson(source, "source"),
     scope,
     written_by: optional(value, "written_by", text) ?? agent,
     content_hash: await checkedHash(content, value["content_hash"], deletedAt !== null),

@@ -35,6 +35,7 @@ export function memory(id: string, fields: Partial<TransferMemory> = {}): Transf
 
 const anyText = fc.string({ unit: "binary", maxLength: 30 }).filter((text) => !text.includes("\0"));
 const anyId = anyText.filter((text) => text !== "" && Buffer.byteLength(text) <= 255);
+const anyAgent = fc.stringMatching(/^[A-Za-z0-9._@-]{1,128}$/);
 const anyTime = fc
   .date({ min: new Date(0), max: new Date("9999-01-01"), noInvalidDate: true })
   .map((date) => date.toISOString());
@@ -49,7 +50,7 @@ const anyJson = fc.jsonValue({ maxDepth: 2 }).map((value) => JSON.parse(JSON.str
 export const anyMemory: fc.Arbitrary<TransferMemory> = fc
   .record({
     id: anyId,
-    agent_id: anyId,
+    agent_id: anyAgent,
     session_id: fc.option(anyId),
     content: anyText,
     embedding: fc.option(anyVector),
