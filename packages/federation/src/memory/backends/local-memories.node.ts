@@ -55,12 +55,13 @@ export class LocalMemories {
 
   /** All or none. */
   async write(writes: readonly MemoryWrite[]): Promise<readonly MemoryRow[]> {
-    const ids = new Set<string>();
-    for (const { memory } of writes) {
-      ids.add(memory.id);
-      if (memory.supersedes !== undefined) ids.add(memory.supersedes);
+    const turns = new Set<string>();
+    for (const { memory, skipIdentical } of writes) {
+      turns.add(memory.id);
+      if (memory.supersedes !== undefined) turns.add(memory.supersedes);
+      if (skipIdentical === true) turns.add(contentTurn(memory));
     }
-    return await this.#turns.take(ids, () => this.#untilWritten(() => this.#writeOnce(writes)));
+    return await this.#turns.take(turns, () => this.#untilWritten(() => this.#writeOnce(writes)));
   }
 
   get(id: string, viewer: Viewer): StoredMemory | undefined {
@@ -258,6 +259,11 @@ export class LocalMemories {
   #isReadable(row: MemoryRow, viewer: Viewer): boolean {
     return isLiving(row, this.engine.nowMs()) && isVisible(row, viewer);
   }
+}
+
+/** Of two that come at the same time the second is to find the first. Not the id of any memory. */
+function contentTurn({ content }: MemoryWrite["memory"]): string {
+  return `\u0000${hash("sha256", content)}`;
 }
 
 function rowFor(
