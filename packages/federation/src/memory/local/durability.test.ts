@@ -182,6 +182,68 @@ test.each([
   expect(salvage.report.brokenPlaces).toBe(1);
 });
 
+const pageBytes = 4_096;
+const timeBytes = new Uint8Array(Float64Array.of(Date.parse("2025-06-07T08:09:10.111Z") * 1000).buffer);
+const idKey = Buffer.from("\0\0\0\u0001id-7");
+
+/** Calls back for every place where the bytes are, in what is used of the file and in what is left of earlier. */
+function eachPlace(file: Buffer, bytes: Uint8Array, hurt: (at: number) => void): void {
+  for (let at = file.indexOf(bytes); at !== -1; at = file.indexOf(bytes, at + 1)) hurt(at);
+}
+
+test.each<[string, (file: Buffer) => void, "open" | "get"]>([
+  [
+    "a page of ids",
+    (file) => eachPlace(file, idKey, (at) => file.fill(0, at - (at % pageBytes) + 16, at + 12)),
+    "open",
+  ],
+  ["a page of records", (file) => eachPlace(file, timeBytes, (at) => file.fill(0, at - 13, at + 18)), "open"],
+  [
+    "the agent of a record",
+    (file) => eachPlace(file, timeBytes, (at) => file.writeUInt32LE(77, at - 12)),
+    "open",
+  ],
+  [
+    "an id that waits for the server",
+    (file) =>
+      eachPlace(file, Buffer.from("id-7"), (at) => {
+        const before = file[at - 1];
+        if (before !== 1 && before !== 34) file.write("di", at); // neither a key nor within JSON
+      }),
+    "open",
+  ],
+  [
+    "where the memory of an id is",
+    (file) => eachPlace(file, idKey, (at) => file.writeUInt32LE(0, at + idKey.length)),
+    "get",
+  ],
+])("damage to %s is reported and hides nothing", async (what, hurt, when) => {
+  const store = await openLocalStore({ store: what, dataDir });
+  const rows = Array.from({ length: 9 }, (_, n) =>
+    rowOf({
+      id: `id-${n}`,
+      content: "",
+      created_at: n === 7 ? "2025-06-07T08:09:10.111Z" : "2025-01-01T00:00:00Z",
+    }),
+  );
+  await store.tenant("t").write(
+    rows.map((row) => ({ row })),
+    { outbox: true },
+  );
+  await store.close();
+  const path = join(store.folder, "tables", "data.mdb");
+  const bytes = readFileSync(path);
+  hurt(bytes);
+  writeFileSync(path, bytes);
+  const opening = openLocalStore({ store: what, dataDir });
+  const isDamaged = (error: unknown): boolean => isFederationError(error, "damaged");
+  if (when === "open") return await expect(opening).rejects.toSatisfy(isDamaged);
+  const again = await opening;
+  expect(again.tenant("t").get("id-6")?.id).toBe("id-6");
+  expect(() => again.tenant("t").get("id-7")).toThrow(expect.toSatisfy(isDamaged));
+  await again.close();
+});
+
 test.each<[string, (tables: string) => void]>([
   ["are missing", (tables) => rmSync(tables, { recursive: true })],
   ["have no file", (tables) => rmSync(join(tables, "data.mdb"))],

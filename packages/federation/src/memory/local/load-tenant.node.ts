@@ -1,5 +1,7 @@
+import { describe } from "../../runtime/json.ts";
 import { SlotIndex } from "./slot-index.ts";
 import { decodeSlot } from "./slot-record.ts";
+import { damaged } from "./table-values.node.ts";
 import { TenantTables } from "./tables.node.ts";
 import type { Tables } from "./tables.node.ts";
 import { TenantState } from "./tenant-state.ts";
@@ -29,13 +31,18 @@ export async function loadTenant(
       slot = tables.slotFrom(number, slot);
       continue;
     }
-    index.load(slot, decodeSlot(record));
+    const decoded = decodeSlot(record);
+    if (decoded === undefined || !index.isPossible(decoded)) throw damaged(slot, "a record", "it is none");
+    index.load(slot, decoded);
     slot += 1;
     count += 1;
     if (count % slotsAtOnce === 0 && slice.isOver) await slice.rest();
   }
   index.collectFree();
   for (const { place, id } of tables.outbox(number)) {
+    const slot = tables.slotOf(number, id);
+    if (slot === undefined)
+      throw damaged(place, "what waits for the server", `there is no memory ${describe(id)}`);
     state.entries.set(id, place);
     state.entryIds.set(place, id);
   }

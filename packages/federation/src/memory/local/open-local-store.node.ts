@@ -81,6 +81,7 @@ async function openLocked(folder: string, lock: FolderLock, options: LocalStoreO
     const boot = currentBoot();
     const isAfterReboot = boot === null || lock.previous?.boot !== boot;
     const replayed = replayJournals(journalFolder, tables.applied, isAfterReboot);
+    tables.check();
     const tenants = new Map<string, TenantState>();
     for (const tenant of tables.tenants())
       tenants.set(tenant.name, await loadTenant(tables, tenant, vectors));

@@ -66,6 +66,13 @@ export class SlotIndex {
     return record;
   }
 
+  /** Whether it can be what `put` answered: its names are known, and the code has its dimensions. */
+  isPossible({ agent, session, model, dimensions, code }: SlotRecord): boolean {
+    const { count } = this.names;
+    const areNamed = agent >= 1 && agent <= count && session <= count && model <= count;
+    return areNamed && code.length === (dimensions === 0 ? 0 : encodedBytes(dimensions));
+  }
+
   /** The same from what was kept. */
   load(slot: number, record: SlotRecord): void {
     const { columns } = this;

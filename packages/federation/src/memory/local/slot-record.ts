@@ -33,17 +33,21 @@ export function encodeSlot(record: SlotRecord): Uint8Array {
   return bytes;
 }
 
-/** Throws RangeError on what is too short to be one. */
-export function decodeSlot(bytes: Uint8Array): SlotRecord {
+/** Undefined for what cannot be one. */
+export function decodeSlot(bytes: Uint8Array): SlotRecord | undefined {
+  if (bytes.length < columnBytes) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return {
-    state: states[view.getUint8(0)] ?? "living",
-    agent: view.getUint32(1, true),
-    session: view.getUint32(5, true),
-    model: view.getUint32(9, true),
-    createdMicros: view.getFloat64(13, true),
-    endMicros: view.getFloat64(21, true),
-    dimensions: view.getUint16(29, true),
-    code: bytes.subarray(columnBytes),
-  };
+  const state = states[view.getUint8(0)];
+  return (
+    state && {
+      state,
+      agent: view.getUint32(1, true),
+      session: view.getUint32(5, true),
+      model: view.getUint32(9, true),
+      createdMicros: view.getFloat64(13, true),
+      endMicros: view.getFloat64(21, true),
+      dimensions: view.getUint16(29, true),
+      code: bytes.subarray(columnBytes),
+    }
+  );
 }

@@ -28,8 +28,8 @@ export function sound(value: Uint8Array, slot: number, what: string): Uint8Array
   throw damaged(slot, what);
 }
 
-export function damaged(slot: number, what: string): FederationError {
-  return new FederationError("damaged", `read ${what} at slot ${slot}: its checksum does not match`, {
+export function damaged(slot: number, what: string, found = "its checksum does not match"): FederationError {
+  return new FederationError("damaged", `read ${what} at slot ${slot}: ${found}`, {
     remedy: "salvageLocalStore reads what is still whole",
   });
 }

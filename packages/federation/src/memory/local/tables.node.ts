@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib";
-import { toError } from "../../runtime/errors.ts";
+import { FederationError, toError } from "../../runtime/errors.ts";
 import type { WordIndex } from "../words/word-index.ts";
 import { decodeLetter, textOfRow } from "./changes.ts";
 import type { DeadLetter } from "./local-store.ts";
@@ -75,6 +75,23 @@ export class Tables {
   /** The sequence number up to which all changes are in the tables, and on the disk. */
   get applied(): number {
     return this.#applied;
+  }
+
+  /**
+   * Throws FederationError "damaged" where a row has lost its id, its record or its content: lmdb takes a damaged page for what it says, and what is
+   * not on it for what was never there.
+   */
+  check(): void {
+    const { ids, slots, rows } = this.#databases;
+    const kept = { ids: entriesOf(ids), records: entriesOf(slots), contents: entriesOf(rows) };
+    const found = { ids: ids.getKeysCount(), records: slots.getKeysCount() };
+    const all = [...Object.values(kept), ...Object.values(found)];
+    if (all.every((count) => count === kept.ids)) return;
+    throw new FederationError(
+      "damaged",
+      `open ${this.#path}: of ${kept.ids} ids, ${kept.records} records and ${kept.contents} rows ${found.ids} ids and ${found.records} records can be read`,
+      { remedy: "salvageLocalStore reads what is still whole" },
+    );
   }
 
   countRows(): number {
@@ -217,6 +234,11 @@ export class Tables {
     await this.#thread?.close();
     await this.#databases.root.close();
   }
+}
+
+function entriesOf(database: { getStats(): unknown }): number {
+  const { entryCount } = database.getStats() as { readonly entryCount: number }; // lmdb-js types it as an object
+  return entryCount;
 }
 
 /** A thread takes some tens of milliseconds to start, and this thread as long to write so many. */

@@ -1,3 +1,4 @@
+import { describe } from "../../runtime/json.ts";
 import { rowFromJson, vectorToBytes, vectorView } from "./row-codec.ts";
 import { decodeRow } from "./changes.ts";
 import type { Change } from "./changes.ts";
@@ -10,6 +11,7 @@ import type { RecentRow } from "./recent-rows.ts";
 import type { RowFacts } from "./row-facts.ts";
 import type { SlotIndex } from "./slot-index.ts";
 import { encodeSlot } from "./slot-record.ts";
+import { damaged } from "./table-values.node.ts";
 import type { PlacedChange } from "./placed-change.ts";
 import type { Tables, TenantTables } from "./tables.node.ts";
 import { WaitingRows } from "./waiting-rows.ts";
@@ -94,7 +96,10 @@ export class TenantState {
 
   row(id: string): MemoryRow | undefined {
     const slot = this.slotOf(id);
-    return slot === undefined ? undefined : this.rowAt(slot);
+    const row = slot === undefined ? undefined : this.rowAt(slot);
+    if (slot !== undefined && row?.id !== id)
+      throw damaged(slot, `memory ${describe(id)}`, "another one is there");
+    return row;
   }
 
   /** Of the row as the writes accepted so far will leave it. */
