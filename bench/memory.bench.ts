@@ -15,14 +15,16 @@ import { hybridTable, measureHybrid, type HybridResult } from "./memory/hybrid.t
 import { installPeer } from "./memory/peers.ts";
 import type { CaseMeasured, CaseQuestion } from "./memory/run-case.ts";
 import { acknowledgementTable, engineTables, graphTable, type CaseResult } from "./memory/table.ts";
+import { measureWords, wordsTable, type WordsResult } from "./memory/words.ts";
 
 const usage = `
-npm run bench:memory [-- --size 1000,10000] [-- --dimensions 384] [-- --engine federation,usearch] [-- --hybrid [--hnsw]] [-- --out <folder>]
+npm run bench:memory [-- --size 1000,10000] [-- --dimensions 384] [-- --engine federation,usearch] [-- --hybrid [--hnsw]] [-- --words] [-- --out <folder>]
 
 Stores and finds memories in the local store, by the door that agents use, and in other engines: inserts, searches with
 their recall, filtered searches, reopening, memory, disk; each case in its own process. Peers are installed into a
 temporary folder when they are asked for. --hybrid measures instead how long the last of the sizes takes to a second
 agent, and a change to its events; with --hnsw the index of embeddings is kept meanwhile, there and in the bare table beside it.
+--words finds words in the last of the sizes of texts in the local store.
 
   --size        of 1000, 10000, 100000, 1000000; default the first three
   --dimensions  of 384, 1536; default 384
@@ -40,6 +42,7 @@ const { values } = parseArgs({
     engine: { type: "string", default: engineNames.join(",") },
     hybrid: { type: "boolean", default: false },
     hnsw: { type: "boolean", default: false },
+    words: { type: "boolean", default: false },
     out: { type: "string", default: "bench/results" },
     data: { type: "string", default: join(tmpdir(), "agent-federation-bench-memory") },
     help: { type: "boolean", short: "h", default: false },
@@ -51,8 +54,8 @@ Insert is batches of 1,000; what "inserted" promises differs: ours has it in the
 Memory is what the process has to itself beyond the vectors it was given; of pgvector the server's is not in it. Disk of pgvector is not in it either.
 Every case has its own commit, time and load average in the JSON file.`;
 
-type Result = CaseResult | HybridResult;
-const hybridRows = Number(values.size.split(",").at(-1));
+type Result = CaseResult | HybridResult | WordsResult;
+const lastSize = Number(values.size.split(",").at(-1));
 let native: Promise<NativePostgres> | undefined;
 const stopping = new AbortController();
 if (values.help) console.log(usage.trim());
@@ -65,6 +68,7 @@ async function main(): Promise<void> {
   const results = new Map<string, Result>(read().map((result) => [keyOf(result), result]));
   try {
     if (values.hybrid) await addHybrid(results);
+    else if (values.words) await addWords(results);
     else for (const each of cases) await addCase(each, results);
   } catch (error) {
     if (!stopping.signal.aborted) throw error;
@@ -94,7 +98,7 @@ async function addHybrid(results: Map<string, Result>): Promise<void> {
   native ??= startNativePostgres({ durable: true });
   const database = await createFreshDatabase((await native).url);
   for await (const result of measureHybrid(database.url, {
-    rows: hybridRows,
+    rows: lastSize,
     hnsw: values.hnsw,
     signal: stopping.signal,
   })) {
@@ -102,6 +106,15 @@ async function addHybrid(results: Map<string, Result>): Promise<void> {
     console.error(`${result.name}: ${result.value} ${result.unit}`);
     await write([...results.values()]);
   }
+}
+
+async function addWords(results: Map<string, Result>): Promise<void> {
+  const { commit, at, loadAverage } = provenance([]);
+  const measured = await measureWords(lastSize, stopping.signal);
+  const result = { kind: "words" as const, rows: lastSize, commit, at, loadAverage, measured };
+  results.set(keyOf(result), result);
+  console.error(wordsTable([result]));
+  await write([...results.values()]);
 }
 
 async function measure(memoryCase: MemoryCase): Promise<CaseResult> {
@@ -153,6 +166,7 @@ function casesOf(asked: Pick<typeof values, "size" | "dimensions" | "engine">): 
 }
 
 function keyOf(result: Result): string {
+  if (result.kind === "words") return `words ${result.rows}`;
   return result.kind === "hybrid" ? `hybrid ${result.name}` : nameOf(result);
 }
 
@@ -170,6 +184,7 @@ function read(): Result[] {
 async function write(results: readonly Result[]): Promise<void> {
   const engines = results.filter((each) => each.kind === "engine");
   const hybrid = results.filter((each) => each.kind === "hybrid");
+  const words = results.filter((each) => each.kind === "words");
   const server = await native;
   const origin = {
     ...provenance(["usearch", "lmdb", "pg"]),
@@ -185,7 +200,8 @@ async function write(results: readonly Result[]): Promise<void> {
     "## Acknowledged, in the local store",
     acknowledgementTable(engines.filter((each) => each.engine === "federation")),
     "## Aims",
-    aimsTable(engines, hybrid),
+    aimsTable(engines, hybrid, words),
+    ...(words.length === 0 ? [] : ["## Words, in the local store", wordsTable(words)]),
     ...(hybrid.length === 0 ? [] : ["## From agent to agent", hybridTable(hybrid)]),
   ].join("\n\n");
   await writeResults(values.out, "memory", { origin, results, table });

@@ -1,5 +1,6 @@
 import { summarize } from "../harness/statistics.ts";
 import type { HybridResult } from "./hybrid.ts";
+import type { WordsResult } from "./words.ts";
 import { short, table, type CaseResult } from "./table.ts";
 
 interface Aim {
@@ -12,10 +13,15 @@ interface Aim {
 }
 
 /** What the local store is meant to reach, and what it reached here: met or missed, case by case. */
-export function aimsTable(results: readonly CaseResult[], hybrid: readonly HybridResult[]): string {
+export function aimsTable(
+  results: readonly CaseResult[],
+  hybrid: readonly HybridResult[],
+  words: readonly WordsResult[] = [],
+): string {
   const aims = [
     ...results.filter(({ engine }) => engine === "federation").flatMap(aimsOf),
     ...hybrid.flatMap(aimOfHybrid),
+    ...words.flatMap(aimsOfWords),
   ];
   const lines = aims.map(({ name, at, measured, aim, isLeast = false }) => {
     const isMet = isLeast ? measured >= aim : measured <= aim;
@@ -79,6 +85,20 @@ function aimsOf({ rows, dimensions, measured }: CaseResult): Aim[] {
   const reopen = { 100_000: 1_000, 1_000_000: 5_000 }[rows];
   if (reopen !== undefined) aims.push({ name: "reopen, ms", at, measured: measured.reopenMs, aim: reopen });
   return aims;
+}
+
+function aimsOfWords({ rows, measured: { searches, heapMb, loopHeldMs } }: WordsResult): Aim[] {
+  const at = `${rows.toLocaleString("en-US")} texts`;
+  return [
+    ...searches.map(({ name, samplesMs }) => ({
+      name: `search for ${name}, p95, ms`,
+      at,
+      measured: summarize(samplesMs).p95Ms,
+      aim: 50,
+    })),
+    { name: "heap and buffers, MB", at, measured: heapMb, aim: 200 },
+    { name: "loop held while searching for words, at most, ms", at, measured: loopHeldMs, aim: 10 },
+  ];
 }
 
 function aimOfHybrid({ name, value }: HybridResult): Aim[] {
