@@ -88,6 +88,18 @@ test("a request outlives the process that made it: the next one takes it up, whe
   await expect(second.request("b", "sum", [9], again)).rejects.toMatchObject({ code: "conflict" });
 });
 
+test("a request outlives the process that was to answer it: the next one does", async () => {
+  const [a, first] = [await bench.open("a"), await bench.open("b")];
+  first.on("message:sum", () => new Promise<void>(() => {}));
+  const began = next(first, "message:sum");
+  const asked = a.request("b", "sum", [1, 2]);
+  await began;
+  await first.shutdown();
+  const second = await bench.open("b");
+  second.on("message:sum", (message) => message.reply(3));
+  expect(await asked).toMatchObject({ from_agent: "b", payload: 3 });
+});
+
 test("who asks for help gets the offers one by one, from whoever answers", async () => {
   const [a, b, c] = [await bench.open("a"), await bench.open("b"), await bench.open("c")];
   b.on("message:request_help", (message) => message.reply("b can"));

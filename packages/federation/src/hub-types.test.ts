@@ -1,4 +1,10 @@
-import { createRealtimeHub, type CoordinationMessage, type TaskAssignment } from "agent-federation";
+import {
+  createRealtimeHub,
+  defineTask,
+  type CoordinationMessage,
+  type StandardSchema,
+  type TaskAssignment,
+} from "agent-federation";
 import { expect, expectTypeOf, test } from "vitest";
 
 declare module "agent-federation" {
@@ -33,6 +39,27 @@ test("a listener knows its message", () => {
   hub.on("agent:vanish", () => {});
   const task: TaskAssignment = { task_id: "t", assigned_to: "a", description: "d", topic: "extra" };
   expect(task["topic"]).toBe("extra");
+});
+
+test("a kind of task is typed at both ends by its schemas", () => {
+  const anything = <Value>(): StandardSchema<Value> => ({
+    "~standard": { version: 1, vendor: "test", validate: (value) => ({ value: value as Value }) },
+  });
+  const review = defineTask("review", {
+    input: anything<{ readonly file: string }>(),
+    output: anything<{ readonly fine: boolean }>(),
+  });
+  const facts = { task_id: "t", description: "d", assigned_to: "a" };
+  expectTypeOf(review.assignment)
+    .parameter(0)
+    .toHaveProperty("input")
+    .toEqualTypeOf<{ readonly file: string }>();
+  // @ts-expect-error: the input is another
+  void review.assignment({ ...facts, input: { file: 7 } });
+  review.handler(({ file }) => ({ fine: file.endsWith(".ts") }));
+  // @ts-expect-error: the result is another
+  review.handler(() => ({ fine: "yes" }));
+  expectTypeOf(review.result).returns.resolves.toEqualTypeOf<{ readonly fine: boolean }>();
 });
 
 test("bad ids are refused when the hub is made, a missing credential when it is initialized", async () => {

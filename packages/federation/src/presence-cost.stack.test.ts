@@ -139,6 +139,25 @@ test("in a large room there is no presence, and a digest for all that changed wi
   });
   // Only the hubs are at the feed and in the room.
   expect(cost).toEqual(costOf("`updateStatus` in a large room", hubs.length));
+
+  const late = bench.make("late");
+  const joining = await costing(hubs, async () => {
+    await late.initialize();
+    await Promise.all([...hubs, late].map((hub) => shows(hub, () => hub.getActiveAgents().length === 105)));
+  });
+  const joined = costOf("joins a large room", 4);
+  expect(joining.presence).toBe(joined.presence);
+  // The newcomer hears the fence as well, and its own digest where it has joined the feed by then.
+  expect([joined.messages, joined.messages + 1]).toContain(joining.messages - 1);
+
+  const leaving = await costing(hubs, async () => {
+    await late.shutdown();
+    await Promise.all(hubs.map((hub) => shows(hub, () => hub.getActiveAgents().length === 104)));
+  });
+  const left = costOf("leaves a large room", 4);
+  expect(leaving.presence).toBe(left.presence);
+  // Whether the one that leaves still hears that its session was closed is a race.
+  expect([left.messages, left.messages - 1]).toContain(leaving.messages);
 });
 
 test("what the page says of the plans follows from the model and from the plans' figures", () => {

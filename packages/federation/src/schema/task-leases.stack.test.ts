@@ -3,10 +3,12 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Database } from "../../../local-supabase/src/database/database.ts";
 import {
   agent,
+  as,
   call,
   callRows,
   newTenant,
   openFederationDatabase,
+  rpc,
   type Caller,
 } from "../../../../test-support/sql-roles.ts";
 
@@ -156,6 +158,62 @@ test("a failure is tried again after a back-off, until there are no attempts lef
     attempt: 0,
   });
   expect(await claim(ann)).toMatchObject([{ task_id: "t", attempt: 1 }]);
+});
+
+test.each([
+  [1, 1],
+  [3, 4],
+  [6, 32],
+  [7, 60],
+  [20, 60],
+])(
+  "after attempt %i the next one is about %i s later, not all at the same time",
+  async (attempt, seconds) => {
+    const { tenant, ann, boss, claim } = team();
+    const tasks = Array.from({ length: 20 }, (_, n) => ({
+      task_id: `t${n}`,
+      description: "d",
+      assigned_to: null,
+      max_attempts: 100,
+    }));
+    await callRows(database, boss, "assign_tasks", { tasks });
+    await claim(ann, { max_tasks: 20 });
+    await database.query("update public.agent_tasks set attempt = $2 where tenant_id = $1", [
+      tenant,
+      String(attempt),
+    ]);
+    const waits = await as(database, ann, async (session) => {
+      for (const { task_id } of tasks) await rpc(session, "fail_task", { task_id, error: "no" });
+      const { rows } = await session.query(
+        "select extract(epoch from ready_at - now()) from public.agent_task_queue",
+      );
+      return rows.map(([wait]) => Number(wait) / seconds);
+    });
+    expect(waits).toHaveLength(20);
+    expect(Math.min(...waits)).toBeGreaterThanOrEqual(0.75);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(1.25);
+    expect(new Set(waits).size).toBeGreaterThan(10);
+  },
+);
+
+test("a task of low priority has its turn beside a queue of critical ones that does not end", async () => {
+  const { boss, ann, assign, claim } = team();
+  await assign({ task_id: "old", assigned_to: null, priority: "low" });
+  const urgent = (n: number): object => ({
+    task_id: `u${n}`,
+    description: "d",
+    assigned_to: null,
+    priority: "critical",
+  });
+  await callRows(database, boss, "assign_tasks", { tasks: Array.from({ length: 250 }, (_, n) => urgent(n)) });
+  // One claim in ten goes by age: that none of 250 does is as good as impossible, and that the first one does is not.
+  let claims = 0;
+  for (let claimed: unknown; claimed !== "old"; claims++) {
+    const [task] = await claim(ann);
+    claimed = task?.["task_id"];
+    if (claims > 250) break;
+  }
+  expect(claims).toBeLessThanOrEqual(250);
 });
 
 test("no retry, a cancellation and a deadline each end a task for good, with the reason", async () => {
