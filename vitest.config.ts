@@ -17,6 +17,7 @@ const notOnNative = [
   "bench/**",
   "examples/**",
   "test-support/**",
+  "packages/federation/src/memory/backends/hybrid-histories.stack.test.ts",
   "packages/federation/src/memory/sync/crash.stack.test.ts",
   "packages/federation/src/presence-cost.stack.test.ts",
   "packages/federation/src/tasks/killed-worker.stack.test.ts",

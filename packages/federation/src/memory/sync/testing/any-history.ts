@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import type { History, Step } from "./simulation.ts";
 
-const who = fc.integer({ min: 0, max: 2 });
-const key = fc.integer({ min: 0, max: 6 });
+export const who: fc.Arbitrary<number> = fc.integer({ min: 0, max: 2 });
+export const key: fc.Arbitrary<number> = fc.integer({ min: 0, max: 6 });
 const ms = fc.oneof(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 60, max: 20_000 }));
 const kind = fc.oneof(
   { weight: 6, arbitrary: fc.constant("put" as const) },

@@ -38,7 +38,7 @@ export interface Outcome {
 }
 
 /** Two machines of one agent and one of another, each with its own memories and some ids that all of them use. */
-const machines = [
+export const machines = [
   ["a1", "a"],
   ["a2", "a"],
   ["b1", "b"],
@@ -278,7 +278,7 @@ class World {
   }
 }
 
-function idOf(key: number, agent: string): string {
+export function idOf(key: number, agent: string): string {
   return key < 3 ? `shared-${key}` : `${agent}-${key}`;
 }
 

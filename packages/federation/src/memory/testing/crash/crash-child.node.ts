@@ -1,7 +1,7 @@
 // Writes to a store until it is killed, and says what it is about to write and what was acknowledged, a line each:
 // "try <id> <generation>", then "done <id> <generation>"; of rows that are written together, the same words in one line.
-import { writeSync } from "node:fs";
 import { openLocalStore } from "../../local/open-local-store.node.ts";
+import { writeAtOnce } from "../write-at-once.node.ts";
 import { openCrashEngine } from "./crash-engine.node.ts";
 import { crashRow, generator } from "./crash-rows.node.ts";
 import { crashStore, type ChildOrders } from "./crash-store.node.ts";
@@ -10,7 +10,7 @@ const orders = JSON.parse(process.argv[2] ?? "") as ChildOrders; // the trial ma
 const random = generator(orders.seed);
 const used = new Map(Object.entries(orders.used));
 const say = (word: string, rows: readonly { readonly id: string; readonly ms: number }[]): void => {
-  writeAll(`${word}${rows.map(({ id, ms }) => ` ${id} ${ms}`).join("")}\n`);
+  writeAtOnce(`${word}${rows.map(({ id, ms }) => ` ${id} ${ms}`).join("")}\n`);
 };
 
 const store = await openLocalStore(crashStore(orders));
@@ -53,16 +53,4 @@ for (;;) {
   else await Promise.all(Array.from({ length: draw < 0.5 ? 1 : 8 }, writeOne));
   // Where writes alone would be too fast to meet anything else, the sync and the builder get their turns.
   if (draw > 0.9) await new Promise((resolve) => setImmediate(resolve));
-}
-
-/** At once, so that a kill cannot come between the deed and the word; the pipe may be full while its reader is busy. */
-function writeAll(text: string): void {
-  for (let rest = Buffer.from(text); rest.length > 0;) {
-    try {
-      rest = rest.subarray(writeSync(1, rest));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-    }
-  }
 }
