@@ -42,6 +42,8 @@ export interface SyncEngineOptions {
   readonly tracing?: Tracing;
 }
 
+type Direction = "up" | "down";
+
 const backoff: Backoff = { minMs: 250, maxMs: 30_000 };
 const lookAfterMs = 50;
 const heldBackWaitMs = 2_000;
@@ -67,7 +69,8 @@ export class SyncEngine {
   #pulled = 0;
   #answered = 0;
   #isOnline = false;
-  #lastError: SyncState["lastError"];
+  /** What each direction last failed with; none since it went well. */
+  readonly #errors = new Map<Direction, NonNullable<SyncState["lastError"]>>();
   #pulledAtMs: number | undefined;
   #behindSinceMs: number | undefined;
   #told = "";
@@ -121,19 +124,20 @@ export class SyncEngine {
       },
       onRefused: (letters) => void this.#emitter.emit("refused", { letters }),
     });
-    const onFailure = (error: Error): void => this.#failed(error);
-    const rounds = { clock, random, backoff, intervalMs, onFailure };
+    const rounds = { clock, random, backoff, intervalMs };
     this.#pushes = new Rounds({
       ...rounds,
+      onFailure: (error) => this.#failed("up", error),
       round: (signal) =>
         tracing.span(
           { name: "sync push", kind: "client", attributes: {} },
-          () => pusher.round(signal),
+          () => this.#push(pusher, signal),
           ({ pushed, refused }) => ({ "memory.pushed": pushed, "memory.refused": refused }),
         ),
     });
     this.#pulls = new Rounds({
       ...rounds,
+      onFailure: (error) => this.#failed("down", error),
       round: (signal) =>
         tracing.span(
           { name: "sync pull", kind: "client", attributes: {} },
@@ -200,7 +204,7 @@ export class SyncEngine {
       deadLetters: dead,
       pushed: this.#pushed,
       pulled: this.#pulled,
-      lastError: this.#lastError,
+      lastError: [...this.#errors.values()].toSorted((a, b) => b.atMs - a.atMs)[0],
       lagMs: Math.max(upMs, downMs),
       pulledAtMs: this.#pulledAtMs,
       coverage: this.coverage(),
@@ -260,6 +264,12 @@ export class SyncEngine {
     return sum;
   }
 
+  async #push(pusher: Pusher, signal: AbortSignal): Promise<PushSummary> {
+    const summary = await pusher.round(signal);
+    if (this.#errors.delete("up")) this.#look(); // also where nothing was left to send
+    return summary;
+  }
+
   async #pull(signal: AbortSignal): Promise<PullSummary> {
     const { clock } = this.#options;
     const beganMs = clock.now();
@@ -279,16 +289,16 @@ export class SyncEngine {
     const answer = await withDeadline(task, { clock, ms, signal, error });
     if (attempt !== "push") this.#answered += 1;
     this.#isOnline = true;
-    this.#lastError = undefined;
+    this.#errors.delete(attempt === "push" ? "up" : "down");
     return answer;
   };
 
-  #failed(error: Error): void {
+  #failed(direction: Direction, error: Error): void {
     const { clock, log } = this.#options;
     const code = isFederationError(error) ? error.code : "unknown";
-    const isNews = this.#lastError?.code !== code;
+    const isNews = this.#errors.get(direction)?.code !== code;
     if (code === "unreachable" || code === "timeout") this.#isOnline = false;
-    this.#lastError = { code, message: error.message, atMs: clock.now() };
+    this.#errors.set(direction, { code, message: error.message, atMs: clock.now() });
     // A network that is away is nobody's fault; anything else somebody may have to look at, once.
     const isQuiet = code === "unreachable" || code === "timeout" || code === "busy";
     if (isNews) log(isQuiet ? "debug" : "error", "the sync failed and will try again", { code, error });

@@ -15,7 +15,7 @@ export interface SyncState {
   /** Rows since this process began: acknowledged by the server, and read from it. */
   readonly pushed: number;
   readonly pulled: number;
-  /** What the last request failed with; none since one went well. */
+  /** What sending or reading last failed with, the later of the two; none since that went well. */
   readonly lastError:
     | { readonly code: FederationErrorCode | "unknown"; readonly message: string; readonly atMs: number }
     | undefined;
