@@ -5658,6 +5658,43 @@ grant execute on function public.tell_sessions(text,text) to authenticated;
 grant execute on function public.tell_sessions(text,text) to service_role;
 comment on function public.tell_sessions(text,text) is 'Tells a large room which sessions changed, unless that was done within this second; after how many milliseconds it may be.';
 
+CREATE OR REPLACE FUNCTION public.undo_deliveries(ids text[], as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  who record;
+  undone integer;
+  more integer;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  if cardinality(ids) > 10000 then
+    raise exception 'ids: expected at most 10000, got %', cardinality(ids) using errcode = '22023';
+  end if;
+  with wanted as (
+    select m.row_id from public.agent_messages m
+    where m.tenant_id = who.tenant and m.id = any (ids) and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null
+      and m.delivery_attempt > 0
+    order by m.row_id for update)
+  update public.agent_messages m set delivery_attempt = m.delivery_attempt - 1
+  from wanted w where m.row_id = w.row_id;
+  get diagnostics undone = row_count;
+  update public.agent_message_failures f set delivery_attempt = f.delivery_attempt - 1
+  from public.agent_messages m
+  where m.row_id = f.message_row and m.id = any (ids) and f.tenant_id = who.tenant and f.agent_id = who.agent and f.dead_at is null
+    and f.delivery_attempt > 0;
+  get diagnostics more = row_count;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return undone + more;
+end
+$function$
+-- owner federation_definer
+grant execute on function public.undo_deliveries(text[],text,text) to authenticated;
+grant execute on function public.undo_deliveries(text[],text,text) to service_role;
+comment on function public.undo_deliveries(text[],text,text) is 'Takes back deliveries to the acting agent that were counted and did not take place; how many.';
+
 CREATE OR REPLACE FUNCTION public.update_session(session_id text, status text, task text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, as_agent text DEFAULT NULL::text, as_tenant text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql

@@ -162,6 +162,7 @@ export class LiveMessaging {
         state === "begun" ? count(ids) : this.#parts.connection.call("mark_messages", { ids, state }),
       limits: { maxDeliveries, giveUpMs: options.giveUpAfterMs },
       count,
+      undo: (ids) => this.#parts.connection.call("undo_deliveries", { ids }),
       fail: (id, error, dead) => this.#parts.connection.call("fail_message", { id, error, dead }),
       giveUp: (id, error, attempts) => this.#parts.connection.call("fail_broadcast", { id, error, attempts }),
       tookReply: (message) => this.correspondence.tookReply(message),

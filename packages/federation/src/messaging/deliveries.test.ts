@@ -28,6 +28,7 @@ async function failures(maxDeliveries: number, giveUpMs: number): Promise<[numbe
     giveUpMs,
     isMine: () => true,
     count: async ([id]) => [{ id, delivery_attempt: ++counted, dead: false }],
+    undo: async () => {},
     fail: async (_id, _error, dead, attempts) =>
       void told.push([clock.now() - startMs, `${dead ? "dead" : "failed"} ${attempts}`]),
     handled: () => {},
@@ -58,4 +59,32 @@ test("a message is given up where the next delivery would come after the time fo
     [700, "failed 4"],
     [1_500, "dead 5"],
   ]);
+});
+
+test("where the turn is lost while the next delivery is counted, it does not take place and is taken back", async () => {
+  const clock = new TestClock();
+  const said: string[] = [];
+  let isMine = true;
+  const deliveries = new Deliveries({
+    clock,
+    log: silentLog,
+    maxDeliveries: 5,
+    giveUpMs: 60_000,
+    isMine: () => isMine,
+    count: async ([id]) => {
+      isMine = false;
+      return [{ id, delivery_attempt: 2, dead: false }];
+    },
+    undo: async (ids) => void said.push(`undone ${ids.join()}`),
+    fail: async (id) => void said.push(`failed ${id}`),
+    handled: () => {},
+    deliver: () => {
+      said.push("delivered");
+      return { ...failing, again: () => ({ ...failing, listeners: said.push("delivered again") }) };
+    },
+  });
+  const run = deliveries.run(message, undefined, new AbortController().signal);
+  await clock.advance(100);
+  expect(await run).toBe(true);
+  expect(said).toEqual(["delivered", "failed 1", "undone 1"]);
 });

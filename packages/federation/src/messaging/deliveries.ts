@@ -20,6 +20,8 @@ export interface DeliveriesParts {
   readonly isMine: () => boolean;
   /** Counts a delivery in the database: answers deliver_messages. */
   readonly count: (ids: readonly string[]) => Promise<unknown>;
+  /** Takes back what was counted and did not take place: `undo_deliveries`. */
+  readonly undo: (ids: readonly string[]) => Promise<unknown>;
   /** A delivery, one of so many by now, failed; `dead`: it was the last. */
   readonly fail: (id: string, error: string, dead: boolean, attempts: number) => Promise<unknown>;
   readonly handled: (id: string) => void;
@@ -58,6 +60,13 @@ export class Deliveries {
     }
   }
 
+  /** A delivery that was counted does not take place: another process of the agent handles its messages by now, or the next one will. */
+  undo(id: string, counted: Counted): void {
+    const { undo, log } = this.#parts;
+    if (counted.get(id)?.isDead !== false) return;
+    undo([id]).catch((error: unknown) => log("debug", "a delivery could not be taken back", { id, error }));
+  }
+
   /** Resolves when it is over; to true when it was not handled, so that it may come again: from the dead letters, or to another process. */
   async run(
     message: CoordinationMessage,
@@ -87,7 +96,12 @@ export class Deliveries {
       if (isOver) return true;
       await sleep(clock, pauseMs, signal);
       if (!isMine()) return true;
-      known = (await this.count([id])).get(id);
+      const again = await this.count([id]);
+      if (!isMine()) {
+        this.undo(id, again);
+        return true;
+      }
+      known = again.get(id);
       attempt = known?.attempt ?? attempt + 1;
     }
   }

@@ -179,7 +179,7 @@ test("no handler begins once the inbox is closed, nor for another's turn, though
   for (const end of ["closed", "another's turn"]) {
     let answer = (_counted: unknown[]): void => {};
     let isMyTurn = true;
-    const { inbox, handled } = openInbox({
+    const { inbox, handled, marks } = openInbox({
       isMyTurn: () => isMyTurn,
       pull: async (_max, after) => (after === 0 ? [row("1")] : []),
       count: () => new Promise((resolve) => (answer = resolve)),
@@ -191,6 +191,7 @@ test("no handler begins once the inbox is closed, nor for another's turn, though
     answer([{ id: "1", delivery_attempt: 1, dead: false }]);
     await turns();
     expect([end, handled]).toEqual([end, []]);
+    expect(marks).toContain("undone 1");
   }
 });
 

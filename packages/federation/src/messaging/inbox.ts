@@ -26,6 +26,7 @@ export interface InboxParts {
   readonly mark: (ids: readonly string[], state: Mark) => Promise<unknown>;
   readonly limits: Pick<DeliveriesParts, "maxDeliveries" | "giveUpMs">;
   readonly count: DeliveriesParts["count"];
+  readonly undo: DeliveriesParts["undo"];
   readonly fail: DeliveriesParts["fail"];
   /** Of a broadcast, after so many deliveries: `fail_broadcast`. */
   readonly giveUp: (id: string, error: string, attempts: number) => Promise<unknown>;
@@ -87,6 +88,7 @@ export class Inbox {
       log,
       isMine: () => this.#isMine,
       count: parts.count,
+      undo: parts.undo,
       fail: parts.fail,
       handled: (id) => this.#marks.add(id, "handled"),
       deliver: parts.deliver,
@@ -98,6 +100,7 @@ export class Inbox {
       log,
       isMine: () => this.#isReleased,
       count: async () => [],
+      undo: async () => {},
       fail: async (id, error, isDead, attempts) => void (isDead && (await this.#giveUp(id, error, attempts))),
       handled: () => {},
       deliver: parts.deliver,
@@ -344,7 +347,10 @@ export class Inbox {
     if (this.#mayBeRepeated.delete(id) || mayBeOver) {
       counted = await this.#deliveries.count([id]);
       // It was closed, or lost its turn, while it counted: another process may have begun.
-      if (!this.#isMine) return this.#seen.forget(id);
+      if (!this.#isMine) {
+        this.#deliveries.undo(id, counted);
+        return this.#seen.forget(id);
+      }
     } else this.#marks.add(id, "begun");
     const isLeft = await this.#deliveries.run(message, counted, this.#scope.signal);
     if (isLeft) this.#seen.forget(id);

@@ -1152,6 +1152,14 @@ export interface Database {
         };
         Returns: number;
       };
+      undo_deliveries: {
+        Args: {
+          as_agent?: string | null;
+          as_tenant?: string | null;
+          ids: string[] | null;
+        };
+        Returns: number;
+      };
       update_session: {
         Args: {
           as_agent?: string | null;

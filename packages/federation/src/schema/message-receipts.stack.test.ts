@@ -42,6 +42,22 @@ test("deliveries are counted, and one too many is a dead letter with its last er
   expect(await deliver(tenant)).toEqual([{ id: "m", delivery_attempt: 1, dead: false }]);
 });
 
+test("a delivery that did not take place is taken back, by the recipient alone, as long as the message waits", async () => {
+  const tenant = newTenant();
+  const undo = (who = "bob", where = tenant): Promise<unknown> =>
+    call(database, agent(where, who), "undo_deliveries", { ids: ["m"] });
+  await send(tenant);
+  expect(await undo()).toBe(0);
+  await deliver(tenant);
+  for (const who of ["alice", "carol"]) expect(await undo(who)).toBe(0);
+  expect(await undo("bob", newTenant())).toBe(0);
+  expect(await undo()).toBe(1);
+  expect(await deliver(tenant)).toEqual([{ id: "m", delivery_attempt: 1, dead: false }]);
+  await deliver(tenant);
+  expect(await deliver(tenant)).toEqual([{ id: "m", delivery_attempt: 2, dead: true }]);
+  expect(await undo()).toBe(0);
+});
+
 test("the sender is told of each step once it asked, in its own inbox, and nobody else may ask", async () => {
   const tenant = newTenant();
   await send(tenant);

@@ -62,6 +62,7 @@ async function openReader(tenant: string, name: string): Promise<Reader> {
     pull: none,
     mark: none,
     count: none,
+    undo: none,
     fail: none,
     giveUp: none,
     limits: { maxDeliveries: 5, giveUpMs: 60_000 },

@@ -289,6 +289,7 @@ const everyFunction: readonly (readonly [name: string, args: Record<string, stri
   ["mark_messages", { ids: ["m"], state: "handled" }],
   ["ask_receipts", { id: "m" }],
   ["deliver_messages", { ids: ["m"] as object }],
+  ["undo_deliveries", { ids: ["m"] as object }],
   ["fail_message", { id: "m", error: "x", dead: "true" }],
   ["fail_broadcast", { id: "m", error: "x" }],
   ["requeue_message", { id: "m" }],

@@ -62,6 +62,7 @@ export function openInbox(parts: Partial<InboxParts> = {}): InboxBench {
     pull: async () => [],
     limits: { maxDeliveries: 3, giveUpMs: 60_000 },
     count: async (ids) => ids.map((id) => ({ id, delivery_attempt: 1, dead: false })),
+    undo: async (ids) => void marks.push(`undone ${ids.join()}`),
     fail: async (id, error, dead) => void marks.push(`${dead ? "dead" : "failed"} ${id} ${error}`),
     giveUp: async (id, error, attempts) => void marks.push(`gave up ${id} ${attempts} ${error}`),
     mark: async (ids, state) => void marks.push(...ids.map((id) => `${state} ${id}`)),
