@@ -8100,6 +8100,793 @@ begin
 end
 $$;
 
+-- 20261201010000_session_scope.sql
+-- Scope `session`: a memory is its own agent's and that of the agent whose session it names, as the sessions stood when it was last
+-- written. Nobody can come by it afterwards: not by opening a session under that name, nor by taking over one that was removed.
+do $$
+begin
+  if exists (select from pg_attribute where attrelid = 'public.agent_memories'::regclass and attname = 'session_agent' and not attisdropped) then
+    return;
+  end if;
+  alter table public.agent_memories add column session_agent text;
+  -- What was of that scope before was the whole tenant's: replicas of the others let go of it.
+  insert into federation.hidden_memories (tenant_id, id, lost_by, agent_id, version, hlc_ms, hlc_counter, hlc_writer)
+  select k.tenant_id, k.id, '', k.agent_id, k.version, k.hlc_ms, k.hlc_counter, k.hlc_writer
+  from public.agent_memories k where k.scope = 'session'
+  on conflict do nothing;
+end
+$$;
+comment on column public.agent_memories.session_agent is 'Scope session: whose session it is, where it is another agent''s. Set by a trigger.';
+create index if not exists agent_memories_session_agent on public.agent_memories (tenant_id, session_agent) where session_agent is not null;
+
+-- As before; nobody's write is also that the session's agent was removed.
+create or replace function federation.is_no_write(old public.agent_memories, new public.agent_memories)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if old.deleted_at is null and new.deleted_at is not null then
+    return coalesce(old.expires_at <= now(), false);
+  end if;
+  return (new.superseded_by, new.session_agent) is distinct from (old.superseded_by, old.session_agent)
+    and (new.agent_id, new.session_id, new.content, new.embedding::text, new.embedding_model, new.metadata, new.source, new.scope,
+         new.supersedes, new.valid_from, new.valid_to, new.expires_at, new.deleted_at) is not distinct from
+        (old.agent_id, old.session_id, old.content, old.embedding::text, old.embedding_model, old.metadata, old.source, old.scope,
+         old.supersedes, old.valid_from, old.valid_to, old.expires_at, old.deleted_at);
+end
+$$;
+
+-- As before; and whose the session is, which no writer decides either.
+create or replace function federation.prepare_memory()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  now_ms bigint;
+begin
+  new.tx := pg_current_xact_id();
+  new.seq := nextval('federation.change_seq');
+  new.updated_at := now();
+  if tg_op = 'INSERT' then
+    new.version := 1;
+    new.written_by := coalesce(new.written_by, federation.agent_id(), new.agent_id);
+    if new.hlc_ms = 0 or new.hlc_ms > federation.latest_clock_ms() then
+      new.hlc_ms := federation.latest_clock_ms() - 60000;
+      new.hlc_counter := 0;
+    end if;
+    if new.hlc_writer = '' then
+      new.hlc_writer := new.written_by;
+    end if;
+  else
+    new.version := old.version + 1;
+    new.row_id := old.row_id;
+    -- What comes back after its deletion is a new memory under an old id.
+    new.created_at := case when old.deleted_at is not null and new.deleted_at is null then new.created_at else old.created_at end;
+    new.written_by := coalesce(federation.agent_id(), new.written_by);
+    if new.hlc_ms > federation.latest_clock_ms()
+      or not federation.is_later(new.hlc_ms, new.hlc_counter, new.hlc_writer, old.hlc_ms, old.hlc_counter, old.hlc_writer) then
+      new.hlc_ms := old.hlc_ms;
+      new.hlc_counter := old.hlc_counter;
+      if not federation.is_no_write(old, new) then
+        now_ms := federation.latest_clock_ms() - 60000;
+        if now_ms > old.hlc_ms or old.hlc_counter = 2147483647 then
+          new.hlc_ms := greatest(now_ms, old.hlc_ms + 1);
+          new.hlc_counter := 0;
+        else
+          new.hlc_counter := old.hlc_counter + 1;
+        end if;
+        new.hlc_writer := case when new.hlc_writer = old.hlc_writer then coalesce(new.written_by, old.hlc_writer) else new.hlc_writer end;
+      else
+        new.hlc_writer := old.hlc_writer;
+      end if;
+    end if;
+  end if;
+  if new.scope <> 'session' then
+    new.session_agent := null;
+  elsif tg_op = 'INSERT' or (new.deleted_at is null and not federation.is_no_write(old, new)) then
+    new.session_agent := (
+      select s.agent_id from public.agent_sessions s
+      where s.tenant_id = new.tenant_id and s.session_id = new.session_id and s.agent_id <> new.agent_id);
+  elsif new.session_agent is not null then
+    new.session_agent := old.session_agent;
+  end if;
+  if new.deleted_at is not null then
+    new.content := null;
+    new.embedding := null;
+    new.embedding_model := null;
+    new.metadata := '{}';
+    new.source := null;
+    new.content_hash := null;
+  else
+    new.content_hash := encode(sha256(convert_to(new.content, 'UTF8')), 'hex');
+  end if;
+  return new;
+end
+$$;
+-- As before, and `session_agent`.
+create or replace function federation.memory_facts(memory public.agent_memories)
+returns jsonb
+language sql stable
+as $$
+  select jsonb_build_object(
+    'id', memory.id, 'tenant_id', memory.tenant_id, 'agent_id', memory.agent_id, 'session_id', memory.session_id,
+    'session_agent', memory.session_agent, 'embedding_model', memory.embedding_model, 'scope', memory.scope, 'written_by', memory.written_by,
+    'content_hash', memory.content_hash, 'supersedes', memory.supersedes, 'superseded_by', memory.superseded_by,
+    'version', memory.version, 'created_at', memory.created_at, 'updated_at', memory.updated_at,
+    'expires_at', memory.expires_at, 'deleted_at', memory.deleted_at, 'seq', memory.seq,
+    'hlc', jsonb_build_object('ms', memory.hlc_ms, 'counter', memory.hlc_counter, 'writer', memory.hlc_writer))
+$$;
+
+-- Without a search_path of their own, so that they are inlined. `agent` null: a service that names nobody.
+create or replace function federation.may_read(memory public.agent_memories, agent text)
+returns boolean
+language sql immutable parallel safe
+as $$ select agent is null or memory.scope = 'tenant' or memory.agent_id = agent or memory.session_agent = agent $$;
+comment on function federation.may_read(public.agent_memories, text) is 'Whether a memory''s scope admits an agent of its tenant.';
+
+-- Who hears of a memory: '' is everybody.
+create or replace function federation.memory_readers(memory public.agent_memories)
+returns text[]
+language sql immutable parallel safe
+as $$
+  select case
+    when memory.scope = 'tenant' then array['']
+    when memory.session_agent is null then array[memory.agent_id]
+    else array[memory.agent_id, memory.session_agent]
+  end
+$$;
+
+drop policy if exists "members read, but not what another agent keeps to itself" on public.agent_memories;
+drop policy if exists "members read what its scope admits them to" on public.agent_memories;
+create policy "members read what its scope admits them to" on public.agent_memories for select to authenticated
+  using (tenant_id = (select federation.tenant_id())
+    and (scope = 'tenant' or agent_id = (select federation.agent_id()) or session_agent = (select federation.agent_id())));
+
+-- As before, to each who may read it: the feed, or the inboxes of one or two agents.
+create or replace function federation.tell_memories()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  gone constant jsonb := '{"content": null, "embedding": null, "embedding_model": null, "metadata": {}, "source": null, "content_hash": null}';
+  change record;
+begin
+  if tg_op <> 'DELETE' then
+    -- An insert that may become an update sets both triggers off, most of the time one of them for nothing.
+    if not exists (select from new_rows) then
+      return null;
+    end if;
+  end if;
+  if federation.is_quiet() then
+    return null;
+  end if;
+  if tg_op = 'INSERT' then
+    for change in
+      select c.op, c.tenant_id, c.reader, array_agg(c.id order by c.seq) as ids, jsonb_agg(c.memory order by c.seq) as memories,
+        bool_or(c.memory is null) as is_large
+      from (
+        select 'added' as op, n.tenant_id, r.reader, n.id, n.seq,
+          case when sum(federation.memory_weight(n)) over same_reader < 250000 then federation.memory_json(n) end as memory
+        from new_rows n cross join lateral unnest(federation.memory_readers(n)) r (reader)
+        where n.deleted_at is null
+        window same_reader as (partition by n.tenant_id, r.reader)) c
+      group by c.op, c.tenant_id, c.reader
+    loop
+      perform federation.announce_memories(change.op, change.tenant_id, nullif(change.reader, ''), change.ids,
+        case when not change.is_large then change.memories end);
+    end loop;
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
+    select n.tenant_id, n.agent_id, 'memory_stored', n.id, n.scope <> 'tenant' from new_rows n where n.deleted_at is null;
+  elsif tg_op = 'UPDATE' then
+    for change in
+      select c.op, c.tenant_id, c.reader, array_agg(c.id order by c.seq) as ids, jsonb_agg(c.memory order by c.seq) as memories,
+        bool_or(c.memory is null) as is_large
+      from (
+        select case when n.deleted_at is not null then 'deleted'
+                    when o.deleted_at is not null or r.reader <> all (federation.memory_readers(o)) then 'added'
+                    else 'updated' end as op,
+          n.tenant_id, r.reader, n.id, n.seq,
+          case when sum(federation.memory_weight(n)) over same_reader < 250000 then federation.memory_json(n) end as memory
+        from new_rows n join old_rows o using (row_id) cross join lateral unnest(federation.memory_readers(n)) r (reader)
+        where n.deleted_at is null or o.deleted_at is null
+        window same_reader as (partition by n.tenant_id, r.reader)
+        union all
+        select 'deleted', o.tenant_id, r.reader, o.id, n.seq,
+          federation.memory_facts(o) || gone || jsonb_build_object('deleted_at', n.updated_at, 'hlc', federation.memory_facts(n) -> 'hlc')
+        from new_rows n join old_rows o using (row_id) cross join lateral unnest(federation.memory_readers(o)) r (reader)
+        where o.deleted_at is null and (o.tenant_id <> n.tenant_id or r.reader <> all (federation.memory_readers(n)))) c
+      group by c.op, c.tenant_id, c.reader
+    loop
+      perform federation.announce_memories(change.op, change.tenant_id, nullif(change.reader, ''), change.ids,
+        case when not change.is_large then change.memories end);
+    end loop;
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
+    select n.tenant_id, n.agent_id, case when n.deleted_at is null then 'memory_stored' else 'memory_deleted' end, n.id, n.scope <> 'tenant'
+    from new_rows n join old_rows o using (row_id) where n.deleted_at is null or o.deleted_at is null;
+  else
+    for change in
+      select o.tenant_id, r.reader, array_agg(o.id order by o.seq) as ids,
+        case when count(*) <= 200 then jsonb_agg(federation.memory_facts(o) || gone
+          || jsonb_build_object('deleted_at', now(), 'seq', nextval('federation.change_seq')) order by o.seq) end as memories
+      from old_rows o cross join lateral unnest(federation.memory_readers(o)) r (reader)
+      where o.deleted_at is null
+      group by o.tenant_id, r.reader
+    loop
+      perform federation.announce_memories('deleted', change.tenant_id, nullif(change.reader, ''), change.ids, change.memories);
+    end loop;
+    insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
+    select o.tenant_id, o.agent_id, 'memory_deleted', o.id, o.scope <> 'tenant' from old_rows o where o.deleted_at is null;
+  end if;
+  return null;
+end
+$$;
+-- Row by row, and only where somebody may lose a memory, so that it costs nothing elsewhere.
+create or replace function federation.note_lost()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  readers constant text[] := federation.memory_readers(new);
+begin
+  -- Of tombstones as well: not everybody has seen them yet, and what is under the id now they will not see.
+  insert into federation.hidden_memories as h (tenant_id, id, lost_by, agent_id, version, hlc_ms, hlc_counter, hlc_writer)
+  select old.tenant_id, old.id, r.reader, old.agent_id, new.version, new.hlc_ms, new.hlc_counter, new.hlc_writer
+  from unnest(federation.memory_readers(old)) r (reader)
+  where (old.tenant_id, old.id) is distinct from (new.tenant_id, new.id) or ('' <> all (readers) and r.reader <> all (readers))
+  on conflict (tenant_id, id, lost_by) do update set
+    agent_id = excluded.agent_id, version = excluded.version, hlc_ms = excluded.hlc_ms, hlc_counter = excluded.hlc_counter,
+    hlc_writer = excluded.hlc_writer, hidden_at = excluded.hidden_at, tx = excluded.tx, seq = excluded.seq;
+  return null;
+end
+$$;
+comment on function federation.note_lost() is 'Trigger: notes whom a change takes a memory from.';
+drop trigger if exists note_hidden on public.agent_memories;
+drop function if exists federation.note_hidden();
+create or replace trigger note_lost after update on public.agent_memories
+  for each row when ((old.tenant_id, old.id, old.agent_id, old.scope, old.session_agent) is distinct from
+    (new.tenant_id, new.id, new.agent_id, new.scope, new.session_agent))
+  execute function federation.note_lost();
+
+drop function if exists federation.memory_reader(public.agent_memories);
+
+-- As before; and other agents' memories are in no session of a removed agent.
+create or replace function federation.remove(tenant text, agent text)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  counts jsonb := '{}';
+  removed integer;
+  ids text[];
+begin
+  perform set_config('federation.quiet', 'on', true);
+  ids := array(
+    select k.id from public.agent_memories k where k.tenant_id = tenant and k.agent_id = agent
+    union all
+    select m.id from public.agent_messages m where m.tenant_id = tenant and agent in (m.from_agent, m.to_agent));
+  delete from public.agent_task_queue q using public.agent_tasks t
+  where q.tenant_id = tenant and t.row_id = q.task_row and (agent is null or agent in (t.assigned_by, t.assigned_to, t.lease_agent));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_task_queue', removed);
+  delete from public.agent_tasks t
+  where t.tenant_id = tenant and (agent is null or agent in (t.assigned_by, t.assigned_to, t.lease_agent));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_tasks', removed);
+  delete from public.agent_locks l where l.tenant_id = tenant and (agent is null or l.holder = agent);
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_locks', removed);
+  delete from public.agent_message_failures f where f.tenant_id = tenant and (agent is null or f.agent_id = agent);
+  delete from public.agent_messages m where m.tenant_id = tenant and (agent is null or agent in (m.from_agent, m.to_agent));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_messages', removed);
+  delete from public.agent_memories k where k.tenant_id = tenant and (agent is null or k.agent_id = agent);
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_memories', removed);
+  -- Replicas drop what they do not find again.
+  perform federation.raise_floor(tenant, pg_current_xact_id(), nextval('federation.change_seq'));
+  delete from federation.session_news n where n.tenant_id = tenant and (agent is null or n.session_id in (
+    select s.session_id from public.agent_sessions s where s.tenant_id = tenant and s.agent_id = agent));
+  delete from public.agent_sessions s where s.tenant_id = tenant and (agent is null or s.agent_id = agent);
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_sessions', removed);
+  update public.agent_memories k set session_agent = null where k.tenant_id = tenant and k.session_agent = agent;
+  delete from federation.hidden_memories h where h.tenant_id = tenant and (agent is null or agent in (h.agent_id, h.lost_by));
+  delete from public.agent_events e where e.tenant_id = tenant and (agent is null or agent in (e.agent_id, e.peer));
+  get diagnostics removed = row_count;
+  counts := counts || jsonb_build_object('agent_events', removed);
+  counts := counts || jsonb_build_object('broadcasts', federation.forget_broadcasts(tenant, agent, ids));
+  delete from federation.upkeep u where u.tenant_id = tenant and agent is null;
+  delete from federation.feed_places p where p.tenant_id = tenant and (agent is null or p.agent_id = agent);
+  perform set_config('federation.quiet', '', true);
+  return counts;
+end
+$$;
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role', 'federation_definer'];
+begin
+  perform federation.hand_out('federation.is_no_write', members);
+  perform federation.hand_out('federation.prepare_memory', '{}');
+  perform federation.hand_out('federation.memory_facts', members);
+  perform federation.hand_out('federation.may_read', members);
+  perform federation.hand_out('federation.memory_readers', array['federation_definer']);
+  perform federation.hand_out('federation.tell_memories', '{}', true);
+  perform federation.hand_out('federation.note_lost', '{}', true);
+  perform federation.hand_out('federation.remove', array['federation_definer']);
+end
+$$;
+
+-- 20261201010100_session_scope_reads.sql
+-- What answers with memories asks may_read(): all as before otherwise.
+
+create or replace function public.query_memories(
+  agent text default null, max_rows integer default 100, as_agent text default null, as_tenant text default null)
+returns setof jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  perform federation.check_agent('agent', query_memories.agent);
+  return query
+    select federation.memory_json(k) from public.agent_memories k
+    where k.tenant_id = who.tenant and (query_memories.agent is null or k.agent_id = query_memories.agent)
+      and k.deleted_at is null and k.superseded_by is null and (k.expires_at is null or k.expires_at > now())
+      and federation.may_read(k, who.agent)
+    order by k.created_at desc, k.seq desc
+    limit federation.check_rows(max_rows);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$$;
+
+create or replace function public.get_memory(id text, as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  memory jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select federation.memory_json(k) into memory from public.agent_memories k
+  where k.tenant_id = who.tenant and k.id = get_memory.id
+    and k.deleted_at is null and k.superseded_by is null and (k.expires_at is null or k.expires_at > now())
+    and federation.may_read(k, who.agent);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return memory;
+end
+$$;
+
+create or replace function public.delete_memory(id text, as_agent text default null, as_tenant text default null)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  owner text;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  select k.agent_id into owner from public.agent_memories k
+  where k.tenant_id = who.tenant and k.id = delete_memory.id and k.deleted_at is null
+    and federation.may_read(k, who.agent);
+  if owner <> who.agent then
+    raise exception 'memory % belongs to another agent', quote_literal(delete_memory.id) using errcode = '42501';
+  end if;
+  if owner is not null then
+    update public.agent_memories k set deleted_at = now()
+    where k.tenant_id = who.tenant and k.id = delete_memory.id and k.agent_id = owner and k.deleted_at is null;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return owner is not null;
+end
+$$;
+
+create or replace function federation.hidden_since(after_tx xid8, after_seq bigint, horizon xid8, max_rows integer)
+returns table (tx xid8, seq bigint, memory text)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select h.tx, h.seq, jsonb_build_object(
+    'id', h.id, 'tenant_id', h.tenant_id, 'agent_id', h.agent_id, 'session_id', null, 'session_agent', null, 'content', null, 'embedding', null,
+    'embedding_model', null, 'metadata', '{}'::jsonb, 'source', null, 'scope', 'tenant', 'written_by', h.agent_id, 'content_hash', null,
+    'supersedes', null, 'superseded_by', null, 'version', h.version, 'created_at', h.hidden_at, 'updated_at', h.hidden_at,
+    'expires_at', null, 'deleted_at', h.hidden_at, 'seq', h.seq,
+    'hlc', jsonb_build_object('ms', h.hlc_ms, 'counter', h.hlc_counter, 'writer', h.hlc_writer))::text
+  from federation.hidden_memories h
+  where h.tenant_id = federation.tenant_id() and (h.tx, h.seq) > (after_tx, after_seq) and h.tx < horizon
+    and (h.lost_by = '' or federation.agent_id() is null or h.lost_by = federation.agent_id())
+    and not exists (
+      select from public.agent_memories k
+      where k.tenant_id = h.tenant_id and k.id = h.id and federation.may_read(k, federation.agent_id()))
+  order by h.tx, h.seq
+  limit max_rows
+$$;
+
+create or replace function federation.pull_page(
+  writer text, cursor text, max_rows integer, max_bytes integer, as_agent text, as_tenant text)
+returns json
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  given text[] := string_to_array(cursor, ':');
+  epoch text := federation.epoch();
+  horizon xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  -- How far everything was read; and, during a first reading, when it began.
+  after_tx xid8 := '0';
+  after_seq bigint := 0;
+  since xid8;
+  is_reset boolean := false;
+  is_more boolean;
+  is_held_back boolean;
+  page record;
+  answer json;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  if cursor is null then
+    since := horizon;
+  elsif cursor !~ '^[0-9a-f]{32}:[0-9]{1,18}:[0-9]{1,18}(:[0-9]{1,18})?$' or given[1] <> epoch
+    or given[2]::xid8 > pg_snapshot_xmax(pg_current_snapshot()) then
+    is_reset := true;
+  else
+    after_tx := given[2];
+    after_seq := given[3];
+    since := given[4];
+  end if;
+  max_rows := greatest(1, federation.check_rows(max_rows));
+  if not is_reset then
+    with changes as (
+      select c.tx, c.seq, c.memory, c.weight, c.hidden,
+        row_number() over earlier as place, sum(c.weight) over earlier as bytes
+      from (
+        (select k.tx, k.seq, k as memory, case when k.hlc_writer = writer then 700 else federation.memory_weight(k) end as weight,
+           null as hidden
+         from public.agent_memories k
+         where k.tenant_id = who.tenant and (k.tx, k.seq) > (after_tx, after_seq) and k.tx < horizon
+           and federation.may_read(k, who.agent)
+         order by k.tx, k.seq limit max_rows + 1)
+        union all
+        select h.tx, h.seq, null, 500, h.memory from federation.hidden_since(after_tx, after_seq, horizon, max_rows + 1) h) c
+      window earlier as (order by c.tx, c.seq rows unbounded preceding)),
+    page as (
+      select c.*, c.place <= max_rows and (c.place = 1 or c.bytes <= max_bytes) as is_in from changes c)
+    select bool_or(not p.is_in) as is_cut,
+      (array_agg(p.tx order by p.place desc) filter (where p.is_in))[1] as tx,
+      (array_agg(p.seq order by p.place desc) filter (where p.is_in))[1] as seq,
+      string_agg(case when p.is_in then coalesce(p.hidden, federation.replica_text(p.memory, coalesce((p.memory).hlc_writer = writer, false))) end, ',' order by p.place) as memories
+    into page from page p;
+    -- Asked after reading, so that nothing is removed in between unnoticed.
+    is_reset := federation.is_below_floor(
+      greatest(after_tx, since), case when since is null or after_tx >= since then after_seq else 0 end, horizon);
+  end if;
+  if is_reset then
+    answer := json_build_object('rows', '[]'::json, 'cursor', concat(epoch, ':0:0:', horizon), 'done', false, 'reset', true,
+      'server_time', clock_timestamp());
+  else
+    is_more := coalesce(page.is_cut, false);
+    is_held_back := not is_more and (
+      exists (
+        select from public.agent_memories k
+        where k.tenant_id = who.tenant and (k.tx, k.seq) > (horizon, 0::bigint)
+          and federation.may_read(k, who.agent))
+      or exists (select from federation.hidden_since(horizon, 0, pg_snapshot_xmax(pg_current_snapshot()), 1)));
+    after_tx := coalesce(page.tx, after_tx);
+    after_seq := coalesce(page.seq, after_seq);
+    if not is_more and horizon > after_tx then
+      after_tx := horizon;
+      after_seq := 0;
+    end if;
+    answer := concat(
+      '{"rows": [', page.memories, '], "cursor": ', to_json(concat_ws(':', epoch, after_tx, after_seq, case when is_more then since end)),
+      ', "done": ', (not is_more)::text, ', "held_back": ', is_held_back::text, ', "reset": false, "server_time": ', to_json(clock_timestamp()), '}')::json;
+  end if;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return answer;
+end
+$$;
+
+create or replace function public.read_memories(ids text[], as_agent text default null, as_tenant text default null)
+returns setof json
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+  return query
+    select federation.replica_text(k)::json from public.agent_memories k
+    where k.tenant_id = who.tenant and k.id = any (ids)
+      and federation.may_read(k, who.agent);
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+end
+$$;
+
+create or replace function public.federation_stats(as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  who record;
+  stats jsonb;
+begin
+  -- A service that names no tenant counts all of them; the policies keep everybody else to their own.
+  select * into who from federation.act_as(as_agent, as_tenant, 'nothing');
+  select jsonb_build_object(
+    'total_memories', (
+      select count(*) from public.agent_memories k
+      where (who.tenant is null or k.tenant_id = who.tenant) and k.deleted_at is null and k.superseded_by is null
+        and (k.expires_at is null or k.expires_at > now()) and federation.may_read(k, who.agent)),
+    'active_sessions', (
+      select count(*) from public.agent_sessions s
+      where (who.tenant is null or s.tenant_id = who.tenant) and s.ended_at is null
+        and s.last_seen_at > now() - make_interval(secs => s.timeout_seconds)),
+    'total_messages', (
+      select count(*) from public.agent_messages m
+      where (who.tenant is null or m.tenant_id = who.tenant)
+        and (who.agent is null or m.to_agent is null or m.to_agent = who.agent or m.from_agent = who.agent)),
+    'open_tasks', (
+      select count(*) from public.agent_tasks t where (who.tenant is null or t.tenant_id = who.tenant) and t.ended_at is null))
+  into stats;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return stats;
+end
+$$;
+
+create or replace function public.heartbeat(
+  session_id text, status text default null, task text default null,
+  as_agent text default null, as_tenant text default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  who record;
+  session public.agent_sessions;
+  positions jsonb;
+begin
+  select * into who from federation.act_as(as_agent, as_tenant);
+  perform federation.check_text('session_id', heartbeat.session_id, 255),
+    federation.check_text('status', coalesce(heartbeat.status, 'unchanged'), 64),
+    federation.check_text('task', heartbeat.task, 65536, false);
+  update public.agent_sessions s set
+    last_seen_at = now(),
+    status = coalesce(heartbeat.status, s.status),
+    task = case when heartbeat.status is null then coalesce(heartbeat.task, s.task) else heartbeat.task end
+  where s.tenant_id = who.tenant and s.session_id = heartbeat.session_id and s.agent_id = who.agent and s.ended_at is null
+  returning s.* into session;
+  if not found then
+    select * into session from public.agent_sessions s
+    where s.tenant_id = who.tenant and s.session_id = heartbeat.session_id and s.agent_id = who.agent;
+  end if;
+  perform federation.sweep(who.tenant);
+  select jsonb_build_object(
+    'inbox', coalesce((select max(m.seq) from public.agent_messages m where m.tenant_id = who.tenant and m.to_agent = who.agent), 0),
+    'feed', greatest(
+      coalesce((select max(m.seq) from public.agent_messages m where m.tenant_id = who.tenant and m.to_agent is null), 0),
+      coalesce((select max(k.seq) from public.agent_memories k where k.tenant_id = who.tenant and k.scope = 'tenant'), 0)),
+    'queue', greatest(
+      coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to = who.agent), 0),
+      coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to is null), 0)),
+    'roster', coalesce((select max(s.seq) from public.agent_sessions s where s.tenant_id = who.tenant), 0))
+  into positions;
+  perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+  return jsonb_build_object(
+    'server_time', clock_timestamp(), 'alive', session.row_id is not null and session.ended_at is null,
+    'end_reason', session.end_reason, 'positions', positions);
+end
+$$;
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role'];
+begin
+  perform federation.hand_out('public.query_memories', members);
+  perform federation.hand_out('public.get_memory', members);
+  perform federation.hand_out('public.delete_memory', members);
+  perform federation.hand_out('federation.hidden_since', members, true);
+  perform federation.hand_out('federation.pull_page', members);
+  perform federation.hand_out('public.read_memories', members);
+  perform federation.hand_out('public.federation_stats', members);
+  perform federation.hand_out('public.heartbeat', members, true);
+end
+$$;
+
+-- 20261201010200_session_scope_search.sql
+-- The searches ask may_read() as well: all as before otherwise.
+
+do $$
+declare
+  home text := (select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+  before text := current_setting('search_path');
+begin
+  perform set_config('search_path', format('pg_catalog, %I, pg_temp', home), true);
+  execute $create$
+    create or replace function federation.matches(
+      embedding vector, model text, words tsquery, wanted jsonb, depth integer, min_similarity float8)
+    returns table (row_id uuid, similarity float8, rank float8, place bigint)
+    language plpgsql security definer
+    as $body$
+    declare
+      me record;
+      filter record;
+      dimensions integer := vector_dims(embedding);
+      kind text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
+      near text := 'k.embedding <=> $1';
+      passing constant text := 'k.tenant_id = $2 and k.deleted_at is null and k.superseded_by is null '
+        'and (k.expires_at is null or k.expires_at > now()) and ($3 is null or k.scope = ''tenant'' or $3 in (k.agent_id, k.session_agent)) '
+        'and ($4 is null or k.agent_id = $4) and ($5 is null or k.session_id = $5) and ($6 is null or k.created_at >= $6) '
+        'and ($7 is null or k.created_at < $7) and ($8 is null or k.metadata @> $8)';
+      few constant integer := 10000;
+      candidates integer;
+    begin
+      select federation.tenant_id() as tenant, federation.agent_id() as agent into me;
+      select * into filter from federation.read_filter(wanted);
+      if me.tenant is null then
+        return;
+      end if;
+      if embedding is not null then
+        if to_regclass('public.agent_memories_hnsw_' || dimensions) is not null then
+          execute format('select count(*) from (select from public.agent_memories k where %s and vector_dims(k.embedding) = %s limit %s) c',
+            passing, dimensions, few + 1)
+            into candidates using embedding, me.tenant, me.agent, filter.agent, filter.session, filter.since, filter.until, filter.metadata;
+          -- Among few, all are compared. Among many, the index goes on until enough have passed (pgvector has that since 0.8).
+          if candidates > few and (
+            select string_to_array(e.extversion, '.')::integer[] >= array[0, 8] from pg_extension e where e.extname = 'vector') then
+            near := format('k.embedding::%1$s(%2$s) <=> $1::%1$s(%2$s)', kind, dimensions);
+            perform set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.max_scan_tuples', '2147483647', true),
+              set_config('hnsw.ef_search', least(1000, greatest(100, 2 * depth))::text, true);
+          end if;
+        end if;
+        return query execute format(
+          'select m.row_id, m.similarity, null::float8, row_number() over (order by m.similarity desc, m.seq desc) from ('
+          'select k.row_id, k.seq, 1 - (%1$s) as similarity from public.agent_memories k '
+          'where %2$s and vector_dims(k.embedding) = %3$s and k.embedding_model is not distinct from $9 '
+          'order by %1$s limit $10) m where $11 is null or m.similarity >= $11', near, passing, dimensions)
+          using embedding, me.tenant, me.agent, filter.agent, filter.session, filter.since, filter.until, filter.metadata, model, depth, min_similarity;
+      end if;
+      if words is not null then
+        return query execute format(
+          'select m.row_id, null::float8, m.rank, row_number() over (order by m.rank desc, m.seq desc) from ('
+          'select k.row_id, k.seq, ts_rank(k.words, $1)::float8 as rank from public.agent_memories k '
+          'where %s and k.words @@ $1 order by rank desc, k.seq desc limit $9) m', passing)
+          using words, me.tenant, me.agent, filter.agent, filter.session, filter.since, filter.until, filter.metadata, depth;
+      end if;
+    end
+    $body$
+  $create$;
+  execute format('alter function federation.matches set search_path = pg_catalog, %I, pg_temp', home);
+  execute $create$
+    create or replace function public.find_memories(query jsonb, as_agent text default null, as_tenant text default null)
+    returns setof json
+    language plpgsql
+    as $body$
+    declare
+      who record;
+      filter record;
+      embedding vector := query ->> 'embedding';
+      words tsquery;
+      mode text := query ->> 'mode';
+      wanted integer := coalesce((query ->> 'limit')::integer, 10);
+      stranger text;
+    begin
+      select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+      if query is null or jsonb_typeof(query) <> 'object' then
+        raise exception 'query: expected an object, got %', coalesce(jsonb_typeof(query), 'nothing') using errcode = '22023';
+      end if;
+      select k into stranger from jsonb_object_keys(query) k
+      where k not in ('text', 'embedding', 'embedding_model', 'mode', 'filter', 'limit', 'min_similarity') limit 1;
+      if stranger is not null then
+        raise exception 'query: expected text, embedding, embedding_model, mode, filter, limit or min_similarity, got %',
+          quote_literal(left(stranger, 100)) using errcode = '22023';
+      end if;
+      select * into filter from federation.read_filter(query -> 'filter');
+      perform federation.check_text('text', query ->> 'text', 65536, false);
+      wanted := federation.check_rows(wanted);
+      mode := coalesce(mode, case when query ->> 'text' is null then 'meaning' when embedding is null then 'words' else 'both' end);
+      if mode not in ('meaning', 'words', 'both') then
+        raise exception 'mode: expected meaning, words or both, got %', quote_literal(left(mode, 100)) using errcode = '22023';
+      elsif mode <> 'words' and (embedding is null or vector_norm(embedding) = 0) then
+        raise exception 'embedding: expected a vector that is not all zeros, got %', case when embedding is null then 'nothing' else 'zeros' end
+          using errcode = '22023';
+      elsif mode <> 'meaning' and query ->> 'text' is null then
+        raise exception 'text: expected a text, got nothing' using errcode = '22023';
+      end if;
+      if mode = 'meaning' then
+        words := null;
+      else
+        words := federation.words_query(query ->> 'text');
+      end if;
+      if mode = 'words' then
+        embedding := null;
+      end if;
+      return query
+        with found as materialized (
+          select m.row_id, max(m.similarity) as similarity,
+            case mode when 'both' then sum(1.0 / (60 + m.place))::float8 else max(coalesce(m.similarity, m.rank)) end as score
+          from federation.matches(embedding, query ->> 'embedding_model', words, query -> 'filter',
+            case mode when 'both' then least(10000, greatest(100, 4 * wanted)) else wanted end, (query ->> 'min_similarity')::float8) m
+          group by m.row_id)
+        select concat(left(federation.memory_text(k), -1), ', "similarity": ', coalesce(to_json(f.similarity)::text, 'null'),
+          ', "score": ', to_json(f.score), '}')::json
+        from found f
+        -- Each row again under the policies of the caller, and as it is by now.
+        cross join lateral (
+          select m from public.agent_memories m where m.row_id = f.row_id and m.tenant_id = who.tenant offset 0) r (k)
+        where (k).deleted_at is null and (k).superseded_by is null and ((k).expires_at is null or (k).expires_at > now())
+          and federation.may_read(k, who.agent)
+        order by f.score desc, (k).seq desc
+        limit wanted;
+      perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+    end
+    $body$
+  $create$;
+  execute format('alter function public.find_memories set search_path = pg_catalog, %I, pg_temp', home);
+  execute $create$
+    create or replace function public.search_memories(
+      embedding vector, max_rows integer default 10, as_agent text default null, as_tenant text default null)
+    returns setof jsonb
+    language plpgsql
+    as $body$
+    declare
+      who record;
+      dimensions integer := vector_dims(embedding);
+      kind text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
+      near text := 'k.embedding <=> $1';
+      version integer[];
+    begin
+      select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
+      if embedding is null or vector_norm(embedding) = 0 then
+        raise exception 'embedding: expected a vector that is not all zeros, got %', case when embedding is null then 'nothing' else 'zeros' end
+          using errcode = '22023';
+      end if;
+      if to_regclass('public.agent_memories_hnsw_' || dimensions) is not null then
+        near := format('k.embedding::%1$s(%2$s) <=> $1::%1$s(%2$s)', kind, dimensions);
+        -- Without it the tenant's filter starves what the index finds. pgvector has it since 0.8.
+        version := (select string_to_array(extversion, '.')::integer[] from pg_extension where extname = 'vector');
+        if version >= array[0, 8] then
+          perform set_config('hnsw.iterative_scan', 'strict_order', true);
+        end if;
+      end if;
+      return query execute format(
+        'select federation.memory_json(k) || jsonb_build_object(''similarity'', 1 - (%1$s)) from public.agent_memories k '
+        'where k.tenant_id = $2 and vector_dims(k.embedding) = %2$s and k.deleted_at is null and k.superseded_by is null '
+        'and (k.expires_at is null or k.expires_at > now()) and ($3 is null or k.scope = ''tenant'' or $3 in (k.agent_id, k.session_agent)) '
+        'order by %1$s limit $4', near, dimensions)
+        using embedding, who.tenant, who.agent, federation.check_rows(max_rows);
+      perform federation.stop_acting(who.outer_tenant, who.outer_agent);
+    end
+    $body$
+  $create$;
+  execute format('alter function public.search_memories set search_path = pg_catalog, %I, pg_temp', home);
+  perform set_config('search_path', before, true);
+end
+$$;
+
+
+do $$
+declare
+  members text[] := array['authenticated', 'service_role'];
+begin
+  perform federation.hand_out('federation.matches', members);
+  perform federation.hand_out('public.find_memories', members);
+  perform federation.hand_out('public.search_memories', members);
+end
+$$;
+
 -- 20261201020000_tasks_together.sql
 -- Tasks that are assigned in one call are stored, queued and announced together: a hundred of them are a few frames for everybody who
 -- listens, where they were two or three hundred.

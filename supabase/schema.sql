@@ -203,7 +203,8 @@ create table public.agent_memories ( -- owner postgres, row level security on
   words tsvector generated always as (to_tsvector('simple'::regconfig, "left"(COALESCE(content, ''::text), 100000))) stored,
   tx xid8 not null default pg_current_xact_id(),
   seq bigint not null default nextval('federation.change_seq'::regclass),
-  embedding extensions.vector
+  embedding extensions.vector,
+  session_agent text
 );
 comment on table public.agent_memories is 'Memories of a tenant''s agents, with embeddings of any dimension.';
 alter table public.agent_memories add constraint agent_memories_tenant_id_id_key UNIQUE (tenant_id, id);
@@ -232,10 +233,11 @@ CREATE INDEX agent_memories_expiry ON public.agent_memories USING btree (tenant_
 CREATE INDEX agent_memories_feed ON public.agent_memories USING btree (tenant_id, seq) WHERE (scope <> 'agent'::text);
 CREATE INDEX agent_memories_newest ON public.agent_memories USING btree (tenant_id, created_at DESC, seq DESC) WHERE ((deleted_at IS NULL) AND (superseded_by IS NULL));
 CREATE INDEX agent_memories_same_content ON public.agent_memories USING btree (tenant_id, agent_id, content_hash) WHERE (deleted_at IS NULL);
+CREATE INDEX agent_memories_session_agent ON public.agent_memories USING btree (tenant_id, session_agent) WHERE (session_agent IS NOT NULL);
 CREATE INDEX agent_memories_superseding ON public.agent_memories USING btree (tenant_id, supersedes) WHERE (supersedes IS NOT NULL);
 CREATE INDEX agent_memories_tombstones ON public.agent_memories USING btree (tenant_id, updated_at) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX agent_memories_words ON public.agent_memories USING gin (words);
-CREATE TRIGGER note_hidden AFTER UPDATE ON public.agent_memories REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.note_hidden();
+CREATE TRIGGER note_lost AFTER UPDATE ON public.agent_memories FOR EACH ROW WHEN ((((((old.tenant_id IS DISTINCT FROM new.tenant_id) OR (old.id IS DISTINCT FROM new.id)) OR (old.agent_id IS DISTINCT FROM new.agent_id)) OR (old.scope IS DISTINCT FROM new.scope)) OR (old.session_agent IS DISTINCT FROM new.session_agent))) EXECUTE FUNCTION federation.note_lost();
 CREATE TRIGGER note_removals AFTER DELETE ON public.agent_memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.note_removals();
 CREATE TRIGGER prepare BEFORE INSERT OR UPDATE ON public.agent_memories FOR EACH ROW EXECUTE FUNCTION federation.prepare_memory();
 CREATE TRIGGER tell_delete AFTER DELETE ON public.agent_memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION federation.tell_memories();
@@ -526,8 +528,8 @@ create policy "members add their own" on public.agent_memories as permissive for
 create policy "members change their own" on public.agent_memories as permissive for update to authenticated
   using ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND (agent_id = ( SELECT federation.agent_id() AS agent_id)))
   with check ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND (agent_id = ( SELECT federation.agent_id() AS agent_id)) AND (written_by = ( SELECT federation.agent_id() AS agent_id)));
-create policy "members read, but not what another agent keeps to itself" on public.agent_memories as permissive for select to authenticated
-  using ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND ((scope <> 'agent'::text) OR (agent_id = ( SELECT federation.agent_id() AS agent_id))));
+create policy "members read what its scope admits them to" on public.agent_memories as permissive for select to authenticated
+  using ((tenant_id = ( SELECT federation.tenant_id() AS tenant_id)) AND ((scope = 'tenant'::text) OR (agent_id = ( SELECT federation.agent_id() AS agent_id)) OR (session_agent = ( SELECT federation.agent_id() AS agent_id))));
 create policy "functions, in the tenant they act for" on public.agent_message_failures as permissive for all to federation_definer
   using (tenant_id = ( SELECT federation.tenant_id() AS tenant_id))
   with check (tenant_id = ( SELECT federation.tenant_id() AS tenant_id));
@@ -1290,7 +1292,7 @@ CREATE OR REPLACE FUNCTION federation.hidden_since(after_tx xid8, after_seq bigi
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   select h.tx, h.seq, jsonb_build_object(
-    'id', h.id, 'tenant_id', h.tenant_id, 'agent_id', h.agent_id, 'session_id', null, 'content', null, 'embedding', null,
+    'id', h.id, 'tenant_id', h.tenant_id, 'agent_id', h.agent_id, 'session_id', null, 'session_agent', null, 'content', null, 'embedding', null,
     'embedding_model', null, 'metadata', '{}'::jsonb, 'source', null, 'scope', 'tenant', 'written_by', h.agent_id, 'content_hash', null,
     'supersedes', null, 'superseded_by', null, 'version', h.version, 'created_at', h.hidden_at, 'updated_at', h.hidden_at,
     'expires_at', null, 'deleted_at', h.hidden_at, 'seq', h.seq,
@@ -1300,8 +1302,7 @@ AS $function$
     and (h.lost_by = '' or federation.agent_id() is null or h.lost_by = federation.agent_id())
     and not exists (
       select from public.agent_memories k
-      where k.tenant_id = h.tenant_id and k.id = h.id
-        and (k.scope <> 'agent' or federation.agent_id() is null or k.agent_id = federation.agent_id()))
+      where k.tenant_id = h.tenant_id and k.id = h.id and federation.may_read(k, federation.agent_id()))
   order by h.tx, h.seq
   limit max_rows
 $function$
@@ -1470,7 +1471,7 @@ begin
   if old.deleted_at is null and new.deleted_at is not null then
     return coalesce(old.expires_at <= now(), false);
   end if;
-  return new.superseded_by is distinct from old.superseded_by
+  return (new.superseded_by, new.session_agent) is distinct from (old.superseded_by, old.session_agent)
     and (new.agent_id, new.session_id, new.content, new.embedding::text, new.embedding_model, new.metadata, new.source, new.scope,
          new.supersedes, new.valid_from, new.valid_to, new.expires_at, new.deleted_at) is not distinct from
         (old.agent_id, old.session_id, old.content, old.embedding::text, old.embedding_model, old.metadata, old.source, old.scope,
@@ -1593,7 +1594,7 @@ AS $function$
       kind text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
       near text := 'k.embedding <=> $1';
       passing constant text := 'k.tenant_id = $2 and k.deleted_at is null and k.superseded_by is null '
-        'and (k.expires_at is null or k.expires_at > now()) and (k.scope <> ''agent'' or $3 is null or k.agent_id = $3) '
+        'and (k.expires_at is null or k.expires_at > now()) and ($3 is null or k.scope = ''tenant'' or $3 in (k.agent_id, k.session_agent)) '
         'and ($4 is null or k.agent_id = $4) and ($5 is null or k.session_id = $5) and ($6 is null or k.created_at >= $6) '
         'and ($7 is null or k.created_at < $7) and ($8 is null or k.metadata @> $8)';
       few constant integer := 10000;
@@ -1638,6 +1639,17 @@ grant execute on function federation.matches(extensions.vector,text,tsquery,json
 grant execute on function federation.matches(extensions.vector,text,tsquery,jsonb,integer,double precision) to service_role;
 comment on function federation.matches(extensions.vector,text,tsquery,jsonb,integer,double precision) is NULL;
 
+CREATE OR REPLACE FUNCTION federation.may_read(memory public.agent_memories, agent text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ select agent is null or memory.scope = 'tenant' or memory.agent_id = agent or memory.session_agent = agent $function$
+-- owner postgres
+grant execute on function federation.may_read(public.agent_memories,text) to authenticated;
+grant execute on function federation.may_read(public.agent_memories,text) to federation_definer;
+grant execute on function federation.may_read(public.agent_memories,text) to service_role;
+comment on function federation.may_read(public.agent_memories,text) is 'Whether a memory''s scope admits an agent of its tenant.';
+
 CREATE OR REPLACE FUNCTION federation.memory_facts(memory public.agent_memories)
  RETURNS jsonb
  LANGUAGE sql
@@ -1645,7 +1657,7 @@ CREATE OR REPLACE FUNCTION federation.memory_facts(memory public.agent_memories)
 AS $function$
   select jsonb_build_object(
     'id', memory.id, 'tenant_id', memory.tenant_id, 'agent_id', memory.agent_id, 'session_id', memory.session_id,
-    'embedding_model', memory.embedding_model, 'scope', memory.scope, 'written_by', memory.written_by,
+    'session_agent', memory.session_agent, 'embedding_model', memory.embedding_model, 'scope', memory.scope, 'written_by', memory.written_by,
     'content_hash', memory.content_hash, 'supersedes', memory.supersedes, 'superseded_by', memory.superseded_by,
     'version', memory.version, 'created_at', memory.created_at, 'updated_at', memory.updated_at,
     'expires_at', memory.expires_at, 'deleted_at', memory.deleted_at, 'seq', memory.seq,
@@ -1672,14 +1684,20 @@ grant execute on function federation.memory_json(public.agent_memories) to feder
 grant execute on function federation.memory_json(public.agent_memories) to service_role;
 comment on function federation.memory_json(public.agent_memories) is NULL;
 
-CREATE OR REPLACE FUNCTION federation.memory_reader(memory public.agent_memories)
- RETURNS text
+CREATE OR REPLACE FUNCTION federation.memory_readers(memory public.agent_memories)
+ RETURNS text[]
  LANGUAGE sql
- STABLE
-AS $function$ select case memory.scope when 'agent' then memory.agent_id end $function$
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case
+    when memory.scope = 'tenant' then array['']
+    when memory.session_agent is null then array[memory.agent_id]
+    else array[memory.agent_id, memory.session_agent]
+  end
+$function$
 -- owner postgres
-grant execute on function federation.memory_reader(public.agent_memories) to federation_definer;
-comment on function federation.memory_reader(public.agent_memories) is NULL;
+grant execute on function federation.memory_readers(public.agent_memories) to federation_definer;
+comment on function federation.memory_readers(public.agent_memories) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.memory_text(memory public.agent_memories)
  RETURNS text
@@ -1743,19 +1761,20 @@ grant execute on function federation.message_json(public.agent_messages) to fede
 grant execute on function federation.message_json(public.agent_messages) to service_role;
 comment on function federation.message_json(public.agent_messages) is NULL;
 
-CREATE OR REPLACE FUNCTION federation.note_hidden()
+CREATE OR REPLACE FUNCTION federation.note_lost()
  RETURNS trigger
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+declare
+  readers constant text[] := federation.memory_readers(new);
 begin
   -- Of tombstones as well: not everybody has seen them yet, and what is under the id now they will not see.
   insert into federation.hidden_memories as h (tenant_id, id, lost_by, agent_id, version, hlc_ms, hlc_counter, hlc_writer)
-  select o.tenant_id, o.id, coalesce(federation.memory_reader(o), ''), o.agent_id, n.version, n.hlc_ms, n.hlc_counter, n.hlc_writer
-  from new_rows n join old_rows o using (row_id)
-  where (o.tenant_id, o.id) is distinct from (n.tenant_id, n.id)
-    or (federation.memory_reader(n) is not null and federation.memory_reader(n) is distinct from federation.memory_reader(o))
+  select old.tenant_id, old.id, r.reader, old.agent_id, new.version, new.hlc_ms, new.hlc_counter, new.hlc_writer
+  from unnest(federation.memory_readers(old)) r (reader)
+  where (old.tenant_id, old.id) is distinct from (new.tenant_id, new.id) or ('' <> all (readers) and r.reader <> all (readers))
   on conflict (tenant_id, id, lost_by) do update set
     agent_id = excluded.agent_id, version = excluded.version, hlc_ms = excluded.hlc_ms, hlc_counter = excluded.hlc_counter,
     hlc_writer = excluded.hlc_writer, hidden_at = excluded.hidden_at, tx = excluded.tx, seq = excluded.seq;
@@ -1763,7 +1782,7 @@ begin
 end
 $function$
 -- owner federation_definer
-comment on function federation.note_hidden() is 'Trigger: notes whom a change takes a memory from.';
+comment on function federation.note_lost() is 'Trigger: notes whom a change takes a memory from.';
 
 CREATE OR REPLACE FUNCTION federation.note_removals()
  RETURNS trigger
@@ -1835,6 +1854,15 @@ begin
       end if;
     end if;
   end if;
+  if new.scope <> 'session' then
+    new.session_agent := null;
+  elsif tg_op = 'INSERT' or (new.deleted_at is null and not federation.is_no_write(old, new)) then
+    new.session_agent := (
+      select s.agent_id from public.agent_sessions s
+      where s.tenant_id = new.tenant_id and s.session_id = new.session_id and s.agent_id <> new.agent_id);
+  elsif new.session_agent is not null then
+    new.session_agent := old.session_agent;
+  end if;
   if new.deleted_at is not null then
     new.content := null;
     new.embedding := null;
@@ -1892,7 +1920,7 @@ begin
            null as hidden
          from public.agent_memories k
          where k.tenant_id = who.tenant and (k.tx, k.seq) > (after_tx, after_seq) and k.tx < horizon
-           and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent)
+           and federation.may_read(k, who.agent)
          order by k.tx, k.seq limit max_rows + 1)
         union all
         select h.tx, h.seq, null, 500, h.memory from federation.hidden_since(after_tx, after_seq, horizon, max_rows + 1) h) c
@@ -1917,7 +1945,7 @@ begin
       exists (
         select from public.agent_memories k
         where k.tenant_id = who.tenant and (k.tx, k.seq) > (horizon, 0::bigint)
-          and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent))
+          and federation.may_read(k, who.agent))
       or exists (select from federation.hidden_since(horizon, 0, pg_snapshot_xmax(pg_current_snapshot()), 1)));
     after_tx := coalesce(page.tx, after_tx);
     after_seq := coalesce(page.seq, after_seq);
@@ -2144,13 +2172,14 @@ begin
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_memories', removed);
   -- Replicas drop what they do not find again.
-  delete from federation.hidden_memories h where h.tenant_id = tenant and (agent is null or agent in (h.agent_id, h.lost_by));
   perform federation.raise_floor(tenant, pg_current_xact_id(), nextval('federation.change_seq'));
   delete from federation.session_news n where n.tenant_id = tenant and (agent is null or n.session_id in (
     select s.session_id from public.agent_sessions s where s.tenant_id = tenant and s.agent_id = agent));
   delete from public.agent_sessions s where s.tenant_id = tenant and (agent is null or s.agent_id = agent);
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_sessions', removed);
+  update public.agent_memories k set session_agent = null where k.tenant_id = tenant and k.session_agent = agent;
+  delete from federation.hidden_memories h where h.tenant_id = tenant and (agent is null or agent in (h.agent_id, h.lost_by));
   delete from public.agent_events e where e.tenant_id = tenant and (agent is null or agent in (e.agent_id, e.peer));
   get diagnostics removed = row_count;
   counts := counts || jsonb_build_object('agent_events', removed);
@@ -2847,6 +2876,12 @@ declare
   gone constant jsonb := '{"content": null, "embedding": null, "embedding_model": null, "metadata": {}, "source": null, "content_hash": null}';
   change record;
 begin
+  if tg_op <> 'DELETE' then
+    -- An insert that may become an update sets both triggers off, most of the time one of them for nothing.
+    if not exists (select from new_rows) then
+      return null;
+    end if;
+  end if;
   if federation.is_quiet() then
     return null;
   end if;
@@ -2855,56 +2890,57 @@ begin
       select c.op, c.tenant_id, c.reader, array_agg(c.id order by c.seq) as ids, jsonb_agg(c.memory order by c.seq) as memories,
         bool_or(c.memory is null) as is_large
       from (
-        select 'added' as op, n.tenant_id, federation.memory_reader(n) as reader, n.id, n.seq,
+        select 'added' as op, n.tenant_id, r.reader, n.id, n.seq,
           case when sum(federation.memory_weight(n)) over same_reader < 250000 then federation.memory_json(n) end as memory
-        from new_rows n where n.deleted_at is null
-        window same_reader as (partition by n.tenant_id, federation.memory_reader(n))) c
+        from new_rows n cross join lateral unnest(federation.memory_readers(n)) r (reader)
+        where n.deleted_at is null
+        window same_reader as (partition by n.tenant_id, r.reader)) c
       group by c.op, c.tenant_id, c.reader
     loop
-      perform federation.announce_memories(change.op, change.tenant_id, change.reader, change.ids,
+      perform federation.announce_memories(change.op, change.tenant_id, nullif(change.reader, ''), change.ids,
         case when not change.is_large then change.memories end);
     end loop;
     insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
-    select n.tenant_id, n.agent_id, 'memory_stored', n.id, n.scope = 'agent' from new_rows n where n.deleted_at is null;
+    select n.tenant_id, n.agent_id, 'memory_stored', n.id, n.scope <> 'tenant' from new_rows n where n.deleted_at is null;
   elsif tg_op = 'UPDATE' then
     for change in
       select c.op, c.tenant_id, c.reader, array_agg(c.id order by c.seq) as ids, jsonb_agg(c.memory order by c.seq) as memories,
         bool_or(c.memory is null) as is_large
       from (
         select case when n.deleted_at is not null then 'deleted'
-                    when o.deleted_at is not null or federation.memory_reader(o) is distinct from federation.memory_reader(n) then 'added'
+                    when o.deleted_at is not null or r.reader <> all (federation.memory_readers(o)) then 'added'
                     else 'updated' end as op,
-          n.tenant_id, federation.memory_reader(n) as reader, n.id, n.seq,
+          n.tenant_id, r.reader, n.id, n.seq,
           case when sum(federation.memory_weight(n)) over same_reader < 250000 then federation.memory_json(n) end as memory
-        from new_rows n join old_rows o using (row_id)
+        from new_rows n join old_rows o using (row_id) cross join lateral unnest(federation.memory_readers(n)) r (reader)
         where n.deleted_at is null or o.deleted_at is null
-        window same_reader as (partition by n.tenant_id, federation.memory_reader(n))
+        window same_reader as (partition by n.tenant_id, r.reader)
         union all
-        select 'deleted', o.tenant_id, federation.memory_reader(o), o.id, n.seq,
+        select 'deleted', o.tenant_id, r.reader, o.id, n.seq,
           federation.memory_facts(o) || gone || jsonb_build_object('deleted_at', n.updated_at, 'hlc', federation.memory_facts(n) -> 'hlc')
-        from new_rows n join old_rows o using (row_id)
-        where o.deleted_at is null and n.deleted_at is null
-          and (federation.memory_reader(o), o.tenant_id) is distinct from (federation.memory_reader(n), n.tenant_id)) c
+        from new_rows n join old_rows o using (row_id) cross join lateral unnest(federation.memory_readers(o)) r (reader)
+        where o.deleted_at is null and (o.tenant_id <> n.tenant_id or r.reader <> all (federation.memory_readers(n)))) c
       group by c.op, c.tenant_id, c.reader
     loop
-      perform federation.announce_memories(change.op, change.tenant_id, change.reader, change.ids,
+      perform federation.announce_memories(change.op, change.tenant_id, nullif(change.reader, ''), change.ids,
         case when not change.is_large then change.memories end);
     end loop;
     insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
-    select n.tenant_id, n.agent_id, case when n.deleted_at is null then 'memory_stored' else 'memory_deleted' end, n.id, n.scope = 'agent'
+    select n.tenant_id, n.agent_id, case when n.deleted_at is null then 'memory_stored' else 'memory_deleted' end, n.id, n.scope <> 'tenant'
     from new_rows n join old_rows o using (row_id) where n.deleted_at is null or o.deleted_at is null;
   else
     for change in
-      select o.tenant_id, federation.memory_reader(o) as reader, array_agg(o.id order by o.seq) as ids,
+      select o.tenant_id, r.reader, array_agg(o.id order by o.seq) as ids,
         case when count(*) <= 200 then jsonb_agg(federation.memory_facts(o) || gone
           || jsonb_build_object('deleted_at', now(), 'seq', nextval('federation.change_seq')) order by o.seq) end as memories
-      from old_rows o where o.deleted_at is null
-      group by o.tenant_id, federation.memory_reader(o)
+      from old_rows o cross join lateral unnest(federation.memory_readers(o)) r (reader)
+      where o.deleted_at is null
+      group by o.tenant_id, r.reader
     loop
-      perform federation.announce_memories('deleted', change.tenant_id, change.reader, change.ids, change.memories);
+      perform federation.announce_memories('deleted', change.tenant_id, nullif(change.reader, ''), change.ids, change.memories);
     end loop;
     insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
-    select o.tenant_id, o.agent_id, 'memory_deleted', o.id, o.scope = 'agent' from old_rows o where o.deleted_at is null;
+    select o.tenant_id, o.agent_id, 'memory_deleted', o.id, o.scope <> 'tenant' from old_rows o where o.deleted_at is null;
   end if;
   return null;
 end
@@ -3645,7 +3681,7 @@ begin
   select * into who from federation.act_as(as_agent, as_tenant, 'tenant');
   select k.agent_id into owner from public.agent_memories k
   where k.tenant_id = who.tenant and k.id = delete_memory.id and k.deleted_at is null
-    and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent);
+    and federation.may_read(k, who.agent);
   if owner <> who.agent then
     raise exception 'memory % belongs to another agent', quote_literal(delete_memory.id) using errcode = '42501';
   end if;
@@ -3887,7 +3923,7 @@ begin
     'total_memories', (
       select count(*) from public.agent_memories k
       where (who.tenant is null or k.tenant_id = who.tenant) and k.deleted_at is null and k.superseded_by is null
-        and (k.expires_at is null or k.expires_at > now()) and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent)),
+        and (k.expires_at is null or k.expires_at > now()) and federation.may_read(k, who.agent)),
     'active_sessions', (
       select count(*) from public.agent_sessions s
       where (who.tenant is null or s.tenant_id = who.tenant) and s.ended_at is null
@@ -4017,7 +4053,7 @@ AS $function$
         cross join lateral (
           select m from public.agent_memories m where m.row_id = f.row_id and m.tenant_id = who.tenant offset 0) r (k)
         where (k).deleted_at is null and (k).superseded_by is null and ((k).expires_at is null or (k).expires_at > now())
-          and ((k).scope <> 'agent' or who.agent is null or (k).agent_id = who.agent)
+          and federation.may_read(k, who.agent)
         order by f.score desc, (k).seq desc
         limit wanted;
       perform federation.stop_acting(who.outer_tenant, who.outer_agent);
@@ -4063,7 +4099,7 @@ begin
   select federation.memory_json(k) into memory from public.agent_memories k
   where k.tenant_id = who.tenant and k.id = get_memory.id
     and k.deleted_at is null and k.superseded_by is null and (k.expires_at is null or k.expires_at > now())
-    and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent);
+    and federation.may_read(k, who.agent);
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
   return memory;
 end
@@ -4156,7 +4192,7 @@ begin
     'inbox', coalesce((select max(m.seq) from public.agent_messages m where m.tenant_id = who.tenant and m.to_agent = who.agent), 0),
     'feed', greatest(
       coalesce((select max(m.seq) from public.agent_messages m where m.tenant_id = who.tenant and m.to_agent is null), 0),
-      coalesce((select max(k.seq) from public.agent_memories k where k.tenant_id = who.tenant and k.scope <> 'agent'), 0)),
+      coalesce((select max(k.seq) from public.agent_memories k where k.tenant_id = who.tenant and k.scope = 'tenant'), 0)),
     'queue', greatest(
       coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to = who.agent), 0),
       coalesce((select max(q.seq) from public.agent_task_queue q where q.tenant_id = who.tenant and q.assigned_to is null), 0)),
@@ -4876,7 +4912,7 @@ begin
     select federation.memory_json(k) from public.agent_memories k
     where k.tenant_id = who.tenant and (query_memories.agent is null or k.agent_id = query_memories.agent)
       and k.deleted_at is null and k.superseded_by is null and (k.expires_at is null or k.expires_at > now())
-      and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent)
+      and federation.may_read(k, who.agent)
     order by k.created_at desc, k.seq desc
     limit federation.check_rows(max_rows);
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
@@ -4899,7 +4935,7 @@ begin
   return query
     select federation.replica_text(k)::json from public.agent_memories k
     where k.tenant_id = who.tenant and k.id = any (ids)
-      and (k.scope <> 'agent' or who.agent is null or k.agent_id = who.agent);
+      and federation.may_read(k, who.agent);
   perform federation.stop_acting(who.outer_tenant, who.outer_agent);
 end
 $function$
@@ -5266,7 +5302,7 @@ AS $function$
       return query execute format(
         'select federation.memory_json(k) || jsonb_build_object(''similarity'', 1 - (%1$s)) from public.agent_memories k '
         'where k.tenant_id = $2 and vector_dims(k.embedding) = %2$s and k.deleted_at is null and k.superseded_by is null '
-        'and (k.expires_at is null or k.expires_at > now()) and (k.scope <> ''agent'' or $3 is null or k.agent_id = $3) '
+        'and (k.expires_at is null or k.expires_at > now()) and ($3 is null or k.scope = ''tenant'' or $3 in (k.agent_id, k.session_agent)) '
         'order by %1$s limit $4', near, dimensions)
         using embedding, who.tenant, who.agent, federation.check_rows(max_rows);
       perform federation.stop_acting(who.outer_tenant, who.outer_agent);

@@ -68,6 +68,11 @@ export class LocalSessions implements Sessions {
     return changed;
   }
 
+  /** Whose session it is or was, undefined where nobody registered one. */
+  agentOf(tenantId: string, sessionId: string): string | undefined {
+    return this.#sessions.get(`${tenantId}/${sessionId}`)?.agent_id;
+  }
+
   async active(tenantId: string): Promise<AgentSession[]> {
     const at = this.#now(); // alive, since this process is
     return [...this.#sessions.values()]

@@ -15,6 +15,8 @@ export interface MemoryRow {
   readonly id: string;
   readonly agent_id: string;
   readonly session_id: string | null;
+  /** Of scope `session`: whose session it is, where it is another agent's. The database decides, or who writes where there is none. */
+  readonly session_agent: string | null;
   readonly content: string;
   readonly embedding: Float32Array | null;
   /** Vectors of two models are never compared; null is a model of its own. */

@@ -58,7 +58,10 @@ export async function idsAfter(
     async (inner) => {
       const all = connection.client.from("agent_memories").select("id").eq("tenant_id", tenantId);
       // Row level security would do; the service role is not under it.
-      const readable = agentId === undefined ? all : all.or(`scope.neq.agent,agent_id.eq."${agentId}"`);
+      const readable =
+        agentId === undefined
+          ? all
+          : all.or(`scope.eq.tenant,agent_id.eq."${agentId}",session_agent.eq."${agentId}"`);
       const ordered = readable.order("id", { ascending: true }).limit(idPageSize);
       const { data, error, status } = await (
         afterId === undefined ? ordered : ordered.gt("id", afterId)

@@ -57,6 +57,12 @@ export class RegisteredSessions implements Sessions {
     return parseSession(row);
   }
 
+  /** Whose session it is, where it was registered here and has not ended. */
+  agentOf(tenantId: string, sessionId: string): string | undefined {
+    const owner = this.#owners.get(sessionId);
+    return owner?.tenantId === tenantId ? owner.agentId : undefined;
+  }
+
   async active(tenantId: string): Promise<AgentSession[]> {
     return await this.#parts.actors.run({ tenantId }, (acting) =>
       callPaged(

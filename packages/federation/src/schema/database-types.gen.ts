@@ -98,6 +98,7 @@ export interface Database {
           row_id: string;
           scope: string;
           seq: number;
+          session_agent: string | null;
           session_id: string | null;
           source: Json | null;
           superseded_by: string | null;
@@ -131,6 +132,7 @@ export interface Database {
           row_id?: string;
           scope?: string;
           seq?: number;
+          session_agent?: string | null;
           session_id?: string | null;
           source?: Json | null;
           superseded_by?: string | null;
@@ -164,6 +166,7 @@ export interface Database {
           row_id?: string;
           scope?: string;
           seq?: number;
+          session_agent?: string | null;
           session_id?: string | null;
           source?: Json | null;
           superseded_by?: string | null;

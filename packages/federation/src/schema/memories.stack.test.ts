@@ -49,6 +49,7 @@ test("a memory is stored, read, found by meaning, announced with its content, an
   const stored = await store(alice, given);
   expect(stored).toEqual({
     ...given,
+    session_agent: null,
     deleted_at: null,
     hlc: { ms: expect.any(Number) as number, counter: 0, writer: "alice" },
     tenant_id: tenant,

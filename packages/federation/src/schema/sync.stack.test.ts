@@ -93,6 +93,7 @@ test("a push is applied once, answers in its order, and is one announcement", as
       embedding: [1, 2],
       tenant_id: tenant,
       agent_id: "alice",
+      session_agent: null,
       session_id: null,
       embedding_model: null,
       scope: "tenant",

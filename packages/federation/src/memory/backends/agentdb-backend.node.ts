@@ -44,6 +44,7 @@ export class AgentdbBackend implements MemoryBackend {
       clock,
       storeName: () => Promise.resolve("default"),
       home: "local",
+      sessionAgent: (tenantId, sessionId) => this.sessions.agentOf(tenantId, sessionId),
       server: undefined,
       isSyncing: false,
       onOpen: () => () => Promise.resolve(),

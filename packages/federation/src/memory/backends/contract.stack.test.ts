@@ -191,6 +191,43 @@ describe.each(backendNames)("%s", (backend) => {
     expect(await adapter.deleteMemory("bobs-1", tenant, { agent: "bob" })).toBe(true);
   });
 
+  test("a memory of scope session is returned to its agent and to the agent whose session it names", async () => {
+    const tenant = freshTenant();
+    const adapter = await fixture.open(backend);
+    await adapter.registerSession("of-bob", tenant, "bob");
+    const note = { scope: "session" as const, content: "water", embedding: [1, 0] };
+    await adapter.storeMemory(memoryOf(tenant, { ...note, id: "to-bob", session_id: "of-bob" }));
+    for (let at = 0; at < 3; at++)
+      await adapter.storeMemory(memoryOf(tenant, { ...note, id: `own-${at}`, session_id: "nobody's" }));
+    if (backend === "hybrid") await adapter.sync({ tenant }); // there the database decides when it gets them
+    await adapter.registerSession("nobody's", tenant, "carol"); // too late
+    await adapter.storeMemory(memoryOf(tenant, { id: "all", content: "water", embedding: [1, 1] }));
+    const seenBy = async (agent: string): Promise<string[]> => {
+      const meant = await adapter.search({ tenant, embedding: [1, 0], agent });
+      const said = await adapter.search({ tenant, text: "water", agent });
+      const got = await Promise.all(
+        ["all", "own-0", "own-1", "own-2", "to-bob"].map((id) => adapter.getMemory(id, tenant, { agent })),
+      );
+      const [ids, ...others] = [meant.matches, said.matches, got.flatMap((one) => one ?? [])].map((found) =>
+        idsOf(found).toSorted(),
+      );
+      expect(others).toEqual([ids, ids]);
+      return ids ?? [];
+    };
+    expect(await seenBy("ann")).toEqual(["all", "own-0", "own-1", "own-2", "to-bob"]);
+    expect(await seenBy("bob")).toEqual(["all", "to-bob"]);
+    expect(await seenBy("carol")).toEqual(["all"]);
+    const lines = async (agent: string): Promise<number> => {
+      let count = 0;
+      for await (const line of adapter.exportMemories({ tenant, agent }))
+        count += line.includes("water") ? 1 : 0;
+      return count;
+    };
+    expect([await lines("ann"), await lines("bob"), await lines("carol")]).toEqual([5, 2, 1]);
+    expect(await codeOf(adapter.deleteMemory("to-bob", tenant, { agent: "bob" }))).toBe("forbidden");
+    expect(await adapter.deleteMemory("to-bob", tenant, { agent: "carol" })).toBe(false);
+  });
+
   test("a filter is exact: the best of what it admits, however few", async () => {
     const tenant = freshTenant();
     const adapter = await fixture.open(backend);

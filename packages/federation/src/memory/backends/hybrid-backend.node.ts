@@ -13,7 +13,6 @@ import type { Sessions } from "../sessions.ts";
 import type { TransferMemory } from "../transfer/transfer-memory.ts";
 import { listenForHints } from "./hint-channels.ts";
 import { HybridSync } from "./hybrid-sync.ts";
-import type { Viewer } from "./local-memories.node.ts";
 import { callInTurn, LocalTenants, subscribeToWrites, type OpenTenant } from "./local-tenants.node.ts";
 import type {
   MemoryBackend,
@@ -27,6 +26,7 @@ import type {
 import { mergeAnswers } from "./merge-answers.ts";
 import { PgvectorBackend } from "./pgvector-backend.ts";
 import { storedOf } from "./stored-row.ts";
+import type { Viewer } from "./viewer.ts";
 
 /** How long the tombstones of a replica stay: as long as the database keeps its own. */
 const tombstonesMs = 30 * 24 * 3_600_000;
@@ -62,6 +62,7 @@ export class HybridBackend implements MemoryBackend {
       clock,
       storeName: async () => (await this.#remote.actors.self())?.agentId ?? "default",
       home: options.access().url,
+      sessionAgent: (tenantId, sessionId) => this.#remote.sessions.agentOf(tenantId, sessionId),
       server: (tenantId) =>
         new RestSyncServer({
           acting: this.#remote.actors,
@@ -272,7 +273,7 @@ export class HybridBackend implements MemoryBackend {
           "changes",
           ({ changes }) => {
             for (const { change, row } of changes) {
-              if (change === "deleted" || row.scope === "agent" || row.superseded_by !== null) continue;
+              if (change === "deleted" || row.scope !== "tenant" || row.superseded_by !== null) continue;
               inTurn.call(storedOf(row, tenantId), change);
             }
           },

@@ -12,6 +12,7 @@ import { createStoreSink } from "../transfer/store-sink.ts";
 import type { MemoryTransfer, MemoryWrite } from "./memory-backend.ts";
 import type { RowNotes } from "./row-notes.ts";
 import { isSameMemory, rowOf, storedOf, tombstoneOf } from "./stored-row.ts";
+import { isVisible, type Viewer } from "./viewer.ts";
 
 export interface LocalMemoriesParts {
   readonly tenantId: string;
@@ -19,6 +20,8 @@ export interface LocalMemoriesParts {
   readonly engine: SyncEngine;
   /** Whether writes are to be brought to a server. */
   readonly hasServer: boolean;
+  /** Whose session it is, as far as this process knows. */
+  readonly sessionAgent: (sessionId: string) => string | undefined;
   /** What this process wrote, in the order written. */
   readonly onWritten: (change: WrittenChange) => void;
 }
@@ -27,9 +30,6 @@ export interface WrittenChange {
   readonly change: "added" | "updated" | "deleted";
   readonly row: MemoryRow;
 }
-
-/** Who is asking: an agent, or, undefined, one who may read and change everything. */
-export type Viewer = string | undefined;
 
 const mostTries = 50;
 const deleteAtOnce = 200;
@@ -127,7 +127,7 @@ export class LocalMemories {
   }
 
   async #writeOnce(writes: readonly MemoryWrite[]): Promise<readonly MemoryRow[]> {
-    const { hasServer, onWritten } = this.#parts;
+    const { hasServer, onWritten, sessionAgent } = this.#parts;
     const nowMs = this.engine.nowMs();
     const now = new Date(nowMs).toISOString();
     const decided = new Map<string, Decision>();
@@ -137,7 +137,7 @@ export class LocalMemories {
       // What these ids are is decided by nobody else meanwhile; what the server sends in between is noticed when it is written.
       if (at % 16 === 15 && slice.isOver) await slice.rest();
       const held = this.store.get(write.memory.id);
-      const row = rowFor(write, held, { nowMs, now });
+      const row = rowFor(write, held, { nowMs, now, sessionAgent });
       const identical = write.skipIdentical ? await this.#identical(row, decided, nowMs) : undefined;
       answers.push(identical?.id ?? row.id);
       if (identical !== undefined) decided.set(identical.id, decided.get(identical.id) ?? { row: identical });
@@ -269,7 +269,7 @@ function contentTurn({ content }: MemoryWrite["memory"]): string {
 function rowFor(
   { memory, ttlSeconds }: MemoryWrite,
   held: MemoryRow | undefined,
-  { nowMs, now }: { readonly nowMs: number; readonly now: string },
+  { nowMs, now, sessionAgent }: WriteFacts,
 ): MemoryRow {
   const expiresAt =
     ttlSeconds === undefined ? memory.expires_at : new Date(nowMs + ttlSeconds * 1000).toISOString();
@@ -278,7 +278,20 @@ function rowFor(
     now,
     expiresAt: expiresAt ?? null,
     contentHash: hash("sha256", memory.content),
+    sessionAgent: sessionAgentOf(memory, held, sessionAgent),
   });
+}
+
+/** Null where it is the writer's own. Where nobody is known to have the session, what was decided before stays. */
+function sessionAgentOf(
+  { scope, session_id: session, agent_id: owner }: MemoryWrite["memory"],
+  held: MemoryRow | undefined,
+  sessionAgent: WriteFacts["sessionAgent"],
+): string | null {
+  if (scope !== "session" || session === undefined) return null;
+  const before = held?.session_id === session ? held.session_agent : null;
+  const agent = sessionAgent(session) ?? before;
+  return agent === owner ? null : agent;
 }
 
 /** Throws where the memory must not be written. */
@@ -299,6 +312,11 @@ function decide(
   return held !== undefined && isSameMemory(held, row) ? { row: held } : { row, held };
 }
 
+interface WriteFacts extends Pick<LocalMemoriesParts, "sessionAgent"> {
+  readonly nowMs: number;
+  readonly now: string;
+}
+
 /** A row is no longer as it was when the write was decided on. */
 class RowMoved extends Error {
   constructor(cause: Error) {
@@ -310,10 +328,6 @@ class RowMoved extends Error {
 interface Decision {
   readonly row: MemoryRow;
   readonly held?: MemoryRow | undefined;
-}
-
-export function isVisible(row: MemoryRow, viewer: Viewer): boolean {
-  return viewer === undefined || row.scope !== "agent" || row.agent_id === viewer;
 }
 
 function isLiving(row: MemoryRow, nowMs: number): boolean {

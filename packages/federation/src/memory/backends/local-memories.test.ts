@@ -25,7 +25,8 @@ function openMemories(): { memories: LocalMemories; store: MemoryTenantStore } {
     log: silentLog,
   });
   onTestFinished(() => engine.close());
-  const parts = { tenantId: "t", notes, engine, hasServer: false, onWritten: () => {} };
+  const sessionAgent = (): undefined => undefined;
+  const parts = { tenantId: "t", notes, engine, hasServer: false, sessionAgent, onWritten: () => {} };
   return { memories: new LocalMemories(parts), store };
 }
 

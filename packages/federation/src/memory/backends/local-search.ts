@@ -5,6 +5,7 @@ import { fuseRanks } from "./fusion.ts";
 import type { SearchQuery } from "./memory-backend.ts";
 import type { RowNotes } from "./row-notes.ts";
 import { float32Of, storedOf } from "./stored-row.ts";
+import { isVisible } from "./viewer.ts";
 
 export interface LocalSearchParts {
   readonly tenantId: string;
@@ -79,7 +80,7 @@ export class LocalSearch {
         nowMs,
         limit: Number.MAX_SAFE_INTEGER,
       });
-      count -= theirs.filter((row) => row.scope === "agent").length;
+      count -= theirs.filter((row) => !isVisible(row, viewer)).length;
     }
     return count;
   }
@@ -122,9 +123,7 @@ export class LocalSearch {
     if (!this.#parts.notes.hidesFrom(viewer)) return [...(await read(limit))];
     for (let count = limit; ; count *= 2) {
       const found = await read(count);
-      const visible = found.filter(
-        (each) => rowOf(each).scope !== "agent" || rowOf(each).agent_id === viewer,
-      );
+      const visible = found.filter((each) => isVisible(rowOf(each), viewer));
       if (visible.length >= limit || found.length < count) return visible.slice(0, limit);
     }
   }

@@ -18,6 +18,8 @@ export interface LocalTenantsParts {
   readonly storeName: () => Promise<string>;
   /** Whose memories these are: a project's URL, or `local`. A store that holds another's is refused. */
   readonly home: string;
+  /** Whose session it is, as far as this process knows. */
+  readonly sessionAgent: (tenantId: string, sessionId: string) => string | undefined;
   /** Undefined: there is none, and nothing is kept for one. */
   readonly server: ((tenantId: string) => SyncServer) | undefined;
   /** Whether both directions run. */
@@ -92,7 +94,7 @@ export class LocalTenants {
   }
 
   #openTenant(tenantId: string, store: LocalStore): OpenTenant {
-    const { options, clock, server, isSyncing, home, onOpen } = this.#parts;
+    const { options, clock, server, isSyncing, home, sessionAgent, onOpen } = this.#parts;
     const tenantStore = store.tenant(tenantId);
     const held = tenantStore.readFact(homeFact);
     if (held !== undefined && held !== home) {
@@ -131,6 +133,7 @@ export class LocalTenants {
       notes,
       engine,
       hasServer: server !== undefined,
+      sessionAgent: (sessionId) => sessionAgent(tenantId, sessionId),
       onWritten: (change) => {
         for (const tell of written) tell(change);
       },
@@ -160,7 +163,7 @@ export function subscribeToWrites(
   const begun = opening.then(
     ({ written, tenantId }) => {
       const tell = ({ change, row }: WrittenChange): void => {
-        if (!isClosed && change !== "deleted" && row.scope !== "agent")
+        if (!isClosed && change !== "deleted" && row.scope === "tenant")
           inTurn.call(storedOf(row, tenantId), change);
       };
       if (isClosed) return;

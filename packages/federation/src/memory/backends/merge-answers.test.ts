@@ -6,7 +6,7 @@ import { rowOf, storedOf, tombstoneOf } from "./stored-row.ts";
 
 const hlc = { ms: 1, counter: 0, writer: "w" };
 const now = "2026-01-01T00:00:00.000Z";
-const stamp = { hlc, now, expiresAt: null, contentHash: "" };
+const stamp = { hlc, now, expiresAt: null, contentHash: "", sessionAgent: null };
 
 function held(id: string, version = 1): MemoryRow {
   const row = rowOf({ id, tenant_id: "t", agent_id: "ann", content: id }, undefined, stamp);

@@ -48,7 +48,7 @@ export class RowNotes {
     let isNew = false;
     for (const row of rows) {
       this.#noteContent(row);
-      if (row.scope !== "agent" || this.#private.has(row.agent_id)) continue;
+      if (row.scope === "tenant" || this.#private.has(row.agent_id)) continue;
       this.#private.add(row.agent_id);
       isNew = true;
     }

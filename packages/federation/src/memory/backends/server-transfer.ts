@@ -62,6 +62,7 @@ function rowOf(memory: TransferMemory): MemoryRow {
   return {
     ...memory,
     embedding: embedding === null ? null : Float32Array.from(embedding),
+    session_agent: null, // the database decides
     deleted_at,
     // The same everywhere, so that what is imported on two machines is one memory.
     hlc: hlc ?? { ms: Date.parse(memory.updated_at), counter: 0, writer: "import" },

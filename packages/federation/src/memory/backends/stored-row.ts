@@ -34,6 +34,8 @@ export interface RowStamp {
   readonly now: string;
   readonly expiresAt: string | null;
   readonly contentHash: string;
+  /** Whose session it is, of scope `session` (memory-row.ts). */
+  readonly sessionAgent: string | null;
 }
 
 /** The row of a memory that takes the place of `held`. A memory is replaced as a whole, as the database does it. */
@@ -43,6 +45,7 @@ export function rowOf(memory: CheckedMemory, held: MemoryRow | undefined, stamp:
     id: memory.id,
     agent_id: memory.agent_id,
     session_id: memory.session_id ?? null,
+    session_agent: stamp.sessionAgent,
     content: memory.content,
     embedding: memory.embedding === undefined ? null : float32Of(memory.embedding),
     embedding_model: memory.embedding_model ?? null,

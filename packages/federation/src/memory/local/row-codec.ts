@@ -27,6 +27,7 @@ export function rowToJson(row: MemoryRow): string {
     row.hlc.ms,
     row.hlc.counter,
     row.hlc.writer,
+    row.session_agent,
   ]);
 }
 
@@ -51,6 +52,7 @@ type Fields = [
   number,
   number,
   string,
+  (string | null)?, // since format 1 had none
 ]; // prettier keeps the order readable
 
 export function rowFromJson(json: string, embedding: Float32Array | null): MemoryRow {
@@ -59,6 +61,7 @@ export function rowFromJson(json: string, embedding: Float32Array | null): Memor
     id: fields[0],
     agent_id: fields[1],
     session_id: fields[2],
+    session_agent: fields[20] ?? null,
     content: fields[3],
     embedding,
     embedding_model: fields[4],

@@ -28,6 +28,7 @@ export function parseRow(value: unknown): ServerRow {
     id: text(value, "id"),
     agent_id: agent,
     session_id: stringField(value, "session_id") ?? null,
+    session_agent: stringField(value, "session_agent") ?? null,
     content: stringField(value, "content") ?? "",
     embedding: parseVector(embedding),
     embedding_model: stringField(value, "embedding_model") ?? null,

@@ -61,6 +61,8 @@ function toRow(memory: TransferMemory, held: MemoryRow | undefined): MemoryRow {
     ...memory,
     embedding: embedding === null ? null : Float32Array.from(embedding),
     version: held === undefined ? memory.version : held.version + 1,
+    // Whose session it was where it comes from says nothing here.
+    session_agent: held?.session_id === memory.session_id ? held.session_agent : null,
     deleted_at,
     hlc: hlc ?? { ms: Date.parse(memory.updated_at), counter: 0, writer: "import" },
   };

@@ -2,7 +2,10 @@ import type { Hlc, MemoryRow } from "../memory-row.ts";
 import { compareHlc } from "../sync/hlc.ts";
 
 /** A memory on its way from one place to another: what every backend knows of it, and its clock where there is one. A `MemoryRow` is one. */
-export interface TransferMemory extends Omit<MemoryRow, "embedding" | "deleted_at" | "hlc"> {
+export interface TransferMemory extends Omit<
+  MemoryRow,
+  "embedding" | "session_agent" | "deleted_at" | "hlc"
+> {
   readonly embedding: ArrayLike<number> | null;
   /** Absent or null: it lives. */
   readonly deleted_at?: string | null | undefined;

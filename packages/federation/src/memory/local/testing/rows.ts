@@ -5,6 +5,7 @@ export function rowOf(row: Partial<MemoryRow> & { readonly id: string }): Memory
   return {
     agent_id: "writer",
     session_id: null,
+    session_agent: null,
     content: `content of ${row.id}`,
     embedding: null,
     embedding_model: null,

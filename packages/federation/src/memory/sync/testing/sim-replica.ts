@@ -261,6 +261,7 @@ export function rowOf({ id, agent, kind, content, nowMs, version, hlc }: RowFact
     id,
     agent_id: agent,
     session_id: null,
+    session_agent: null,
     content: kind === "delete" ? "" : content,
     embedding: null,
     embedding_model: null,
