@@ -1287,24 +1287,27 @@ comment on function federation.held_by_claim(text,text,uuid) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.hidden_since(after_tx xid8, after_seq bigint, horizon xid8, max_rows integer)
  RETURNS TABLE(tx xid8, seq bigint, memory text)
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  select h.tx, h.seq, jsonb_build_object(
-    'id', h.id, 'tenant_id', h.tenant_id, 'agent_id', h.agent_id, 'session_id', null, 'session_agent', null, 'content', null, 'embedding', null,
-    'embedding_model', null, 'metadata', '{}'::jsonb, 'source', null, 'scope', 'tenant', 'written_by', h.agent_id, 'content_hash', null,
-    'supersedes', null, 'superseded_by', null, 'version', h.version, 'created_at', h.hidden_at, 'updated_at', h.hidden_at,
-    'expires_at', null, 'deleted_at', h.hidden_at, 'seq', h.seq,
-    'hlc', jsonb_build_object('ms', h.hlc_ms, 'counter', h.hlc_counter, 'writer', h.hlc_writer))::text
-  from federation.hidden_memories h
-  where h.tenant_id = federation.tenant_id() and (h.tx, h.seq) > (after_tx, after_seq) and h.tx < horizon
-    and (h.lost_by = '' or federation.agent_id() is null or h.lost_by = federation.agent_id())
-    and not exists (
-      select from public.agent_memories k
-      where k.tenant_id = h.tenant_id and k.id = h.id and federation.may_read(k, federation.agent_id()))
-  order by h.tx, h.seq
-  limit max_rows
+begin
+  return query
+    select h.tx, h.seq, jsonb_build_object(
+      'id', h.id, 'tenant_id', h.tenant_id, 'agent_id', h.agent_id, 'session_id', null, 'session_agent', null, 'content', null, 'embedding', null,
+      'embedding_model', null, 'metadata', '{}'::jsonb, 'source', null, 'scope', 'tenant', 'written_by', h.agent_id, 'content_hash', null,
+      'supersedes', null, 'superseded_by', null, 'version', h.version, 'created_at', h.hidden_at, 'updated_at', h.hidden_at,
+      'expires_at', null, 'deleted_at', h.hidden_at, 'seq', h.seq,
+      'hlc', jsonb_build_object('ms', h.hlc_ms, 'counter', h.hlc_counter, 'writer', h.hlc_writer))::text
+    from federation.hidden_memories h
+    where h.tenant_id = federation.tenant_id() and (h.tx, h.seq) > (after_tx, after_seq) and h.tx < horizon
+      and (h.lost_by = '' or federation.agent_id() is null or h.lost_by = federation.agent_id())
+      and not exists (
+        select from public.agent_memories k
+        where k.tenant_id = h.tenant_id and k.id = h.id and federation.may_read(k, federation.agent_id()))
+    order by h.tx, h.seq
+    limit max_rows;
+end
 $function$
 -- owner federation_definer
 grant execute on function federation.hidden_since(xid8,bigint,xid8,integer) to authenticated;
@@ -1419,14 +1422,16 @@ comment on function federation.inbox_topic() is NULL;
 
 CREATE OR REPLACE FUNCTION federation.is_below_floor(at_tx xid8, at_seq bigint, horizon xid8)
  RETURNS boolean
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  select exists (
+begin
+  return exists (
     select from federation.pull_floors f
     where f.tenant_hash = encode(sha256(convert_to(federation.tenant_id(), 'UTF8')), 'hex')
-      and (f.tx, f.seq) > (at_tx, at_seq) and f.tx < horizon)
+      and (f.tx, f.seq) > (at_tx, at_seq) and f.tx < horizon);
+end
 $function$
 -- owner federation_definer
 grant execute on function federation.is_below_floor(xid8,bigint,xid8) to authenticated;
@@ -1488,8 +1493,7 @@ CREATE OR REPLACE FUNCTION federation.is_quiet()
  RETURNS boolean
  LANGUAGE sql
  STABLE
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ select coalesce(current_setting('federation.quiet', true), '') = 'on' $function$
+AS $function$ select coalesce(pg_catalog.current_setting('federation.quiet', true), '') operator(pg_catalog.=) 'on' $function$
 -- owner postgres
 grant execute on function federation.is_quiet() to federation_definer;
 comment on function federation.is_quiet() is NULL;
@@ -1673,7 +1677,6 @@ CREATE OR REPLACE FUNCTION federation.memory_json(memory public.agent_memories)
  RETURNS jsonb
  LANGUAGE sql
  STABLE
- SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   select federation.memory_facts(memory) || jsonb_build_object(
     'content', memory.content, 'embedding', memory.embedding::text::jsonb, 'metadata', memory.metadata, 'source', memory.source)
@@ -1771,8 +1774,9 @@ declare
   readers constant text[] := federation.memory_readers(new);
 begin
   -- Of tombstones as well: not everybody has seen them yet, and what is under the id now they will not see.
-  insert into federation.hidden_memories as h (tenant_id, id, lost_by, agent_id, version, hlc_ms, hlc_counter, hlc_writer)
-  select old.tenant_id, old.id, r.reader, old.agent_id, new.version, new.hlc_ms, new.hlc_counter, new.hlc_writer
+  insert into federation.hidden_memories as h (tenant_id, id, lost_by, agent_id, version, hlc_ms, hlc_counter, hlc_writer, seq)
+  select old.tenant_id, old.id, r.reader, old.agent_id, new.version, new.hlc_ms, new.hlc_counter, new.hlc_writer,
+    case when (old.tenant_id, old.id) = (new.tenant_id, new.id) then new.seq else nextval('federation.change_seq') end
   from unnest(federation.memory_readers(old)) r (reader)
   where (old.tenant_id, old.id) is distinct from (new.tenant_id, new.id) or ('' <> all (readers) and r.reader <> all (readers))
   on conflict (tenant_id, id, lost_by) do update set
@@ -2704,15 +2708,18 @@ comment on function federation.take_tasks(text,text,integer,text[],text,uuid) is
 
 CREATE OR REPLACE FUNCTION federation.taken_memory(tenant text, ids text[], owners text[])
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  select k.id from unnest(ids, owners) as wanted (id, owner)
-  cross join lateral (
-    select m.id, m.agent_id from public.agent_memories m where m.tenant_id = tenant and m.id = wanted.id offset 0) k
-  where k.agent_id <> wanted.owner
-  limit 1
+begin
+  return (
+    select k.id from unnest(ids, owners) as wanted (id, owner)
+    cross join lateral (
+      select m.id, m.agent_id from public.agent_memories m where m.tenant_id = tenant and m.id = wanted.id offset 0) k
+    where k.agent_id <> wanted.owner
+    limit 1);
+end
 $function$
 -- owner federation_definer
 grant execute on function federation.taken_memory(text,text[],text[]) to authenticated;
@@ -2721,14 +2728,17 @@ comment on function federation.taken_memory(text,text[],text[]) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.taken_places(tenant text, ids text[], owners text[])
  RETURNS integer[]
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  select array_agg(wanted.place::integer) from unnest(ids, owners) with ordinality as wanted (id, owner, place)
-  cross join lateral (
-    select m.agent_id from public.agent_memories m where m.tenant_id = tenant and m.id = wanted.id offset 0) k
-  where k.agent_id <> wanted.owner
+begin
+  return (
+    select array_agg(wanted.place::integer) from unnest(ids, owners) with ordinality as wanted (id, owner, place)
+    cross join lateral (
+      select m.agent_id from public.agent_memories m where m.tenant_id = tenant and m.id = wanted.id offset 0) k
+    where k.agent_id <> wanted.owner);
+end
 $function$
 -- owner federation_definer
 grant execute on function federation.taken_places(text,text[],text[]) to authenticated;
@@ -2888,42 +2898,45 @@ begin
   if tg_op = 'INSERT' then
     for change in
       select c.op, c.tenant_id, c.reader, array_agg(c.id order by c.seq) as ids, jsonb_agg(c.memory order by c.seq) as memories,
-        bool_or(c.memory is null) as is_large
+        bool_or(c.memory is null) as is_large, max(c.weight) as weight
       from (
-        select 'added' as op, n.tenant_id, r.reader, n.id, n.seq,
+        select 'added' as op, n.tenant_id, r.reader, n.id, n.seq, sum(federation.memory_weight(n)) over same_reader as weight,
           case when sum(federation.memory_weight(n)) over same_reader < 250000 then federation.memory_json(n) end as memory
         from new_rows n cross join lateral unnest(federation.memory_readers(n)) r (reader)
         where n.deleted_at is null
         window same_reader as (partition by n.tenant_id, r.reader)) c
       group by c.op, c.tenant_id, c.reader
     loop
-      perform federation.announce_memories(change.op, change.tenant_id, nullif(change.reader, ''), change.ids,
-        case when not change.is_large then change.memories end);
+      perform federation.tell_reader(change.op, change.tenant_id, nullif(change.reader, ''), change.ids,
+        case when not change.is_large then change.memories end, change.weight);
     end loop;
     insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
     select n.tenant_id, n.agent_id, 'memory_stored', n.id, n.scope <> 'tenant' from new_rows n where n.deleted_at is null;
   elsif tg_op = 'UPDATE' then
     for change in
       select c.op, c.tenant_id, c.reader, array_agg(c.id order by c.seq) as ids, jsonb_agg(c.memory order by c.seq) as memories,
-        bool_or(c.memory is null) as is_large
+        bool_or(c.memory is null) as is_large, max(c.weight) as weight
       from (
         select case when n.deleted_at is not null then 'deleted'
                     when o.deleted_at is not null or r.reader <> all (federation.memory_readers(o)) then 'added'
                     else 'updated' end as op,
-          n.tenant_id, r.reader, n.id, n.seq,
+          n.tenant_id, r.reader, n.id, n.seq, sum(federation.memory_weight(n)) over same_reader as weight,
           case when sum(federation.memory_weight(n)) over same_reader < 250000 then federation.memory_json(n) end as memory
         from new_rows n join old_rows o using (row_id) cross join lateral unnest(federation.memory_readers(n)) r (reader)
         where n.deleted_at is null or o.deleted_at is null
         window same_reader as (partition by n.tenant_id, r.reader)
         union all
-        select 'deleted', o.tenant_id, r.reader, o.id, n.seq,
-          federation.memory_facts(o) || gone || jsonb_build_object('deleted_at', n.updated_at, 'hlc', federation.memory_facts(n) -> 'hlc')
+        select 'deleted', o.tenant_id, r.reader, o.id, n.seq, null,
+          federation.memory_facts(o) || gone || jsonb_build_object(
+            'deleted_at', n.updated_at, 'hlc', federation.memory_facts(n) -> 'hlc', 'seq', n.seq)
+          || case when r.reader = '' and o.tenant_id = n.tenant_id then jsonb_build_object('kept_by', federation.memory_readers(n)) else '{}' end
         from new_rows n join old_rows o using (row_id) cross join lateral unnest(federation.memory_readers(o)) r (reader)
-        where o.deleted_at is null and (o.tenant_id <> n.tenant_id or r.reader <> all (federation.memory_readers(n)))) c
+        where o.deleted_at is null and (
+          o.tenant_id <> n.tenant_id or ('' <> all (federation.memory_readers(n)) and r.reader <> all (federation.memory_readers(n))))) c
       group by c.op, c.tenant_id, c.reader
     loop
-      perform federation.announce_memories(change.op, change.tenant_id, nullif(change.reader, ''), change.ids,
-        case when not change.is_large then change.memories end);
+      perform federation.tell_reader(change.op, change.tenant_id, nullif(change.reader, ''), change.ids,
+        case when not change.is_large then change.memories end, change.weight);
     end loop;
     insert into public.agent_events (tenant_id, agent_id, kind, subject, private)
     select n.tenant_id, n.agent_id, case when n.deleted_at is null then 'memory_stored' else 'memory_deleted' end, n.id, n.scope <> 'tenant'
@@ -2979,6 +2992,24 @@ end
 $function$
 -- owner federation_definer
 comment on function federation.tell_messages() is 'Trigger: tells recipients what was stored for them.';
+
+CREATE OR REPLACE FUNCTION federation.tell_reader(op text, tenant text, reader text, ids text[], memories jsonb, weight numeric)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if weight < 33000 then
+    perform federation.announce('federation:' || tenant || coalesce(':agent:' || reader, ':feed'), 'memory',
+      jsonb_build_object('op', op, 'memories', memories));
+  else
+    perform federation.announce_memories(op, tenant, reader, ids, memories);
+  end if;
+end
+$function$
+-- owner postgres
+grant execute on function federation.tell_reader(text,text,text,text[],jsonb,numeric) to federation_definer;
+comment on function federation.tell_reader(text,text,text,text[],jsonb,numeric) is NULL;
 
 CREATE OR REPLACE FUNCTION federation.tell_receipt()
  RETURNS trigger

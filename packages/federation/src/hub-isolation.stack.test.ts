@@ -2,6 +2,9 @@ import { createClient, type RealtimeChannel, type SupabaseClient } from "@supaba
 import { expect, test } from "vitest";
 import { resolveTransport } from "./connection/transport.ts";
 import { broadcastEvent, type CoordinationMessage } from "./messaging/message.ts";
+import type { MemoryEvent } from "./messaging/memory-event.ts";
+import type { RealtimeFederationHub } from "./realtime-hub.ts";
+import { createSupabaseAdapter } from "./supabase-adapter.ts";
 import { next, useHubBench } from "./testing/hub-bench.node.ts";
 
 const bench = useHubBench();
@@ -172,4 +175,104 @@ test("a forged memory, session or message event in the room changes nothing", as
   await channel.send({ type: "broadcast", event: broadcastEvent, payload: { messages: [end] } });
   await claim;
   expect(events).toEqual([]);
+});
+
+/** Everything that the official client can hear of memories as somebody: the feed, the room, and changes of the table. */
+async function overhear(token: string, tenant: string): Promise<string[]> {
+  const client = await clientOf(token);
+  const frames: string[] = [];
+  for (const topic of [`federation:${tenant}:feed`, `federation:${tenant}`]) {
+    const { channel } = await join(client, topic);
+    channel.on("broadcast", { event: "*" }, (frame) => frames.push(JSON.stringify(frame)));
+  }
+  const changes = client
+    .channel("changes of memories")
+    .on("postgres_changes", { event: "*", schema: "public", table: "agent_memories" }, (change) =>
+      frames.push(JSON.stringify(change)),
+    );
+  await new Promise<void>((resolve) => {
+    changes.on("system", {}, ({ status }: { status: string }) => {
+      if (status === "ok") resolve();
+    });
+    changes.subscribe();
+  });
+  return frames;
+}
+
+function memoryEvents(hub: RealtimeFederationHub): string[] {
+  const told: string[] = [];
+  for (const event of ["memory:added", "memory:updated", "memory:deleted"] as const)
+    hub.on(event, ({ id, content }: MemoryEvent) => told.push(`${event.slice(7)} ${id} ${content}`));
+  return told;
+}
+
+test("a memory that its scope keeps from an agent is told to it on no channel, whatever becomes of it", async () => {
+  const { tenant, stack } = bench;
+  const { url, anonKey, jwtSecret } = stack;
+  const adapter = createSupabaseAdapter({ url, anonKey, jwtSecret });
+  bench.defer(() => adapter.shutdown());
+  const hubs = [await bench.open("alice"), await bench.open("bob"), await bench.open("carol")] as const;
+  const [alice, bob, carol] = hubs.map(memoryEvents);
+  const overheard = await overhear(await bench.mint("carol"), tenant);
+  await adapter.registerSession("of-bob", tenant, "bob");
+  const store = (id: string, content: string, scope: "agent" | "session" | "tenant"): Promise<unknown> =>
+    adapter.storeMemory({ id, tenant_id: tenant, agent_id: "alice", session_id: "of-bob", content, scope });
+  const [a, b] = hubs;
+  const heard = async (step: Promise<unknown>, ...events: Promise<unknown>[]): Promise<void> =>
+    void (await Promise.all([step, ...events]));
+  await heard(store("secret-1", "1", "agent"), next(a, "memory:added"));
+  await heard(store("secret-2", "1", "session"), next(a, "memory:added"), next(b, "memory:added"));
+  await heard(store("secret-1", "2", "session"), next(a, "memory:updated"), next(b, "memory:added"));
+  await heard(store("secret-2", "2", "agent"), next(a, "memory:updated"), next(b, "memory:deleted"));
+  const remove = (id: string): Promise<boolean> => adapter.deleteMemory(id, tenant, { agent: "alice" });
+  await heard(remove("secret-1"), next(a, "memory:deleted"), next(b, "memory:deleted"));
+  await heard(remove("secret-2"), next(a, "memory:deleted"));
+  const ended = Promise.all(hubs.map((hub) => next(hub, "memory:updated")));
+  await store("end", "1", "tenant");
+  await store("end", "2", "tenant");
+  await ended;
+  expect(carol).toEqual(["added end 1", "updated end 2"]);
+  expect(bob).toEqual([
+    "added secret-2 1",
+    "added secret-1 2",
+    "deleted secret-2 null",
+    "deleted secret-1 null",
+    "added end 1",
+    "updated end 2",
+  ]);
+  expect(alice).toEqual([
+    "added secret-1 1",
+    "added secret-2 1",
+    "updated secret-1 2",
+    "updated secret-2 2",
+    "deleted secret-1 null",
+    "deleted secret-2 null",
+    "added end 1",
+    "updated end 2",
+  ]);
+  await expect
+    .poll(
+      () =>
+        overheard.filter((frame) => frame.includes('"postgres_changes"') || frame.includes('"end"')).length,
+    )
+    .toBeGreaterThan(3);
+  expect(overheard.filter((frame) => frame.includes("secret"))).toEqual([]);
+});
+
+test("a memory that narrows to its agent is gone for the others' hubs and stays for its own; nobody is told twice", async () => {
+  const { tenant, stack } = bench;
+  const { url, anonKey, jwtSecret } = stack;
+  const adapter = createSupabaseAdapter({ url, anonKey, jwtSecret });
+  bench.defer(() => adapter.shutdown());
+  const hubs = [await bench.open("alice"), await bench.open("bob")] as const;
+  const [alice, bob] = hubs.map(memoryEvents);
+  const store = (id: string, content: string, scope: "agent" | "tenant"): Promise<unknown> =>
+    adapter.storeMemory({ id, tenant_id: tenant, agent_id: "alice", content, scope });
+  const [a, b] = hubs;
+  await Promise.all([store("k", "1", "tenant"), next(a, "memory:added"), next(b, "memory:added")]);
+  await Promise.all([store("k", "2", "agent"), next(a, "memory:added"), next(b, "memory:deleted")]);
+  await Promise.all([store("k", "3", "tenant"), next(a, "memory:added"), next(b, "memory:added")]);
+  await Promise.all([store("k", "4", "tenant"), next(a, "memory:updated"), next(b, "memory:updated")]);
+  expect(alice).toEqual(["added k 1", "added k 2", "added k 3", "updated k 4"]);
+  expect(bob).toEqual(["added k 1", "deleted k null", "added k 3", "updated k 4"]);
 });

@@ -136,6 +136,22 @@ test("what is announced is told at once, and not again when it is read; what was
   expect(told).toEqual([]);
 });
 
+test("what left everybody's sight is not deleted for those who keep it, whichever they hear of first", async () => {
+  const { server, feed, told, quiet } = open();
+  feed.pull();
+  await quiet();
+  for (const [id, keptBy] of [
+    ["mine", ["bob", "ann"]],
+    ["others", ["bob"]],
+  ] as const) {
+    const row = server.write(id, "narrowed");
+    feed.heard({ op: "deleted", memories: [{ ...row, content: null, kept_by: keptBy }] });
+    if (keptBy.length > 1) feed.heard({ op: "added", memories: [row] });
+  }
+  await quiet();
+  expect(told).toEqual(["added mine narrowed", "deleted others null"]);
+});
+
 test("ids are read, or told as deleted, and not told again", async () => {
   const { server, feed, told, quiet } = open();
   feed.pull();

@@ -214,6 +214,9 @@ export class MemoryFeed {
   #tell(op: MemoryOperation, memory: unknown): void {
     const event = toMemoryEvent(op, memory);
     if (event === undefined || !isRecord(memory)) return;
+    // It left the sight of the others: the inbox says what became of it.
+    const keptBy = memory["kept_by"];
+    if (op === "deleted" && Array.isArray(keptBy) && keptBy.includes(this.#parts.agentId)) return;
     const seq = numberField(memory, "seq") ?? Infinity;
     const told = this.#told.get(event.id) ?? -1;
     if (told !== Infinity && told >= seq) return;
