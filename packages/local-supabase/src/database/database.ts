@@ -16,6 +16,11 @@ export interface QueryResult {
   readonly affectedRows: number;
 }
 
+export interface Statement {
+  readonly text: string;
+  readonly params: readonly SqlText[];
+}
+
 export interface Session {
   /** One statement, parameters as `$1`, `$2`, … whose types Postgres infers. Rejects with DatabaseError. */
   query(sql: string, params?: readonly SqlText[]): Promise<QueryResult>;
@@ -26,12 +31,26 @@ export interface Database extends Session {
   readonly kind: "embedded" | "native";
   /** Commits when `run` resolves, rolls back when it rejects. Do not use the session after that. */
   transaction<T>(run: (session: Session) => Promise<T>): Promise<T>;
+  /** One after the other in a transaction of their own, in one round where the database takes them so; their results. */
+  batch(statements: readonly Statement[]): Promise<readonly QueryResult[]>;
   /** Many statements without parameters, outside a transaction of ours. */
   exec(sql: string): Promise<void>;
   /** NOTIFY payloads of `channel`, in commit order. Resolves to the function that stops listening. */
   listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>>;
   /** Waits for what runs, then frees everything. Calling it twice returns the same promise. */
   close(): Promise<void>;
+}
+
+/** A batch where each statement is a round of its own. */
+export function batchIn(
+  database: Pick<Database, "transaction">,
+  statements: readonly Statement[],
+): Promise<readonly QueryResult[]> {
+  return database.transaction(async (session) => {
+    const results: QueryResult[] = [];
+    for (const { text, params } of statements) results.push(await session.query(text, params));
+    return results;
+  });
 }
 
 /** What Postgres said. `code` is the SQLSTATE. Survives a thread boundary as plain data (`toData`, `fromData`). */

@@ -1,6 +1,13 @@
 import type pg from "pg";
 import { closedError, swallowedFailure } from "./database-errors.ts";
-import type { Database, QueryResult, Session, SqlText } from "./database.ts";
+import {
+  batchIn,
+  type Database,
+  type QueryResult,
+  type Session,
+  type SqlText,
+  type Statement,
+} from "./database.ts";
 import { rethrow, toDatabaseError } from "./native-errors.ts";
 import type { NativeListener } from "./native-listener.ts";
 
@@ -42,6 +49,10 @@ export class NativeDatabase implements Database {
       if (command === "ROLLBACK") throw swallowedFailure();
       return result;
     });
+  }
+
+  batch(statements: readonly Statement[]): Promise<readonly QueryResult[]> {
+    return batchIn(this, statements);
   }
 
   listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>> {

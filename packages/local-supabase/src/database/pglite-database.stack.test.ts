@@ -59,6 +59,30 @@ test("a statement of another caller waits for the end of a transaction", async (
   expect(order).toEqual(["transaction", "query"]);
 });
 
+test("a batch is one transaction: its results in order, and nothing of it where one of it fails", async () => {
+  await database.exec("create table public.batched (n int unique deferrable initially deferred)");
+  const insert = { text: "insert into public.batched values ($1) returning n", params: ["1"] };
+  const setting = { text: "select set_config('search_path', $1, true)", params: ["public"] };
+  const found = { text: "select n, current_setting('search_path') from batched", params: [] };
+  for (const n of ["1", "2", "3"]) {
+    const results = await database.batch([setting, { ...insert, params: [n] }, found]);
+    expect(results.map(({ rows }) => rows.length)).toEqual([1, 1, Number(n)]);
+    expect(results[1]).toEqual({ columns: ["n"], rows: [[n]], affectedRows: 1 });
+  }
+  for (let i = 0; i < 3; i++) {
+    const failing = database.batch([
+      { ...insert, params: ["4"] },
+      { text: "select 1 / $1::int", params: ["0"] },
+      found,
+    ]);
+    await expect(failing).rejects.toMatchObject({ code: "22012" });
+    await expect(database.batch([setting, insert])).rejects.toMatchObject({ code: "23505" }); // at its end
+  }
+  expect((await database.query("select n, current_setting('search_path') from public.batched")).rows).toEqual(
+    ["1", "2", "3"].map((n) => [n, '"$user", public, extensions']),
+  );
+});
+
 test("a transaction begun by hand does not outlive its statement", async () => {
   await database.exec("create table public.by_hand (n int)");
   await database.exec("begin; insert into public.by_hand values (1)");

@@ -1,7 +1,14 @@
 import { protocol, type PGlite } from "@electric-sql/pglite";
 import { CrashDetector } from "./crash-detector.ts";
 import { closedError, crashedBefore, swallowedFailure } from "./database-errors.ts";
-import { DatabaseError, type Database, type QueryResult, type Session, type SqlText } from "./database.ts";
+import {
+  DatabaseError,
+  type Database,
+  type QueryResult,
+  type Session,
+  type SqlText,
+  type Statement,
+} from "./database.ts";
 import { PreparedStatements } from "./prepared-statements.ts";
 import { quoteIdentifier } from "./quote.ts";
 import { SerialQueue } from "./serial-queue.ts";
@@ -79,6 +86,20 @@ export class PgliteDatabase implements Database {
     });
   }
 
+  /** The transaction's begin and end go with the statements: entering Postgres costs as much as a small one of them. */
+  batch(statements: readonly Statement[]): Promise<readonly QueryResult[]> {
+    return this.#run(async () => {
+      this.#isBeginning = true;
+      try {
+        const results = await this.#pipeline([...statements, commit]);
+        return results.slice(0, -1);
+      } finally {
+        this.#isBeginning = false;
+        await this.#endTransaction();
+      }
+    });
+  }
+
   async listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
     await this.#run(async () => {
       await this.#simple(`listen ${quoteIdentifier(channel)}`);
@@ -110,23 +131,29 @@ export class PgliteDatabase implements Database {
     return this.#queue.run(task);
   }
 
-  /** One round: parse unless it is kept, bind, describe, execute, sync. All values as text, parameter types left to Postgres. */
-  async #extended(sql: string, params: readonly SqlText[]): Promise<QueryResult> {
-    const kept = this.#prepared.take(sql);
-    const { name = "", isNew = true } = kept ?? {};
+  async #extended(text: string, params: readonly SqlText[]): Promise<QueryResult> {
+    const [result] = await this.#pipeline([{ text, params }]);
+    return result ?? nothing;
+  }
+
+  /**
+   * One round: for each statement parse unless it is kept, bind, describe, execute; then sync. All values as text, parameter types left
+   * to Postgres, which passes over those behind one that failed.
+   */
+  async #pipeline(statements: readonly Statement[]): Promise<readonly QueryResult[]> {
+    const asked = statements.map((statement) => ({ statement, kept: this.#prepared.take(statement.text) }));
+    const closing = this.#prepared.takeStale().map((name) => serialize.close({ type: "S", name }));
+    const running = asked.flatMap(({ statement: { text, params }, kept }) => [
+      ...(kept?.isNew === false ? [] : [serialize.parse({ name: kept?.name ?? "", text })]),
+      serialize.bind({ statement: kept?.name ?? "", values: [...params] }),
+      serialize.describe({ type: "P" }),
+      serialize.execute({}),
+    ]);
     try {
-      return resultOf(
-        await this.#send(
-          ...this.#prepared.takeStale().map((stale) => serialize.close({ type: "S", name: stale })),
-          ...(isNew ? [serialize.parse({ name, text: sql })] : []),
-          serialize.bind({ statement: name, values: [...params] }),
-          serialize.describe({ type: "P" }),
-          serialize.execute({}),
-          serialize.sync(),
-        ),
-      );
+      return resultsOf(await this.#send(...closing, ...running, serialize.sync())).slice(-statements.length);
     } catch (error) {
-      if (kept?.isNew === true) this.#prepared.forget(sql);
+      for (const { statement, kept } of asked)
+        if (kept?.isNew === true) this.#prepared.forget(statement.text);
       if (error instanceof DatabaseError && error.code === statementGone) this.#prepared.forgetAll();
       throw error;
     }
@@ -165,6 +192,9 @@ export class PgliteDatabase implements Database {
   }
 }
 
+const commit: Statement = { text: "commit", params: [] };
+const nothing: QueryResult = { columns: [], rows: [], affectedRows: 0 };
+
 /** invalid_sql_statement_name: somebody said `deallocate all`. */
 const statementGone = "26000";
 
@@ -182,17 +212,21 @@ function toError(failure: unknown): Error {
   });
 }
 
-function resultOf(received: readonly BackendMessage[]): QueryResult {
+/** One for each command that completed, in order; `begin` is one too. */
+function resultsOf(received: readonly BackendMessage[]): QueryResult[] {
+  const results: QueryResult[] = [];
   let columns: readonly string[] = [];
-  const rows: (readonly SqlText[])[] = [];
-  let affectedRows = 0;
+  let rows: (readonly SqlText[])[] = [];
   for (const message of received) {
     if (message instanceof messages.DataRowMessage) rows.push(message.fields);
     else if (message instanceof messages.RowDescriptionMessage)
       columns = message.fields.map((field) => field.name);
-    else if (message instanceof messages.CommandCompleteMessage) affectedRows = rowsOfTag(message.text);
+    else if (message instanceof messages.CommandCompleteMessage) {
+      results.push({ columns, rows, affectedRows: rowsOfTag(message.text) });
+      [columns, rows] = [[], []];
+    }
   }
-  return { columns, rows, affectedRows };
+  return results;
 }
 
 /** "INSERT 0 3" and "SELECT 3" end with their number of rows, "CREATE TABLE" with none. */

@@ -14,6 +14,7 @@ export function withCleanup(database: Database, cleanUp: () => void | Promise<vo
     kind: database.kind,
     query: (sql, params) => database.query(sql, params),
     transaction: (run) => database.transaction(run),
+    batch: (statements) => database.batch(statements),
     exec: (sql) => database.exec(sql),
     listen: (channel, onPayload) => database.listen(channel, onPayload),
     close: () => (closing ??= close()),

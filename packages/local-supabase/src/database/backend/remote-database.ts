@@ -1,5 +1,12 @@
 import { databaseError } from "../database-errors.ts";
-import type { Database, QueryResult, Session, SqlText } from "../database.ts";
+import {
+  batchIn,
+  type Database,
+  type QueryResult,
+  type Session,
+  type SqlText,
+  type Statement,
+} from "../database.ts";
 import type { WorkerAnswer, WorkerTask } from "./messages.ts";
 
 export interface RemoteDatabaseParts {
@@ -45,6 +52,10 @@ export class RemoteDatabase implements Database {
     } finally {
       isOpen = false;
     }
+  }
+
+  batch(statements: readonly Statement[]): Promise<readonly QueryResult[]> {
+    return batchIn(this, statements);
   }
 
   listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>> {

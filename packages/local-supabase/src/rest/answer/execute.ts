@@ -1,4 +1,4 @@
-import type { Database, QueryResult, Session } from "../../database/database.ts";
+import type { Database, QueryResult, Session, Statement } from "../../database/database.ts";
 import { maxAffectedError, parseError, singularityError } from "../errors/request-errors.ts";
 import type { Plan } from "../plan/plan.ts";
 import { settingsSql, type RequestSettings } from "../sql/settings.sql.ts";
@@ -24,6 +24,11 @@ export async function execute(
   plan: Plan,
   options: AnswerOptions,
 ): Promise<Outcome> {
+  if (isDecided(settings, plan, options)) {
+    const statements = [settingsSql(settings), statementSql(plan, options)].map(rendered);
+    const [, result] = await database.batch(statements);
+    return answerOf(result ?? noResult, plan, options);
+  }
   try {
     return await database.transaction(async (session) => {
       await run(session, settingsSql(settings));
@@ -50,13 +55,19 @@ class RolledBack extends Error {
   }
 }
 
+/** Whether nothing that is answered can lead to another statement, or to a rollback of something written. */
+function isDecided({ readOnly }: RequestSettings, plan: Plan, options: AnswerOptions): boolean {
+  const { representation, preferences } = options;
+  const { count, transaction, maxAffected } = preferences;
+  if (transaction === "rollback") return false;
+  if (plan.kind !== "write" && (count === "planned" || count === "estimated")) return false;
+  return readOnly || (representation.shape !== "object" && maxAffected === undefined);
+}
+
 async function answer(session: Session, plan: Plan, options: AnswerOptions): Promise<Outcome> {
   const { representation, preferences } = options;
-  const result = await run(session, statementSql(plan, options));
-  if (representation.plan !== undefined) return explained(result);
-  const outcome = outcomeOf(result);
-  if (representation.shape === "object" && outcome.rows !== 1) throw singularityError(outcome.rows);
-  checkAffected(plan, outcome, options);
+  const outcome = answerOf(await run(session, statementSql(plan, options)), plan, options);
+  if (representation.plan !== undefined) return outcome;
   const { count } = preferences;
   const tooMany = count === "estimated" && (outcome.total ?? 0) > options.maxRows;
   if (plan.kind === "write" || (count !== "planned" && !tooMany)) return outcome;
@@ -64,13 +75,29 @@ async function answer(session: Session, plan: Plan, options: AnswerOptions): Pro
   return { ...outcome, total: count === "planned" ? planned : Math.max(outcome.total ?? 0, planned) };
 }
 
+function answerOf(result: QueryResult, plan: Plan, options: AnswerOptions): Outcome {
+  const { representation } = options;
+  if (representation.plan !== undefined) return explained(result);
+  const outcome = outcomeOf(result);
+  if (representation.shape === "object" && outcome.rows !== 1) throw singularityError(outcome.rows);
+  checkAffected(plan, outcome, options);
+  return outcome;
+}
+
+const noResult: QueryResult = { columns: [], rows: [], affectedRows: 0 };
+
 /** Their number is two bytes in Postgres' protocol. */
 const maxParams = 65_535;
 
 function run(session: Session, statement: Sql): Promise<QueryResult> {
+  const { text, params } = rendered(statement);
+  return session.query(text, params);
+}
+
+function rendered(statement: Sql): Statement {
   const { text, params } = render(statement);
   if (params.length > maxParams) throw parseError("failed to parse the query string", "too many values");
-  return session.query(text, params);
+  return { text, params };
 }
 
 function outcomeOf({ columns, rows }: QueryResult): Outcome {
