@@ -2983,7 +2983,9 @@ begin
       when jsonb_array_length(f.frame) > 1 then jsonb_build_object('messages', f.frame)
       when f.frame -> 0 ? 'from_agent' then jsonb_build_object('message', f.frame -> 0)
       else f.frame -> 0 end)
-    from federation.frames_of(box.messages) f(frame);
+    from (
+      select box.messages where jsonb_array_length(box.messages) = 1
+      union all select f.frame from federation.frames_of(box.messages) f(frame) where jsonb_array_length(box.messages) > 1) f(frame);
   end loop;
   insert into public.agent_events (tenant_id, agent_id, kind, subject, peer)
   select n.tenant_id, n.from_agent, 'message_stored', n.id, n.to_agent from new_rows n order by n.seq;
@@ -3754,6 +3756,7 @@ CREATE OR REPLACE FUNCTION public.deliver_messages(ids text[], max_deliveries in
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
   who record;
@@ -3766,11 +3769,16 @@ begin
     raise exception 'ids: expected at most 10000, got %', cardinality(ids) using errcode = '22023';
   end if;
   return query
-    with wanted as (
-      select m.row_id from public.agent_messages m
-      where m.tenant_id = who.tenant and m.id = any (ids) and m.to_agent = who.agent and m.handled_at is null and m.dead_at is null
-        and (m.expires_at is null or m.expires_at > now())
-      order by m.row_id for update)
+    with named as (
+      select m.row_id from (select distinct i.id from unnest(ids) i(id)) i, lateral (
+        select a.row_id, a.to_agent from public.agent_messages a where a.tenant_id = who.tenant and a.id = i.id offset 0) m
+      where m.to_agent = who.agent
+      order by m.row_id),
+    wanted as (
+      select m.row_id from named n, lateral (
+        select a.row_id from public.agent_messages a
+        where a.row_id = n.row_id and a.handled_at is null and a.dead_at is null and coalesce(a.expires_at > now(), true)
+        for update) m)
     update public.agent_messages m set
       delivered_at = coalesce(m.delivered_at, now()),
       delivery_attempt = least(m.delivery_attempt + 1, max_deliveries),
@@ -3779,18 +3787,21 @@ begin
         then format('delivered %s times, and no handler came to its end', m.delivery_attempt) else m.last_error end
     from wanted w where m.row_id = w.row_id
     returning jsonb_build_object('id', m.id, 'delivery_attempt', m.delivery_attempt, 'dead', m.dead_at is not null);
-  return query
-    update public.agent_message_failures f set
-      delivery_attempt = least(f.delivery_attempt + 1, max_deliveries),
-      dead_at = case when f.delivery_attempt >= max_deliveries then now() end
-    from public.agent_messages m
-    where m.row_id = f.message_row and m.id = any (ids) and f.tenant_id = who.tenant and f.agent_id = who.agent and f.dead_at is null
-      and (m.expires_at is null or m.expires_at > now())
-    returning jsonb_build_object('id', m.id, 'delivery_attempt', f.delivery_attempt, 'dead', f.dead_at is not null);
+  if exists (select from public.agent_message_failures f where f.tenant_id = who.tenant and f.agent_id = who.agent and f.dead_at is null) then
+    return query
+      update public.agent_message_failures f set
+        delivery_attempt = least(f.delivery_attempt + 1, max_deliveries),
+        dead_at = case when f.delivery_attempt >= max_deliveries then now() end
+      from (select distinct i.id from unnest(ids) i(id)) i, lateral (
+        select a.row_id, a.id, a.expires_at from public.agent_messages a where a.tenant_id = who.tenant and a.id = i.id offset 0) m
+      where f.message_row = m.row_id and f.agent_id = who.agent and f.dead_at is null and coalesce(m.expires_at > now(), true)
+      returning jsonb_build_object('id', m.id, 'delivery_attempt', f.delivery_attempt, 'dead', f.dead_at is not null);
+  end if;
   return query
     select jsonb_build_object('id', m.id, 'delivery_attempt', m.delivery_attempt, 'dead', true, 'expired', true)
-    from public.agent_messages m
-    where m.tenant_id = who.tenant and m.id = any (ids) and m.handled_at is null and m.dead_at is null and m.expires_at <= now()
+    from (select distinct i.id from unnest(ids) i(id)) i, lateral (
+      select a.* from public.agent_messages a where a.tenant_id = who.tenant and a.id = i.id offset 0) m
+    where m.handled_at is null and m.dead_at is null and m.expires_at <= now()
       and (m.to_agent = who.agent or exists (
         select from public.agent_message_failures f
         where f.message_row = m.row_id and f.agent_id = who.agent and f.dead_at is null));
@@ -4462,6 +4473,7 @@ CREATE OR REPLACE FUNCTION public.mark_messages(ids text[], state text, as_agent
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
   who record;
@@ -4476,23 +4488,34 @@ begin
     raise exception 'ids: expected at most 10000, got %', cardinality(ids) using errcode = '22023';
   end if;
   -- In the order of the rows, so that two who mark the same messages wait for each other instead of deadlocking.
-  with wanted as (
-    select m.row_id from public.agent_messages m
-    where m.tenant_id = who.tenant and m.id = any (ids) and m.to_agent = who.agent
-      and case state when 'delivered' then m.delivered_at is null else m.handled_at is null end
-    order by m.row_id for update)
+  with named as (
+    select m.row_id from (select distinct i.id from unnest(ids) i(id)) i, lateral (
+      select a.row_id, a.to_agent from public.agent_messages a where a.tenant_id = who.tenant and a.id = i.id offset 0) m
+    where m.to_agent = who.agent
+    order by m.row_id),
+  wanted as (
+    select m.row_id from named n, lateral (
+      select a.row_id from public.agent_messages a
+      where a.row_id = n.row_id and case state when 'delivered' then a.delivered_at is null else a.handled_at is null end
+      for update) m)
   update public.agent_messages m set
     delivered_at = coalesce(m.delivered_at, now()),
     handled_at = case state when 'handled' then now() else m.handled_at end
   from wanted w where m.row_id = w.row_id;
   get diagnostics changed = row_count;
-  if state = 'handled' then
+  if state = 'handled' and exists (
+    select from public.agent_message_failures f where f.tenant_id = who.tenant and f.agent_id = who.agent)
+  then
     for message in
-      select m.* from public.agent_message_failures f join public.agent_messages m on m.row_id = f.message_row
-      where f.tenant_id = who.tenant and f.agent_id = who.agent and m.id = any (ids)
-      order by m.row_id for update
+      with named as (
+        select m.row_id from (select distinct i.id from unnest(ids) i(id)) i, lateral (
+          select a.row_id from public.agent_messages a where a.tenant_id = who.tenant and a.id = i.id offset 0) m
+        where exists (select from public.agent_message_failures f where f.message_row = m.row_id and f.agent_id = who.agent)
+        order by m.row_id)
+      select m.* from named n, lateral (select a.* from public.agent_messages a where a.row_id = n.row_id for update) m
     loop
       delete from public.agent_message_failures f where f.message_row = message.row_id and f.agent_id = who.agent;
+      continue when not found; -- another process of the agent was faster
       perform federation.tell_broadcast(message);
       changed := changed + 1;
     end loop;
