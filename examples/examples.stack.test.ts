@@ -89,7 +89,7 @@ test(
       headers: { apikey: anonKey, "content-type": "application/json" },
       body: "{}",
     });
-    expect(await answer.json()).toBe(6);
+    expect(await answer.json()).toBe(7);
     started.child.kill("SIGINT");
     expect(await started.ended()).toBe(0);
     await expect(fetch(rpc)).rejects.toThrow("fetch failed");

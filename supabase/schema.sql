@@ -5321,7 +5321,7 @@ CREATE OR REPLACE FUNCTION public.schema_version()
  LANGUAGE sql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ select 6 $function$
+AS $function$ select 7 $function$
 -- owner postgres
 grant execute on function public.schema_version() to anon;
 grant execute on function public.schema_version() to authenticated;

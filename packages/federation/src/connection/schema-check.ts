@@ -5,7 +5,7 @@ import type { Connection } from "./connection.ts";
 import { migrationRemedy } from "./rest-error.ts";
 
 /** The schema this version of the library speaks to. */
-export const schemaVersion = 6;
+export const schemaVersion = 7;
 
 /**
  * Resolves when the project answers, takes key and token, and has the schema of this version. Otherwise rejects with the one of

@@ -150,5 +150,5 @@ test("a service acts for whom it names; a wrong argument, a taken id and a missi
     error: { code: "P0002" },
   });
   expect(await admin.rpc("list_sessions")).toMatchObject({ status: 403, error: { code: "42501" } });
-  expect((await connect(stack.anonKey).rpc("schema_version")).data).toBe(6);
+  expect((await connect(stack.anonKey).rpc("schema_version")).data).toBe(7);
 });
