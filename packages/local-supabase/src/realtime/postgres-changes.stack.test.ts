@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { nativeUrl } from "../../../../test-support/database.ts";
 import type { Database } from "../database/database.ts";
 import { closeClients, Heard, openClient, referees, subscribe } from "./testing/official-client.ts";
+import { TestClock } from "./testing/test-clock.ts";
 import { RawSocket } from "./testing/raw-socket.ts";
 import { openRealtimeDatabase, startTestServer, type TestServer } from "./testing/test-server.ts";
 import type { CanonicalFrame } from "./testing/transcript.ts";
@@ -204,6 +205,38 @@ onNative("what commits first is heard first, whichever transaction began first",
     expect(tasks(await take(changes, 1))).toEqual(["committed first"]);
   });
   expect(tasks(await take(changes, 1))).toEqual(["begun first"]);
+});
+
+test("what nobody wanted when it was committed is not for who comes later", async () => {
+  const clock = new TestClock(Date.now());
+  const own = await startTestServer({ database, clock });
+  const notified = new Heard<string>();
+  const stop = await database.listen("supabase_realtime_rows", (xid) => notified.add(xid));
+  const holds = async (condition: string): Promise<boolean> =>
+    (await database.query(`select from realtime.row_changes where ${condition}`)).rows.length > 0;
+  try {
+    // Another server wants such rows, so that they are captured.
+    await database.exec(`insert into realtime.row_listeners
+      values (gen_random_uuid(), 'public', 'todos', now() + interval '1 hour')`);
+    await database.exec("insert into public.todos (task) values ('unwanted')");
+    await notified.next(); // our server listens longer, and has heard it
+    const { changes } = await subscribed([{ table: "todos" }], { at: own });
+    await expect
+      .poll(() => holds("table_name = 'todos' and captured_at > now() - interval '2 seconds'"), {
+        timeout: 10_000,
+      })
+      .toBe(false);
+    await database.exec(`insert into realtime.row_changes (xid, relation, schema_name, table_name, action, captured_at)
+      values ('1', 0, 'public', 'none', 'INSERT', now() - interval '1 hour')`);
+    clock.advance(10_000); // it looks for what it may have missed, and removes what is old
+    await expect.poll(() => holds("xid = '1'")).toBe(false);
+    await database.exec("insert into public.todos (task) values ('wanted')");
+    expect(tasks(await take(changes, 1))).toEqual(["wanted"]);
+  } finally {
+    await stop();
+    await own.close();
+    await database.exec("delete from realtime.row_listeners");
+  }
 });
 
 test("two servers on one database both hear, and the end of one does not end the other", async () => {

@@ -143,8 +143,9 @@ test("two machines that write the same memories at the same time end up alike, a
   await Promise.all(
     machines.flatMap((machine, which) =>
       Array.from({ length: 20 }, async (_, number) => {
+        // Asked for at the same time, the deletions may come last: of one that nobody deletes something stays.
         const id = `m${number % 5}`;
-        if (number % 6 === which) await machine.deleteMemory(id, tenant);
+        if (number % 6 === which && id !== "m4") await machine.deleteMemory(id, tenant);
         else await machine.storeMemory(memoryOf(tenant, { id, content: `${which} ${number}` }));
       }),
     ),
@@ -155,7 +156,7 @@ test("two machines that write the same memories at the same time end up alike, a
       .map(({ id, content, version }) => `${id} ${version} ${content}`)
       .toSorted();
   const expected = await contents(await server());
-  expect(expected.length).toBeGreaterThan(0);
+  expect(expected.at(-1)).toMatch(/^m4 /);
   for (const machine of machines) expect(await contents(machine)).toEqual(expected);
 });
 

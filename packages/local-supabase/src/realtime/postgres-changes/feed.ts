@@ -99,10 +99,12 @@ export class ChangesFeed {
     const { database, deliver, isWanted } = this.#parts;
     const xids = `{${notices.map(({ xid }) => xid).join(",")}}`;
     const found = new Set<string>();
-    while (isWanted() && !this.#isClosed) {
+    while (!this.#isClosed) {
+      // What nobody wants now is read all the same: it has been seen, and is not for whoever wants the next.
+      const isHeard = isWanted();
       const { rows } = await database.query(readSql, [xids, ...this.#cursor]);
       if (rows.length > 0) {
-        await deliver(rows.map((row) => captured(row, notices)));
+        if (isHeard) await deliver(rows.map((row) => captured(row, notices)));
         for (const [, , xid] of rows) if (xid != null) found.add(xid);
         const last = rows.at(-1);
         this.#cursor = [last?.[0] ?? "0", last?.[1] ?? "0"];
