@@ -100,6 +100,8 @@ function say(said: Said): void {
   if (process.connected) process.send?.(said);
 }
 
+/** What was told to be done was not: whoever told us waits for it. */
 function fail(error: unknown): void {
-  say({ type: "trouble", text: String(error) });
+  console.error(error);
+  process.exit(1);
 }

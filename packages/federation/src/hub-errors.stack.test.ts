@@ -134,6 +134,20 @@ test.each([
   });
 });
 
+test("a request that a closed connection swallows is not taken for a project that does not answer", async () => {
+  const { url } = bench.stack;
+  let swallowed = 0;
+  const once: typeof fetch = (input, init) => {
+    const target = input instanceof Request ? input.url : String(input);
+    if (swallowed > 0 || !target.startsWith(`${url}/rest/v1/rpc/schema_version`)) return fetch(input, init);
+    swallowed += 1;
+    return Promise.reject(new TypeError("fetch failed", { cause: new Error("other side closed") }));
+  };
+  const hub = bench.make("a", { fetch: once });
+  await hub.initialize();
+  expect([hub.state.name, swallowed]).toEqual(["online", 1]);
+});
+
 test("a hub that is shut down while it initializes is closed, and initialize says so", async () => {
   const hub = bench.make("a");
   const initializing = hub.initialize();

@@ -9,7 +9,7 @@ export const schemaVersion = 7;
 
 /**
  * Resolves when the project answers, takes key and token, and has the schema of this version. Otherwise rejects with the one of
- * "unreachable", "unauthorized", "schema_missing" and "schema_version" that it is, without trying twice.
+ * "unreachable", "unauthorized", "schema_missing" and "schema_version" that it is, at once.
  */
 export async function checkSchema(
   connection: Connection,
@@ -19,7 +19,7 @@ export async function checkSchema(
 ): Promise<void> {
   let version: unknown;
   try {
-    version = await connection.callPlain("schema_version", {}, { retry: false, signal });
+    version = await askVersion(connection, signal);
   } catch (error) {
     if (isFederationError(error, "unauthorized")) throw await whichIsRefused(error, access, request, signal);
     if (isFederationError(error, "unreachable")) {
@@ -43,6 +43,15 @@ export async function checkSchema(
           : "Update the library: `npm install agent-federation@latest`",
     },
   );
+}
+
+/** A kept connection that the server closed in this very moment says nothing of whether anybody answers there: once more, at once. */
+async function askVersion(connection: Connection, signal: AbortSignal): Promise<unknown> {
+  const ask = (): Promise<unknown> => connection.callPlain("schema_version", {}, { retry: false, signal });
+  return await ask().catch((error: unknown) => {
+    if (!isFederationError(error, "unreachable") || signal.aborted) throw error;
+    return ask();
+  });
 }
 
 /** A 401 does not say whether it was the key or the token. The key alone may ask for the schema version. */

@@ -29,6 +29,8 @@ export interface HttpServerOptions {
 /** Hosted gateways take this much as well; a URL with a long `in` filter is part of it. */
 const maxHeaderSize = 128 * 1024;
 const closeGraceMs = 2_000;
+/** Node's five seconds would often close a connection just as a client sends on it. */
+const keepAliveTimeout = 65_000;
 
 /**
  * The one port of the stack. It is bound before anything else is started, so that a port that is taken costs nothing;
@@ -43,7 +45,7 @@ export class HttpServer {
 
   private constructor(options: HttpServerOptions) {
     this.#options = options;
-    this.#server = createServer({ maxHeaderSize }, (request, response) => {
+    this.#server = createServer({ maxHeaderSize, keepAliveTimeout }, (request, response) => {
       this.#answer(request, response).catch((error: unknown) => this.#failed(response, error));
     });
     this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
