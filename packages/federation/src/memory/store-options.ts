@@ -5,8 +5,10 @@ import type { MemoryWrite } from "./backends/memory-backend.ts";
 /** How `storeMemory` stores. */
 export interface StoreOptions {
   /**
-   * The version that is replaced; 0: there must be none. Any other is refused with "conflict", whose message names both versions. Under
-   * the hybrid backend the version is the one that this machine knows of.
+   * The version that is replaced; 0: there must be none. Any other is refused with "conflict", whose message names both versions. The
+   * database decides, under the hybrid backend, too, which brings there first what waits here of the memory: where it cannot be reached the call
+   * rejects with "unreachable", or "timeout", and stores nothing here. It is tried once; where an answer was lost, read the memory again to
+   * see whether it was stored. With the sync switched off, and under agentdb, this machine decides.
    */
   readonly ifVersion?: number | undefined;
   /** Seconds from now, by the server's clock, until the memory expires; comes before `expires_at`. */

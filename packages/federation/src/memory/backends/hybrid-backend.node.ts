@@ -1,5 +1,5 @@
 import { Emitter } from "../../runtime/emitter.ts";
-import { isFederationError, isRetryable, toError } from "../../runtime/errors.ts";
+import { FederationError, isFederationError, isRetryable, toError } from "../../runtime/errors.ts";
 import type { Named } from "../acting.ts";
 import type { ResolvedAdapterOptions } from "../adapter-options.ts";
 import type { OnMemory, Subscription } from "../memory-subscription.ts";
@@ -13,6 +13,7 @@ import type { Sessions } from "../sessions.ts";
 import type { TransferMemory } from "../transfer/transfer-memory.ts";
 import { listenForHints } from "./hint-channels.ts";
 import { HybridSync } from "./hybrid-sync.ts";
+import type { LocalMemories } from "./local-memories.node.ts";
 import { callInTurn, LocalTenants, subscribeToWrites, type OpenTenant } from "./local-tenants.node.ts";
 import type {
   MemoryBackend,
@@ -101,6 +102,8 @@ export class HybridBackend implements MemoryBackend {
   async store(writes: readonly MemoryWrite[], signal?: AbortSignal): Promise<readonly StoredMemory[]> {
     const [first] = writes;
     if (first === undefined) return [];
+    const isConditional = first.ifVersion !== undefined && writes.length === 1; // there are no others
+    if (isConditional && this.#options.memorySync) return [await this.#writeThere(first, signal)];
     const rows = await this.#write(first, writes, signal);
     return rows.map((row) => storedOf(row, first.memory.tenant_id));
   }
@@ -115,12 +118,28 @@ export class HybridBackend implements MemoryBackend {
     writes: readonly MemoryWrite[],
     signal: AbortSignal | undefined,
   ): Promise<readonly MemoryRow[]> {
-    const { tenant_id: tenantId, agent_id: agentId } = first.memory;
+    const memories = await this.#openFor(first, signal);
+    return await memories.write(writes);
+  }
+
+  /** Two machines may know the same version of a memory and both be right: the server decides, or nobody. */
+  async #writeThere(write: MemoryWrite, signal: AbortSignal | undefined): Promise<StoredMemory> {
+    const memories = await this.#openFor(write, signal);
+    const store = async (asked: MemoryWrite): Promise<StoredMemory> => {
+      const [stored] = await this.#remote.store([asked], signal);
+      if (stored === undefined) throw new FederationError("protocol", "store_memory: no row in the answer");
+      return stored;
+    };
+    return await memories.writeThere(write, store, signal);
+  }
+
+  async #openFor({ memory }: MemoryWrite, signal: AbortSignal | undefined): Promise<LocalMemories> {
+    const { tenant_id: tenantId, agent_id: agentId } = memory;
     await this.#speaker({ tenantId, agentId });
     if (this.#subscriptions.size > 0) await Promise.all([...this.#subscriptions].map((each) => each.begun));
     const { memories } = await this.#tenants.of(tenantId);
     signal?.throwIfAborted();
-    return await memories.write(writes);
+    return memories;
   }
 
   async get(id: string, named: Named, signal?: AbortSignal): Promise<StoredMemory | undefined> {

@@ -7,6 +7,7 @@ import { createClient } from "@supabase/supabase-js";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { resolveTransport } from "../../connection/transport.ts";
 import { startTcpProxy, type TcpProxy } from "../../testing/tcp-proxy.node.ts";
+import type { StoredMemory } from "../memory.ts";
 import { mintAgentToken } from "../../tokens/mint-agent-token.ts";
 import type { AdapterOptions, SupabaseFederationAdapter } from "../../supabase-adapter.ts";
 import { Arrivals, freshTenant, serviceClient } from "../testing/start-stack.node.ts";
@@ -158,6 +159,56 @@ test("two machines that write the same memories at the same time end up alike, a
   const expected = await contents(await server());
   expect(expected.at(-1)).toMatch(/^m4 /);
   for (const machine of machines) expect(await contents(machine)).toEqual(expected);
+});
+
+test("of two machines that both know a version and write over it one is refused with both versions", async () => {
+  const tenant = freshTenant();
+  const [one, two] = [await hybrid(), await hybrid()];
+  await one.storeMemory(memoryOf(tenant, { content: "first" }), { ifVersion: 0 });
+  await pulled(two, tenant, "mem-001");
+  for (const version of [1, 2, 3]) {
+    const write = (machine: SupabaseFederationAdapter, content: string): Promise<StoredMemory> =>
+      machine.storeMemory(memoryOf(tenant, { content: `${content} ${version}` }), { ifVersion: version });
+    const outcomes = await Promise.allSettled([write(one, "one"), write(two, "two")]);
+    const refused = outcomes.flatMap((each) => (each.status === "rejected" ? [each.reason as unknown] : []));
+    const message = expect.stringMatching(new RegExp(`version ${version}.*version ${version + 1}`)) as string;
+    expect(refused).toMatchObject([{ code: "conflict", message }]);
+    // Whose write was taken has it here at once.
+    const winner = outcomes[0].status === "fulfilled" ? one : two;
+    expect(await winner.getMemory("mem-001", tenant)).toMatchObject({ version: version + 1 });
+    const there = await (await server()).getMemory("mem-001", tenant);
+    for (const machine of [one, two])
+      while ((await machine.getMemory("mem-001", tenant))?.version !== version + 1)
+        await machine.sync({ tenant });
+    expect(await one.getMemory("mem-001", tenant)).toEqual(there);
+    expect(await two.getMemory("mem-001", tenant)).toEqual(there);
+  }
+});
+
+test("a write that expects a version is refused while nobody can say which it is, and knows what waits here", async () => {
+  const tenant = freshTenant();
+  const proxy = await awayProxy();
+  const away = await hybrid({ url: proxy.url, requestTimeoutMs: 2_000 });
+  await away.sync({ tenant });
+  proxy.refuse();
+  const write = (content: string, ifVersion?: number): Promise<StoredMemory> =>
+    away.storeMemory(memoryOf(tenant, { content }), { ifVersion });
+  expect(await codeOf(write("new", 0))).toBe("unreachable");
+  for (const content of ["one", "two", "three"]) await write(content);
+  expect(await codeOf(write("stale", 2))).toBe("conflict");
+  expect(await codeOf(write("away", 3))).toBe("unreachable");
+  expect((await away.getMemory("mem-001", tenant))?.content).toBe("three");
+  proxy.restore();
+  // The server has never heard of the first two.
+  expect(await write("four", 3)).toMatchObject({ version: 2, content: "four" });
+  expect(await write("five", 2)).toMatchObject({ version: 3 });
+
+  proxy.refuse();
+  await write("offline");
+  await (await server()).storeMemory(memoryOf(tenant, { content: "a later one" }));
+  proxy.restore();
+  expect(await codeOf(write("over what it never saw", 4))).toBe("conflict");
+  expect((await away.getMemory("mem-001", tenant))?.content).toBe("a later one");
 });
 
 test("a process that is killed loses nothing that was acknowledged", async () => {

@@ -31,6 +31,9 @@ export interface WrittenChange {
   readonly row: MemoryRow;
 }
 
+/** Stores a memory on the server, which decides about its version. */
+export type StoreThere = (write: MemoryWrite) => Promise<StoredMemory>;
+
 const mostTries = 50;
 const deleteAtOnce = 200;
 
@@ -55,13 +58,44 @@ export class LocalMemories {
 
   /** All or none. */
   async write(writes: readonly MemoryWrite[]): Promise<readonly MemoryRow[]> {
-    const turns = new Set<string>();
-    for (const { memory, skipIdentical } of writes) {
-      turns.add(memory.id);
-      if (memory.supersedes !== undefined) turns.add(memory.supersedes);
-      if (skipIdentical === true) turns.add(contentTurn(memory));
-    }
-    return await this.#turns.take(turns, () => this.#untilWritten(() => this.#writeOnce(writes)));
+    return await this.#turns.take(turnsOf(writes), () => this.#untilWritten(() => this.#writeOnce(writes)));
+  }
+
+  /**
+   * A write that the server decides about, asked by `store`: only it knows which version a memory has. Later calls for the memory wait
+   * for its answer.
+   */
+  async writeThere(write: MemoryWrite, store: StoreThere, signal?: AbortSignal): Promise<StoredMemory> {
+    return await this.#turns.take(turnsOf([write]), async () => {
+      signal?.throwIfAborted();
+      const stored = await store({ ...write, ifVersion: await this.#versionThere(write, signal) });
+      const ids = [stored.id, ...(write.memory.supersedes === undefined ? [] : [write.memory.supersedes])];
+      // It is stored: what cannot be read now, a pull brings.
+      await this.engine.takeIn(ids).catch(() => this.engine.hint());
+      return stored;
+    });
+  }
+
+  /** What the server calls the version that is expected. One that waits here is this machine's own count, until the server has it. */
+  async #versionThere(
+    { ifVersion, skipIdentical, memory: { id, supersedes } }: MemoryWrite,
+    signal: AbortSignal | undefined,
+  ): Promise<number | undefined> {
+    const held = this.store.get(id);
+    const isPending = this.store.isPending(id);
+    if (isPending) requireVersion(id, ifVersion, held);
+    const needsOthers =
+      skipIdentical === true || (supersedes !== undefined && this.store.isPending(supersedes));
+    if (isPending || needsOthers) await this.#push(signal);
+    if (!isPending) return ifVersion;
+    const there = this.store.get(id);
+    if (!isSameState(held, there)) throw stale(id, `${ifVersion} of this machine`, there);
+    return versionOf(there);
+  }
+
+  async #push(signal: AbortSignal | undefined): Promise<void> {
+    const { refused } = await this.engine.push({ signal });
+    if (refused > 0) await this.engine.sync({ signal }); // what was refused is then here as the server has it
   }
 
   get(id: string, viewer: Viewer): StoredMemory | undefined {
@@ -261,6 +295,16 @@ export class LocalMemories {
   }
 }
 
+function turnsOf(writes: readonly MemoryWrite[]): ReadonlySet<string> {
+  const turns = new Set<string>();
+  for (const { memory, skipIdentical } of writes) {
+    turns.add(memory.id);
+    if (memory.supersedes !== undefined) turns.add(memory.supersedes);
+    if (skipIdentical === true) turns.add(contentTurn(memory));
+  }
+  return turns;
+}
+
 /** Of two that come at the same time the second is to find the first. Not the id of any memory. */
 function contentTurn({ content }: MemoryWrite["memory"]): string {
   return `\u0000${hash("sha256", content)}`;
@@ -301,15 +345,30 @@ function decide(
   held: MemoryRow | undefined,
 ): Decision {
   if (held !== undefined && held.agent_id !== row.agent_id) throw anothers(id);
-  const found = held === undefined || held.deleted_at !== null ? 0 : held.version;
-  if (ifVersion !== undefined && ifVersion !== found) {
-    throw new FederationError(
-      "conflict",
-      `memory ${JSON.stringify(id)}: expected version ${ifVersion}, found version ${found}`,
-      { remedy: "Read it again and decide anew" },
-    );
-  }
+  requireVersion(id, ifVersion, held);
   return held !== undefined && isSameMemory(held, row) ? { row: held } : { row, held };
+}
+
+/** Deleted is as if there were none. */
+function versionOf(row: MemoryRow | undefined): number {
+  return row === undefined || row.deleted_at !== null ? 0 : row.version;
+}
+
+function isSameState(a: MemoryRow | undefined, b: MemoryRow | undefined): boolean {
+  if (a === undefined || b === undefined || versionOf(a) === 0) return versionOf(a) === versionOf(b);
+  return isSameMemory(b, a);
+}
+
+function requireVersion(id: string, expected: number | undefined, held: MemoryRow | undefined): void {
+  if (expected !== undefined && expected !== versionOf(held)) throw stale(id, String(expected), held);
+}
+
+function stale(id: string, expected: string, found: MemoryRow | undefined): FederationError {
+  return new FederationError(
+    "conflict",
+    `memory ${JSON.stringify(id)}: expected version ${expected}, found version ${versionOf(found)}`,
+    { remedy: "Read it again and decide anew" },
+  );
 }
 
 interface WriteFacts extends Pick<LocalMemoriesParts, "sessionAgent"> {

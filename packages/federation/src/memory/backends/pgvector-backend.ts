@@ -62,9 +62,11 @@ export class PgvectorBackend implements MemoryBackend {
     const { tenant_id: tenantId, agent_id: agentId } = first.memory;
     // A subscription that was made before this call shall hear of it.
     await Promise.all([...this.#subscriptions].map((each) => each.begun));
+    // Where an answer was lost, a second try would take what the first one stored for another's version.
+    const retry = writes.every(({ ifVersion }) => ifVersion === undefined);
     const call = (name: string, args: Readonly<Record<string, unknown>>): Promise<unknown> =>
       this.actors.run({ tenantId, agentId }, ({ connection, as }) =>
-        connection.callPlain(name, { ...args, ...as }, { signal }),
+        connection.callPlain(name, { ...args, ...as }, { signal, retry }),
       );
     if (others.length === 0) return [parseMemory(await call("store_memory", { memory: wireOf(first) }))];
     const rows = await call("store_memories", { memories: writes.map(wireOf) });

@@ -96,6 +96,8 @@ export interface TenantStore {
   rows(options?: { afterId?: string }): AsyncIterable<MemoryRow>;
   counts(nowMs: number): { readonly living: number; readonly pending: number; readonly dead: number };
 
+  /** Whether the outbox has an entry of this memory. */
+  isPending(id: string): boolean;
   /** The oldest entries, up to both limits, at least one if there is any. */
   outbox(limits: { maxRows: number; maxBytes: number }): readonly OutboxEntry[];
   /** Entries whose row was written again since they were read stay. */

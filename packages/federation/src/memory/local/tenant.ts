@@ -116,6 +116,10 @@ export class Tenant implements TenantStore {
     return { living, pending: this.#state.entries.size, dead: this.#state.letters.size };
   }
 
+  isPending(id: string): boolean {
+    return this.#state.acceptedPlace(id) !== undefined;
+  }
+
   outbox({ maxRows, maxBytes }: { maxRows: number; maxBytes: number }): readonly OutboxEntry[] {
     const entries: OutboxEntry[] = [];
     let sizeBytes = 0;

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { FederationError } from "../../runtime/errors.ts";
 import type { DeadLetter } from "../local/local-store.ts";
+import { compareHlc } from "./hlc.ts";
 import { EngineBench, livingIn, type SeenCall } from "./testing/engine-bench.ts";
 import { MemoryTenantStore } from "./testing/memory-tenant-store.ts";
 import { unacceptable } from "./testing/model-server.ts";
+import { rowOf } from "./testing/sim-replica.ts";
 
 const hour = 3_600_000;
 const unreachable = new FederationError("unreachable", "away");
@@ -264,6 +266,44 @@ describe("down", () => {
     model.endTransaction(transaction);
     await clock.run(5_000);
     expect(livingIn(b.store)).toEqual(["m m"]);
+  });
+
+  test("what was changed on the server itself is here when it was taken in, and is told once, by the pull", async () => {
+    const { clock, model, open } = bench();
+    const [mine, other] = [open("a"), open("b")];
+    await mine.write("x", { content: "before" });
+    await clock.run(1_000);
+    const there = rowOf({
+      id: "x",
+      agent: "a",
+      kind: "put",
+      content: "after",
+      nowMs: clock.now(),
+      version: 0,
+      hlc: { ms: clock.now(), counter: 0, writer: "a" },
+    });
+    model.begin("a", [there]).commit();
+    const toldBefore = mine.told.length;
+    const taking = mine.engine.takeIn(["x", "never there"]).then(() => livingIn(mine.store));
+    await clock.run(1_000);
+    expect(await taking).toEqual(["x after"]);
+    expect(mine.told.slice(toldBefore).map(({ change, row }) => `${change} ${row.content}`)).toEqual([
+      "updated after",
+    ]);
+    await other.write("y");
+    await clock.run(120_000);
+    expect(mine.told.filter(({ row }) => row.content === "after")).toHaveLength(1);
+    expect(compareHlc(mine.engine.stamp(), there.hlc)).toBeGreaterThan(0);
+  });
+
+  test("before a first page is kept nothing is taken in by id", async () => {
+    const { clock, open } = bench();
+    const { engine, server } = open("a");
+    server.refuses = ({ name }) => (name === "pull" ? unreachable : undefined);
+    const taking = engine.takeIn(["x"]).catch((error: unknown) => error);
+    await clock.run(1_000);
+    expect(await taking).toBe(unreachable);
+    expect(server.calls.some(({ name }) => name === "read")).toBe(false);
   });
 });
 

@@ -228,6 +228,19 @@ export class SyncEngine {
     return await abortable(both(), signal);
   }
 
+  /** What waits goes up, now. Rejects with what stopped it. */
+  async push({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<PushSummary> {
+    this.#requireEnabled("push");
+    return await abortable(this.#pushes.force(), signal);
+  }
+
+  /** Memories that this process has changed on the server itself, as they are there now. The pull that brings them tells of them. */
+  async takeIn(ids: readonly string[]): Promise<void> {
+    while (isAtStart(this.#puller.position)) await this.#pulls.force(); // until then nothing is asked about by id
+    await this.#puller.takeIn(ids, this.#scope.signal);
+    this.hint();
+  }
+
   /** Resolves when the outbox is empty, however long that takes. Rejects with the reason of `signal`, or when this is closed. */
   async drain({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     const { store } = this.#options;

@@ -120,6 +120,10 @@ export class MemoryTenantStore implements TenantStore {
     return { living, pending: this.data.outbox.size, dead: this.data.dead.size };
   }
 
+  isPending(id: string): boolean {
+    return this.data.outbox.has(id);
+  }
+
   outbox({ maxRows, maxBytes }: { maxRows: number; maxBytes: number }): readonly OutboxEntry[] {
     const entries: OutboxEntry[] = [];
     let bytes = 0;

@@ -283,7 +283,7 @@ export function rowOf({ id, agent, kind, content, nowMs, version, hlc }: RowFact
 
 /** Nothing is waited for there, so a process cannot die there either. */
 function isRead(name: string | symbol): boolean {
-  return ["get", "counts", "outbox", "readFact", "rows", "deadLetters"].includes(String(name));
+  return ["get", "counts", "isPending", "outbox", "readFact", "rows", "deadLetters"].includes(String(name));
 }
 
 /** A new one each time: one for all would hold on to every world that ever waited for it. */
