@@ -46,43 +46,58 @@ export class Admission {
     await this.#parts.store.writeFact("floor", "");
   }
 
-  /** The newest stay, and what is in the outbox. Resolves to whether anything went. */
+  /**
+   * The newest of what a search may find stay, and what is in the outbox. What is superseded or has expired counts for nothing, and goes
+   * where it is older than those. Resolves to whether anything went.
+   */
   async makeRoom(nowMs: number): Promise<boolean> {
     const { store, maxLocalMemories } = this.#parts;
     const { living } = store.counts(nowMs);
     if (living <= maxLocalMemories) return false;
     const keep = Math.floor(maxLocalMemories * keptShare);
-    const floorMs = await this.#newestOnes(keep);
+    const floorMs = await this.#newestOnes(keep, nowMs);
     // Said before it happens, so that nobody takes what is left for everything.
     this.#floorMs = Math.max(floorMs, this.#floorMs ?? -Infinity);
     await store.writeFact("floor", String(this.#floorMs));
-    await this.#forgetBelow(this.#floorMs, living - keep);
+    await this.#forgetBelow(this.#floorMs, { excess: living - keep, nowMs });
     return true;
   }
 
-  /** When the last of the newest `keep` memories was created. */
-  async #newestOnes(keep: number): Promise<number> {
+  /** When the last of the newest `keep` was created. */
+  async #newestOnes(keep: number, nowMs: number): Promise<number> {
     const times: number[] = [];
     for await (const row of this.#parts.store.rows()) {
-      if (row.deleted_at === null) times.push(Date.parse(row.created_at));
+      if (isLiving(row, nowMs)) times.push(Date.parse(row.created_at));
     }
     const sorted = Float64Array.from(times).sort(); // numbers: several times faster than an array of them
     return sorted[Math.max(0, sorted.length - Math.max(1, keep))] ?? 0;
   }
 
   /** Those below go, and of those created at that very moment as many as it takes. */
-  async #forgetBelow(floorMs: number, excess: number): Promise<void> {
+  async #forgetBelow(
+    floorMs: number,
+    { excess, nowMs }: { readonly excess: number; readonly nowMs: number },
+  ): Promise<void> {
     const { store } = this.#parts;
     const below: string[] = [];
     const atFloor: string[] = [];
+    let left = excess;
     for await (const row of store.rows()) {
       if (row.deleted_at !== null) continue;
       const createdMs = Date.parse(row.created_at);
-      if (createdMs < floorMs) below.push(row.id);
-      else if (createdMs === floorMs) atFloor.push(row.id);
+      if (createdMs < floorMs) {
+        below.push(row.id);
+        if (isLiving(row, nowMs)) left -= 1;
+      } else if (createdMs === floorMs && isLiving(row, nowMs)) atFloor.push(row.id);
     }
-    const gone = [...below, ...atFloor.slice(0, Math.max(0, excess - below.length))];
+    const gone = [...below, ...atFloor.slice(0, Math.max(0, left))];
     for (let at = 0; at < gone.length; at += forgetAtOnce)
       await store.forget(gone.slice(at, at + forgetAtOnce));
   }
+}
+
+/** As a store counts them. */
+function isLiving({ deleted_at, superseded_by, expires_at }: MemoryRow, nowMs: number): boolean {
+  const isThere = deleted_at === null && superseded_by === null;
+  return isThere && (expires_at === null || Date.parse(expires_at) > nowMs);
 }
