@@ -189,7 +189,11 @@ export class SupabaseFederationAdapter {
     return await (await this.#use()).get(checkedId, named, signal);
   }
 
-  /** Deletes a memory of the caller's. Resolves to whether there was one. */
+  /**
+   * Deletes a memory of the caller's. Resolves to whether there was one. Under the hybrid backend a memory that a later call stores under the id
+   * stays, also where this one was not awaited; unless the network is away and the memory is not on this machine: then the deletion is tried
+   * once, no write waits for it, and it may come behind a later one.
+   */
   async deleteMemory(id: string, tenant: string, { agent, signal }: CallerOptions = {}): Promise<boolean> {
     const checkedId = checkText(id, "deleteMemory id", maxIdBytes, 1);
     const tenantId = this.#named(tenant, "deleteMemory tenant");

@@ -85,7 +85,7 @@ export class AgentdbBackend implements MemoryBackend {
 
   async remove(id: string, named: Named): Promise<boolean> {
     const { memories } = await this.#tenants.of(named.tenantId);
-    return await memories.remove(id, this.#viewer(named), named.agentId);
+    return await memories.remove(id, { viewer: this.#viewer(named), owner: named.agentId });
   }
 
   async removeWhere(filter: MemoryFilter, named: Named): Promise<number> {

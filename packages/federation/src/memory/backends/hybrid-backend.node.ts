@@ -13,7 +13,7 @@ import type { Sessions } from "../sessions.ts";
 import type { TransferMemory } from "../transfer/transfer-memory.ts";
 import { listenForHints } from "./hint-channels.ts";
 import { HybridSync } from "./hybrid-sync.ts";
-import type { LocalMemories } from "./local-memories.node.ts";
+import type { LocalMemories, Removal } from "./local-memories.node.ts";
 import { callInTurn, LocalTenants, subscribeToWrites, type OpenTenant } from "./local-tenants.node.ts";
 import type {
   MemoryBackend,
@@ -155,10 +155,18 @@ export class HybridBackend implements MemoryBackend {
   async remove(id: string, named: Named, signal?: AbortSignal): Promise<boolean> {
     const viewer = await this.#speaker(named);
     const { memories, engine } = await this.#tenants.of(named.tenantId);
-    const isElsewhere = memories.store.get(id) === undefined && engine.coverage() !== "all";
-    if (isElsewhere && this.#options.memorySync) return await this.#remote.remove(id, named, signal);
     const owner = named.agentId ?? (this.#remote.actors.actsForAnybody ? undefined : viewer);
-    return await memories.remove(id, viewer, owner);
+    const removeThere = async (): Promise<boolean> => {
+      const isRemoved = await this.#remote.remove(id, named, signal);
+      // What is stored under this id from now on is to be later than that.
+      if (isRemoved) await engine.takeIn([id]).catch(() => engine.hint());
+      return isRemoved;
+    };
+    const elsewhere = (): ReturnType<NonNullable<Removal["elsewhere"]>> =>
+      this.#options.memorySync && engine.coverage() !== "all"
+        ? { answer: removeThere(), isAway: this.#isAway() }
+        : undefined;
+    return await memories.remove(id, { viewer, owner, elsewhere });
   }
 
   /** Here, and on the server what is not here, where this machine does not hold everything. */

@@ -371,6 +371,21 @@ test("where not everything is held a search says so, and asks the server when to
   );
 });
 
+test("a memory that is stored while it is deleted on the server stays", async () => {
+  const tenant = freshTenant();
+  const direct = await server();
+  const elsewhere = await hybrid({ syncFilter: { agents: ["bob"] } }); // holds none of ann's
+  await elsewhere.sync({ tenant });
+  for (const id of ["a", "b", "c"]) {
+    await direct.storeMemory(memoryOf(tenant, { id, content: "before" }));
+    const deleting = elsewhere.deleteMemory(id, tenant);
+    await elsewhere.storeMemory(memoryOf(tenant, { id, content: "after" }));
+    expect(await deleting).toBe(true);
+    await elsewhere.sync({ tenant });
+    expect((await direct.getMemory(id, tenant))?.content).toBe("after");
+  }
+});
+
 test("a store is one adapter's at a time, and one project's", async () => {
   const tenant = freshTenant();
   const dataDir = await fixture.folder();

@@ -31,6 +31,16 @@ export interface WrittenChange {
   readonly row: MemoryRow;
 }
 
+export interface Removal {
+  readonly viewer: Viewer;
+  /** Undefined: whose it is may delete it, and so may whoever asks. */
+  readonly owner: Viewer;
+  /** Asked about what is not here: deletes it where it may be. Undefined where that is nowhere. */
+  readonly elsewhere?:
+    | (() => { readonly answer: Promise<boolean>; readonly isAway: boolean } | undefined)
+    | undefined;
+}
+
 /** Stores a memory on the server, which decides about its version. */
 export type StoreThere = (write: MemoryWrite) => Promise<StoredMemory>;
 
@@ -103,17 +113,23 @@ export class LocalMemories {
     return row === undefined ? undefined : storedOf(row, this.#parts.tenantId);
   }
 
-  /** `owner` undefined: whose it is may delete it, and so may whoever asks. */
-  async remove(id: string, viewer: Viewer, owner: Viewer): Promise<boolean> {
-    return await this.#turns.take([id], () =>
-      this.#untilWritten(async () => {
-        const row = this.store.get(id);
-        if (row === undefined || row.deleted_at !== null || !isVisible(row, viewer)) return false;
-        if (owner !== undefined && row.agent_id !== owner) throw anothers(id);
-        await this.#removeRows([row]);
-        return true;
-      }),
-    );
+  /** Behind the calls for this memory that came before, wherever it is. */
+  async remove(id: string, removal: Removal): Promise<boolean> {
+    const { answer } = await this.#turns.take([id], async () => {
+      const elsewhere = this.store.get(id) === undefined ? removal.elsewhere?.() : undefined;
+      // Writes of this memory must not wait for a network that is away.
+      if (elsewhere?.isAway === true) return elsewhere;
+      return { answer: await (elsewhere?.answer ?? this.#untilWritten(() => this.#removeOnce(id, removal))) };
+    });
+    return await answer;
+  }
+
+  async #removeOnce(id: string, { viewer, owner }: Removal): Promise<boolean> {
+    const row = this.store.get(id);
+    if (row === undefined || row.deleted_at !== null || !isVisible(row, viewer)) return false;
+    if (owner !== undefined && row.agent_id !== owner) throw anothers(id);
+    await this.#removeRows([row]);
+    return true;
   }
 
   async removeWhere(filter: MemoryFilter, owner: Viewer): Promise<number> {

@@ -70,3 +70,33 @@ test("who writes one of many memories that are being written comes before or aft
   expect(written?.version).toBe(2);
   expect(store.get("m99")?.content).toBe("second 99");
 });
+
+test("what is deleted elsewhere is deleted between the writes before and after", async () => {
+  const { memories, store } = openMemories();
+  const [write] = writes(1, String);
+  const asked: ((isThere: boolean) => void)[] = [];
+  const elsewhere = (isAway: boolean) => () => {
+    return { answer: new Promise<boolean>((resolve) => void asked.push(resolve)), isAway };
+  };
+  const remove = (isAway: boolean): Promise<boolean> =>
+    memories.remove("m0", { viewer: "ann", owner: undefined, elsewhere: elsewhere(isAway) });
+  // Behind a write that has not ended, it is here.
+  const [, isRemoved] = await Promise.all([memories.write([write!]), remove(false)]);
+  expect([isRemoved, asked.length]).toEqual([true, 0]);
+  await store.forget(["m0"]);
+
+  const removing = remove(false);
+  const writing = memories.write([write!]);
+  await memories.write(writes(2, String).slice(1)); // another memory need not wait
+  expect(store.get("m0")).toBeUndefined();
+  asked.pop()?.(true);
+  expect(await removing).toBe(true);
+  await writing;
+  expect(store.get("m0")).toBeDefined();
+  await store.forget(["m0"]);
+
+  const unanswered = remove(true);
+  await memories.write([write!]);
+  asked.pop()?.(false);
+  expect(await unanswered).toBe(false);
+});
