@@ -5,9 +5,28 @@ import { plans } from "../../local-supabase/src/realtime/limits/plans.ts";
 import { createClient } from "@supabase/supabase-js";
 import { resolveTransport } from "./connection/transport.ts";
 import type { RealtimeFederationHub } from "./realtime-hub.ts";
+import { systemClock, type Clock } from "./runtime/clock.ts";
 import { next, until, useHubBench } from "./testing/hub-bench.node.ts";
 
-const bench = useHubBench();
+// A room becomes large without a hundred calls, and digests come when a test says so.
+const sql = `
+create function public.fill_room(tenant text, many integer) returns void
+language sql security definer set search_path = '' as $$
+  insert into public.agent_sessions (tenant_id, session_id, agent_id, instance_id)
+  select fill_room.tenant, 'silent-' || n, 'silent-' || n, 'silent-' || n from generate_series(1, many) n
+$$;
+create function public.digest(tenant text, held boolean) returns void
+language sql security definer set search_path = '' as $$
+  insert into federation.upkeep as u (tenant_id, told_at)
+  values (digest.tenant, case when held then now() + interval '1 hour' else '-infinity' end)
+  on conflict (tenant_id) do update set told_at = excluded.told_at;
+  select public.tell_sessions(as_tenant => digest.tenant) where not held
+$$;
+grant execute on function public.fill_room, public.digest to service_role;
+`;
+
+// The plan with the tightest limits: nothing of what the model says may be refused.
+const bench = useHubBench({ sql, limits: "free" });
 const page = readFileSync(new URL("../../../docs/presence.md", import.meta.url), "utf8");
 const rows = page
   .split("\n")
@@ -57,7 +76,9 @@ async function costing(hubs: readonly RealtimeFederationHub[], act: () => Promis
   const before = await counted();
   await act();
   const [last, ...others] = hubs;
-  const heard = others.map((hub) => next(hub, "message:fence"));
+  const heard = others
+    .filter(({ agentId }) => agentId !== last?.agentId) // an agent does not hear itself
+    .map((hub) => next(hub, "message:fence"));
   await last?.broadcast("fence", {}, { durable: true });
   await Promise.all(heard);
   const after = await counted();
@@ -71,6 +92,32 @@ const shows = (hub: RealtimeFederationHub, test: () => boolean): Promise<void> =
   until(hub, ["agent:join", "agent:update", "agent:leave"], test);
 const statusOf = (hub: RealtimeFederationHub, agentId: string): string | undefined =>
   hub.getActiveAgents().find(({ agent_id }) => agent_id === agentId)?.status;
+
+test("many who change quickly under the Free plan are refused nothing, and what each said last is seen", async () => {
+  const trouble: string[] = [];
+  const plan = { planPresencePerSecond: 20, planMessagesPerSecond: 100 };
+  const hubs: RealtimeFederationHub[] = [];
+  for (const id of ["a", "b", "c", "d", "e", "f"]) {
+    const hub = bench.make(id, plan);
+    hub.on("state", ({ to }) => to.name === "reconnecting" && trouble.push(`${id}: ${to.cause?.message}`));
+    hub.on("error", ({ error, during }) => trouble.push(`${id}: ${during}: ${error.message}`));
+    await hub.initialize();
+    hubs.push(hub);
+  }
+  const allShow = (status: string): Promise<void[]> =>
+    Promise.all(
+      hubs.map((hub) => shows(hub, () => hubs.every(({ agentId }) => statusOf(hub, agentId) === status))),
+    );
+  // Without a pace these are more than 25 events a second in the five seconds after which the server first counts.
+  for (const status of ["one", "two", "three"])
+    await Promise.all(hubs.map((hub) => hub.updateStatus(status)));
+  await allShow("three");
+  await Promise.all(hubs.map((hub) => hub.updateStatus("last")));
+  await allShow("last");
+  expect(trouble).toEqual([]);
+  const coalesced = await Promise.all(hubs.map(async (hub) => (await hub.getStats()).presence_coalesced));
+  expect(Math.max(...coalesced)).toBeGreaterThan(0);
+}, 60_000);
 
 test.each([2, 5])("in a small room of %i the model says what the server counts", async (n) => {
   const hubs: RealtimeFederationHub[] = [];
@@ -122,14 +169,49 @@ test("heartbeats cost no messages", async () => {
   expect(cost).toEqual(costOf("a minute in which nothing changes", hubs.length));
 });
 
-test("in a large room there is no presence, and a digest for all that changed within a second", async () => {
+test("a heartbeat of a second process asks the first in the agent's inbox whether it lives", async () => {
+  const beats: (() => void)[] = [];
+  const held: Clock = {
+    now: () => systemClock.now(),
+    // Heartbeats come when the test says so.
+    after: (ms, run) => (ms === 30_000 ? (beats.push(run), () => {}) : systemClock.after(ms, run)),
+  };
+  let answered = 0;
+  let isAnswered = (): void => {};
+  /** Resolves when the first process has said so often that it lives. */
+  const answers = (count: number): Promise<void> =>
+    new Promise((resolve) => {
+      isAnswered = () => (answered >= count ? resolve() : undefined);
+      isAnswered();
+    });
+  const counting: typeof fetch = async (input, init) => {
+    const answer = await fetch(input, init);
+    if (String(input instanceof Request ? input.url : input).endsWith("/rpc/take_inbox")) answered++;
+    isAnswered();
+    return answer;
+  };
+  const twins = [await bench.open("twin", { fetch: counting }), await bench.open("twin", { clock: held })];
+  await answers(2); // when it came, and when the second came
+  const watcher = await bench.open("watcher");
+  const cost = await costing([watcher, ...twins], async () => {
+    for (const beat of beats.splice(0)) beat();
+    await answers(3);
+  });
+  const [, inAll = ""] = /A second process of an agent costs (\d+) messages more/.exec(page) ?? [];
+  expect(cost).toEqual({ messages: Number(inAll), presence: 0 });
+});
+
+test("in a large room there is no presence, and a digest for all that changed since the last one", async () => {
   const { url, serviceRoleKey } = bench.stack;
   const realtime = { transport: await resolveTransport() };
   const service = createClient(url, serviceRoleKey, { auth: { persistSession: false }, realtime });
-  const open = (agentId: string): PromiseLike<unknown> =>
-    service.rpc("open_session", { session_id: agentId, as_agent: agentId, as_tenant: bench.tenant });
-  for (let i = 0; i < 101; i++) await open(`silent-${i}`);
-  const hubs = [await bench.open("a"), await bench.open("b"), await bench.open("c")];
+  const call = async (name: string, args: object): Promise<void> => {
+    const { error } = await service.rpc(name, { tenant: bench.tenant, ...args });
+    if (error !== null) throw new Error(`${name}: ${error.message}`);
+  };
+  await call("fill_room", { many: 101 });
+  const often = { presenceHeartbeat: 300 }; // of a hundred processes somebody's heart beats all the time
+  const hubs = [await bench.open("a", often), await bench.open("b", often), await bench.open("c", often)];
   const [a] = hubs;
   if (a === undefined) throw new Error("no hubs");
   await Promise.all(hubs.map((hub) => shows(hub, () => hub.getActiveAgents().length === 104)));
@@ -158,6 +240,36 @@ test("in a large room there is no presence, and a digest for all that changed wi
   expect(leaving.presence).toBe(left.presence);
   // Whether the one that leaves still hears that its session was closed is a race.
   expect([left.messages, left.messages - 1]).toContain(leaving.messages);
+
+  // Changes that share a digest: each is said to all, and together they are told once.
+  const n = hubs.length;
+  const [, k, perChange, perDigest] =
+    /calls of `updateStatus` that share one cost (k)(\w+) \+ ([^,]*),/.exec(page) ?? [];
+  expect(k).toBe("k");
+  const together = await costing(hubs, async () => {
+    await call("digest", { held: true });
+    for (const task of ["1", "2"]) await Promise.all(hubs.map((hub) => hub.updateStatus("away", task)));
+    await call("digest", { held: false });
+    const seen = (hub: RealtimeFederationHub): boolean =>
+      ["a", "b", "c"].every((id) => statusOf(hub, id) === "away");
+    await Promise.all(hubs.map((hub) => shows(hub, () => seen(hub))));
+  });
+  expect(together).toEqual({
+    messages: 2 * n * valueOf(perChange, n) + valueOf(perDigest, n),
+    presence: 0,
+  });
+
+  const [, perMove] = /and joins and leaves ([^.]*) together\./.exec(page) ?? [];
+  const moving = await costing(hubs, async () => {
+    await call("digest", { held: true });
+    const others = [await bench.open("d"), await bench.open("e")];
+    await Promise.all(others.map((hub) => hub.shutdown()));
+    await bench.open("f");
+    await call("digest", { held: false });
+    await Promise.all(hubs.map((hub) => shows(hub, () => statusOf(hub, "f") === "online")));
+  });
+  // Those who are there at the end hear digest and fence.
+  expect(moving.messages - 1).toBe(valueOf(perMove, n + 1));
 });
 
 test("what the page says of the plans follows from the model and from the plans' figures", () => {
@@ -177,4 +289,12 @@ test("what the page says of the plans follows from the model and from the plans'
     ]);
   }
   expect(byPlan.length).toBe(6);
+  const [, digests, seconds, many, left] =
+    /at most (\d+) of n \+ 1 in (\d+) seconds, so ([\d,]+) of them on Team have room for (\d+) a minute/.exec(
+      page,
+    ) ?? [];
+  const [n, perSecond] = [number(many), number(digests) / number(seconds)];
+  expect(perSecond).toBeCloseTo(1000 / 600, 9); // a digest every 0.6 s
+  const rest = plans.team.messagesPerSecond ?? 0;
+  expect(Math.floor((60 * (rest - perSecond * (n + 1))) / n)).toBe(number(left));
 });

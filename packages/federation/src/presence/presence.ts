@@ -120,6 +120,12 @@ export class Presence {
       const all = Object.entries(channel.presenceState()).flatMap(([key, metas]) =>
         this.#sightings(key, metas),
       );
+      this.#pace.heardBefore(
+        all
+          .filter(({ presence }) => presence.instance_id !== this.#options.instanceId)
+          .map(({ presence }) => Date.parse(presence.last_heartbeat))
+          .filter(Number.isFinite),
+      );
       this.#apply(this.roster.syncPresence(all, this.#parts.clock.now()));
       this.#parts.onSync();
     });

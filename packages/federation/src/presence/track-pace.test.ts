@@ -10,20 +10,26 @@ interface Shown {
   readonly at: number;
   readonly name: string;
   readonly task: unknown;
+  /** Presence events of the room so far. */
+  readonly events: number;
 }
 
 /** A room of so many who came one after the other, whose presence events are counted as a hosted project counts them. */
-async function room(names: readonly string[], planPresencePerSecond: number | undefined) {
+async function room(names: readonly string[], planPresencePerSecond: number | undefined, everySeconds = 1) {
   const clock = new TestClock();
   const counted = new RateWindow();
   const fires: Fire[] = [];
   const shown: Shown[] = [];
+  const state: Record<string, object[]> = {};
   let refs = 0;
+  let events = 0;
   let most = 0;
   const show = (name: string, payload: Record<string, unknown>): void => {
-    shown.push({ at: clock.now(), name, task: payload["task"] });
+    events += 1 + fires.length;
+    shown.push({ at: clock.now(), name, task: payload["task"], events });
     counted.add(1 + fires.length, clock.now());
     const newPresences = [{ ...payload, presence_ref: String(++refs) }];
+    state[`agent:${name}`] = newPresences;
     for (const fire of fires) fire("join", { key: `agent:${name}`, newPresences });
   };
   const come = async (name: string, random: number): Promise<Presence> => {
@@ -31,7 +37,7 @@ async function room(names: readonly string[], planPresencePerSecond: number | un
     const channel = {
       on: (_type: string, { event }: { event: string }, handler: (payload: object) => void) =>
         void handlers.set(event, handler),
-      presenceState: () => ({}),
+      presenceState: () => state,
       track: async (payload: Record<string, unknown>) => {
         show(name, payload);
         return "ok";
@@ -77,7 +83,7 @@ async function room(names: readonly string[], planPresencePerSecond: number | un
   const all: Presence[] = [];
   for (const [index, name] of names.entries()) {
     all.push(await come(name, index / names.length));
-    await advance(1);
+    await advance(everySeconds);
   }
   return { all, shown, advance, mostPerSecond: () => most };
 }
@@ -109,5 +115,17 @@ test("while the others are silent one may use what all of them have", async () =
     await advance(1);
   }
   expect(shown.map(({ task }) => task)).toEqual(["1", "2", "3", "4"]);
+  await Promise.all(all.map((presence) => presence.close()));
+});
+
+test("who comes in a storm that exceeds the plan knows what it cost before it came, and waits as the others do", async () => {
+  const names = Array.from({ length: 20 }, (_, index) => `agent-${index + 10}`);
+  const { all, shown, advance } = await room(names, 20, 0);
+  const began = shown[0]?.at ?? 0;
+  for (const presence of all) presence.setStatus({ status: "busy", task: "change", load: undefined });
+  await advance(60);
+  const changes = shown.filter(({ task }) => task === "change");
+  expect(changes.length).toBeGreaterThan(10);
+  for (const { at, events } of changes) expect(events / ((at - began) / 1000)).toBeLessThanOrEqual(20);
   await Promise.all(all.map((presence) => presence.close()));
 });

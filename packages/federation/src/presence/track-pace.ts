@@ -6,6 +6,7 @@ import {
   spent,
   tokenWaitMs,
   type Bucket,
+  type Quota,
 } from "../runtime/token-bucket.ts";
 import { trackWaitMs, withTrackCall } from "./track-limit.ts";
 
@@ -30,6 +31,7 @@ export class TrackPace {
   #calledAtMs: readonly number[] = [];
   #bucket: Bucket = fullBucket;
   #isFirst = true;
+  #heardUntilMs = -Infinity;
 
   constructor(parts: TrackPaceParts) {
     this.#parts = parts;
@@ -54,12 +56,27 @@ export class TrackPace {
   called(): void {
     this.#isFirst = false;
     this.#calledAtMs = withTrackCall(this.#calledAtMs, this.#parts.clock.now());
-    this.#spend(1);
+    this.#spend(this.#cost);
   }
 
   /** So many other processes showed themselves anew, or left. */
   heard(changes: number): void {
-    this.#spend(changes);
+    this.#heardUntilMs = this.#parts.clock.now();
+    this.#spend(changes * this.#cost);
+  }
+
+  /** When each of the others showed itself last: what was spent while this process did not listen is spent. */
+  heardBefore(shownAtMs: readonly number[]): void {
+    const { planPerSecond, clock } = this.#parts;
+    if (planPerSecond === undefined) return;
+    const [quota, nowMs] = [quotaUnder(planPerSecond), clock.now()];
+    let bucket = fullBucket;
+    // At least those who had shown themselves before heard of it.
+    for (const [others, atMs] of shownAtMs.toSorted((a, b) => a - b).entries())
+      if (atMs > this.#heardUntilMs)
+        bucket = spent(refilled(bucket, quota, Math.min(atMs, nowMs)), others + 2, mostDebtOf(quota));
+    this.#heardUntilMs = nowMs;
+    this.#spend(quota.burst - refilled(bucket, quota, nowMs).tokens);
   }
 
   /** A call is an event, and one more for each that hears of it. */
@@ -67,11 +84,14 @@ export class TrackPace {
     return this.#parts.processes() + 1;
   }
 
-  #spend(changes: number): void {
+  #spend(events: number): void {
     const { clock, planPerSecond } = this.#parts;
     if (planPerSecond === undefined) return;
     const quota = quotaUnder(planPerSecond);
-    const mostDebt = rememberedSeconds * quota.perSecond;
-    this.#bucket = spent(refilled(this.#bucket, quota, clock.now()), changes * this.#cost, mostDebt);
+    this.#bucket = spent(refilled(this.#bucket, quota, clock.now()), events, mostDebtOf(quota));
   }
+}
+
+function mostDebtOf(quota: Quota): number {
+  return rememberedSeconds * quota.perSecond;
 }

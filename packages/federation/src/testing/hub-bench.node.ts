@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll } from "vitest";
+import type { LimitsOption } from "../../../local-supabase/src/realtime/limits/plans.ts";
 import { startTestStack } from "../../../../test-support/stack.ts";
 import type { HubOptions } from "../config/hub-options.ts";
 import type { HubEvents } from "../hub/hub-events.ts";
@@ -32,7 +33,13 @@ export interface HubBench {
 
 export function useHubBench({
   sql,
-}: { /** A migration after ours. */ readonly sql?: string } = {}): HubBench {
+  ...limited
+}: {
+  /** A migration after ours. */
+  readonly sql?: string;
+  /** Of Realtime. Default: none. */
+  readonly limits?: LimitsOption;
+} = {}): HubBench {
   let stack: Stack | undefined;
   let tenant = "";
   const hubs: RealtimeFederationHub[] = [];
@@ -44,7 +51,7 @@ export function useHubBench({
 
   beforeAll(async () => {
     const folder = sql === undefined ? migrationsDir : withMigration(sql);
-    stack = await startTestStack({ migrationsDir: folder });
+    stack = await startTestStack({ migrationsDir: folder, ...limited });
     if (folder !== migrationsDir) rmSync(folder, { recursive: true });
     tenant = freshTenant();
   }, 120_000);
