@@ -1,9 +1,13 @@
 import { randomUUID } from "node:crypto";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import pg from "pg";
 import type { Database } from "../packages/local-supabase/src/database/database.ts";
+import { applyMigrations } from "../packages/local-supabase/src/database/migrations/apply-migrations.ts";
 import { openNative } from "../packages/local-supabase/src/database/open-native.ts";
-import { openPglite } from "../packages/local-supabase/src/database/open-pglite.ts";
+import { makePrivateFolder, openPglite } from "../packages/local-supabase/src/database/open-pglite.ts";
 import { withCleanup } from "../packages/local-supabase/src/database/with-cleanup.ts";
+import { copyMigrated, migrationsDir } from "./migrated.ts";
 
 /** A superuser's URL of a native cluster; without it tests use the embedded database. */
 export const nativeUrl: string | undefined = process.env["TEST_DATABASE_URL"] || undefined;
@@ -16,6 +20,31 @@ export async function openTestDatabase(): Promise<Database> {
     return withCleanup(await openNative(fresh.url), () => fresh.drop());
   } catch (error) {
     await fresh.drop();
+    throw error;
+  }
+}
+
+/** The same with all of our migrations and nothing in it. */
+export async function openMigratedDatabase(): Promise<Database> {
+  const database = nativeUrl === undefined ? await openCopy() : await openTestDatabase();
+  try {
+    if (nativeUrl === undefined) await database.query("select public.new_epoch()");
+    else await applyMigrations(database, migrationsDir);
+    return database;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+async function openCopy(): Promise<Database> {
+  const folder = makePrivateFolder();
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  try {
+    await copyMigrated(join(folder, "db"));
+    return withCleanup(await openPglite({ dataDir: join(folder, "db") }), remove);
+  } catch (error) {
+    remove();
     throw error;
   }
 }

@@ -3,13 +3,13 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { applyMigrations } from "../packages/local-supabase/src/database/migrations/apply-migrations.ts";
 import { openTestDatabase } from "./database.ts";
+import { migrationsDir } from "./migrated.ts";
 import { describeSchema } from "./sql-schema.ts";
 import { databaseTypes } from "./sql-types.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** The folder that `supabase db push` and the local stack apply. */
-export const migrationsDir: string = join(root, "supabase", "migrations");
+export { migrationsDir } from "./migrated.ts";
 
 export interface GeneratedFile {
   readonly path: string;

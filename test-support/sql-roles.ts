@@ -1,8 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Database, QueryResult, Session } from "../packages/local-supabase/src/database/database.ts";
-import { applyMigrations } from "../packages/local-supabase/src/database/migrations/apply-migrations.ts";
-import { openTestDatabase } from "./database.ts";
-import { migrationsDir } from "./sql-files.ts";
+import { openMigratedDatabase } from "./database.ts";
 
 /** Who runs a statement, as the REST layer and Realtime would set it. */
 export type Caller =
@@ -25,17 +23,7 @@ export function newTenant(): string {
   return `tenant-${randomUUID()}`;
 }
 
-/** A database with all migrations and nothing in it. */
-export async function openFederationDatabase(): Promise<Database> {
-  const database = await openTestDatabase();
-  try {
-    await applyMigrations(database, migrationsDir);
-    return database;
-  } catch (error) {
-    await database.close();
-    throw error;
-  }
-}
+export { openMigratedDatabase as openFederationDatabase };
 
 /** One transaction as `caller`. */
 export async function as<T>(

@@ -1,33 +1,67 @@
 import { randomUUID } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { makePrivateFolder } from "../packages/local-supabase/src/database/open-pglite.ts";
 import {
   startLocalSupabase,
   type LocalSupabase,
   type LocalSupabaseOptions,
 } from "../packages/local-supabase/src/index.ts";
 import { createFreshDatabase, nativeUrl } from "./database.ts";
+import { beginsWithOurs, copyMigrated } from "./migrated.ts";
 
 export { openTestDatabase } from "./database.ts";
 
 /**
  * A local Supabase on a free port: embedded, or with TEST_DATABASE_URL in a fresh database of that cluster, which its
- * close() drops.
+ * close() drops. Where the migrations begin with ours, the embedded database is one that has them.
  */
 export async function startTestStack(options: LocalSupabaseOptions = {}): Promise<LocalSupabase> {
-  if (nativeUrl === undefined) return await startLocalSupabase({ port: 0, ...options });
-  const fresh = await createFreshDatabase(nativeUrl);
+  const { migrationsDir, dataDir } = options;
+  if (nativeUrl !== undefined) {
+    const fresh = await createFreshDatabase(nativeUrl);
+    const start = (): Promise<LocalSupabase> =>
+      startLocalSupabase({ port: 0, databaseUrl: fresh.url, ...options });
+    return await startRemoving(start, () => fresh.drop());
+  }
+  if (dataDir !== undefined || migrationsDir === undefined || !beginsWithOurs(migrationsDir)) {
+    return await startLocalSupabase({ port: 0, ...options });
+  }
+  const folder = makePrivateFolder();
+  const start = async (): Promise<LocalSupabase> => {
+    await copyMigrated(join(folder, "db"));
+    const stack = await startLocalSupabase({ port: 0, dataDir: folder, ...options });
+    await renewEpoch(stack);
+    return stack;
+  };
+  return await startRemoving(start, () => rm(folder, { recursive: true, force: true }));
+}
+
+/** What `start` needs is removed when its stack is closed, or when it fails. */
+async function startRemoving(
+  start: () => Promise<LocalSupabase>,
+  remove: () => Promise<void>,
+): Promise<LocalSupabase> {
   try {
-    const stack = await startLocalSupabase({ port: 0, databaseUrl: fresh.url, ...options });
+    const stack = await start();
     let closing: Promise<void> | undefined;
-    const closeAndDrop = async (): Promise<void> => {
+    const closeAndRemove = async (): Promise<void> => {
       await stack.close();
-      await fresh.drop();
+      await remove();
     };
-    const close = (): Promise<void> => (closing ??= closeAndDrop());
+    const close = (): Promise<void> => (closing ??= closeAndRemove());
     return { ...stack, close, [Symbol.asyncDispose]: close };
   } catch (error) {
-    await fresh.drop();
+    await remove();
     throw error;
   }
+}
+
+/** A copy is to be a database of its own, which no cursor of another means. */
+async function renewEpoch({ url, serviceRoleKey }: LocalSupabase): Promise<void> {
+  const headers = { apikey: serviceRoleKey };
+  const answer = await fetch(`${url}/rest/v1/rpc/new_epoch`, { method: "POST", headers });
+  if (!answer.ok) throw new Error(`new_epoch: ${answer.status} ${await answer.text()}`);
 }
 
 /** A tenant that no other test has. */

@@ -23,17 +23,33 @@ import { PgliteDatabase } from "./pglite-database.ts";
  * processes that make it at the same time both succeed. Where the cache cannot be written, `target` is made directly.
  */
 export async function fillFromPrepared(target: string, onSlow: () => void = () => undefined): Promise<void> {
-  const prepared = join(cacheFolder(), preparedName());
+  await copyPrepared({ name: preparedName(), make: initialize }, target, onSlow);
+}
+
+export interface Prepared {
+  /** In the cache. Begins with "prepared-" and names everything that decides what is in it. */
+  readonly name: string;
+  /** Makes the folder, a data folder that nobody has open. */
+  readonly make: (folder: string) => Promise<void>;
+}
+
+/** `target` becomes a copy of what is made once per user and name. */
+export async function copyPrepared(
+  { name, make }: Prepared,
+  target: string,
+  onSlow: () => void = () => undefined,
+): Promise<void> {
+  const prepared = join(cacheFolder(), name);
   if (!existsSync(prepared)) {
     onSlow();
-    await prepare(prepared);
+    await prepare(prepared, make);
   }
   if (existsSync(prepared)) markUsed(prepared);
   const copy = ownedFolderPath(dirname(target), "copying");
   clearAbandonedFolders(dirname(target), "copying");
   try {
     if (existsSync(prepared)) await copyFolder(prepared, copy);
-    else await initialize(copy);
+    else await make(copy);
     renameSync(copy, target);
   } finally {
     rmSync(copy, { recursive: true, force: true });
@@ -63,7 +79,7 @@ export function preparedName(): string {
 }
 
 /** Leaves nothing where the cache cannot be written. */
-async function prepare(prepared: string): Promise<void> {
+async function prepare(prepared: string, make: Prepared["make"]): Promise<void> {
   const parent = dirname(prepared);
   const building = ownedFolderPath(parent, "building");
   try {
@@ -73,7 +89,7 @@ async function prepare(prepared: string): Promise<void> {
   }
   clearAbandonedFolders(parent, "building");
   try {
-    await initialize(building);
+    await make(building);
     removeUnused(parent);
     renameSync(building, prepared);
   } catch (error) {
