@@ -406,7 +406,7 @@ export class SupabaseFederationAdapter {
     return () => stop.abort();
   }
 
-  /** Hybrid: brings changes up and down, now, in one tenant or in all that calls have named. Rejects with what stopped it. */
+  /** Hybrid: brings changes up and down, now, in one tenant or in all that calls have named or that the store has unsent memories of. Rejects with what stopped it. */
   async sync({
     tenant,
     signal,
@@ -435,7 +435,8 @@ export class SupabaseFederationAdapter {
 
   /**
    * Ends subscriptions, heartbeats and connections, and gives the local store back; calls under way reject with "closed". With `drain` the
-   * hybrid backend first brings everything to the server, however long that takes; without, and where `signal` ends the waiting, the next
+   * hybrid backend first brings everything to the server that its store has and its credential may bring there, of tenants that only a process
+   * before this one named too, however long that takes; without, and where `signal` ends the waiting, the next
    * start goes on with it. Twice returns the same promise.
    */
   shutdown(options: ShutdownOptions = {}): Promise<void> {

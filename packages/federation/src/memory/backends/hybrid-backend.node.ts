@@ -79,6 +79,7 @@ export class HybridBackend implements MemoryBackend {
     });
     this.sync = new HybridSync({
       opened: () => this.#tenants.opened,
+      openPending: () => this.#openPending(),
       open: async (tenantId) => {
         await this.#speaker({ tenantId });
         return await this.#tenants.of(tenantId);
@@ -87,7 +88,10 @@ export class HybridBackend implements MemoryBackend {
     });
   }
 
-  /** The network may be away: then this process begins with what is here. A project that refuses us is an error at once. */
+  /**
+   * The network may be away: then this process begins with what is here. A project that refuses us is an error at once. What a process
+   * before this one left unsent goes on its way.
+   */
   async initialize(): Promise<void> {
     await this.#tenants.store();
     if (!this.#options.memorySync) return;
@@ -97,6 +101,24 @@ export class HybridBackend implements MemoryBackend {
         error,
       });
     });
+    await this.#openPending();
+  }
+
+  /** Tenants of which something waits to be sent, where this credential may send it: the others wait for one that may. */
+  async #openPending(): Promise<void> {
+    if (!this.#options.memorySync) return;
+    const isOpen = (tenantId: string): boolean =>
+      this.#tenants.opened.some((each) => each.tenantId === tenantId);
+    for (const tenantId of await this.#tenants.pending()) {
+      if (isOpen(tenantId)) continue;
+      try {
+        // Not `#speaker`, which believes what a call names: nobody has named this one.
+        await this.#remote.actors.speaker({ tenantId });
+        await this.#tenants.of(tenantId);
+      } catch (error) {
+        this.#options.log("info", "memories of a tenant wait to be sent", { tenantId, error });
+      }
+    }
   }
 
   async store(writes: readonly MemoryWrite[], signal?: AbortSignal): Promise<readonly StoredMemory[]> {
@@ -277,14 +299,16 @@ export class HybridBackend implements MemoryBackend {
   }
 
   async shutdown({ drain = false, signal }: ShutdownOptions): Promise<void> {
-    const drained = drain
-      ? Promise.all(this.#tenants.opened.map(({ engine }) => engine.drain({ signal })))
-      : Promise.resolve();
-    const [outcome] = await Promise.allSettled([drained]);
+    const [outcome] = await Promise.allSettled([drain ? this.#drain(signal) : undefined]);
     await Promise.all([...this.#subscriptions].map((each) => each.close()));
     await this.#tenants.close();
     await this.#remote.shutdown();
     if (outcome.status === "rejected") throw toError(outcome.reason);
+  }
+
+  async #drain(signal: AbortSignal | undefined): Promise<void> {
+    await this.#openPending();
+    await Promise.all(this.#tenants.opened.map(({ engine }) => engine.drain({ signal })));
   }
 
   /** In the order of the server, own memories too, when they are there. */

@@ -7,8 +7,10 @@ import type { OpenTenant } from "./local-tenants.node.ts";
 import { storedOf } from "./stored-row.ts";
 
 export interface HybridSyncParts {
-  /** Tenants that calls have named. */
+  /** Tenants that calls have named, or of which something waited to be sent. */
   readonly opened: () => readonly OpenTenant[];
+  /** Opens tenants of which something waits to be sent, where that may be. */
+  readonly openPending: () => Promise<void>;
   /** Rejects with "forbidden" for tenants that are none of the caller's. */
   readonly open: (tenantId: string) => Promise<OpenTenant>;
   readonly emitter: Emitter<AdapterEvents>;
@@ -63,7 +65,8 @@ export class HybridSync implements SyncControl {
     readonly tenantId?: string | undefined;
     readonly signal?: AbortSignal | undefined;
   }): Promise<SyncSummary> {
-    const { opened, open } = this.#parts;
+    const { opened, openPending, open } = this.#parts;
+    if (tenantId === undefined) await openPending();
     const wanted = tenantId === undefined ? opened() : [await open(tenantId)];
     if (wanted.length === 0) {
       throw new FederationError("invalid_state", "sync: no tenant is open", {

@@ -275,6 +275,50 @@ test("a shutdown that drains leaves nothing behind; one whose waiting is ended s
   expect(await (await server()).getMemory("late", tenant)).toBeDefined();
 });
 
+test("what an earlier process left unsent is sent whatever tenants this one names, if it may act for them", async () => {
+  const [named, left, late] = [freshTenant(), freshTenant(), freshTenant()];
+  const proxy = await awayProxy();
+  const options = { url: proxy.url, dataDir: await fixture.folder() };
+  const isThere = async (tenant: string): Promise<boolean> =>
+    (await (await server()).getMemory("mem-001", tenant)) !== undefined;
+  const leave = async (...tenants: string[]): Promise<void> => {
+    proxy.refuse();
+    const away = await hybrid(options);
+    for (const tenant of tenants) await away.storeMemory(memoryOf(tenant));
+    await away.shutdown();
+    proxy.restore();
+  };
+  await leave(left, named);
+  const begun = await hybrid(options);
+  await begun.initialize();
+  await whenState(begun, ({ pending, pushed }) => pending === 0 && pushed === 2);
+  expect([await isThere(left), await isThere(named)]).toEqual([true, true]);
+  await begun.shutdown();
+
+  await leave(late);
+  const draining = await hybrid(options);
+  await draining.queryMemories(named);
+  await draining.shutdown({ drain: true });
+  expect(await isThere(late)).toBe(true);
+
+  const others = freshTenant();
+  await leave(others);
+  // A token of one tenant cannot bring what is another's: it waits, and is no dead letter.
+  const accessToken = await tokenOf(named, "ann");
+  const narrow = await hybrid({ ...options, jwtSecret: undefined, accessToken });
+  await narrow.initialize();
+  await narrow.storeMemory(memoryOf(named, { content: "by the way" }));
+  await narrow.shutdown({ drain: true });
+  expect([await isThere(others), (await (await server()).getMemory("mem-001", named))?.content]).toEqual([
+    false,
+    "by the way",
+  ]);
+  const again = await hybrid(options);
+  await again.initialize();
+  await again.sync();
+  expect([await isThere(others), again.syncState?.deadLetters]).toEqual([true, 0]);
+});
+
 test("with the sync switched off nothing goes up or down, and everything else works", async () => {
   const tenant = freshTenant();
   const dataDir = await fixture.folder();

@@ -67,6 +67,11 @@ export class LocalTenants {
     return await opening;
   }
 
+  /** Tenants of which something waits to be sent, also from a process before this one. None while no call has opened the store. */
+  async pending(): Promise<readonly string[]> {
+    return (await this.#opening?.catch(() => undefined))?.pending() ?? []; // that failure was the caller's
+  }
+
   async of(tenantId: string): Promise<OpenTenant> {
     if (this.#isClosed) throw adapterClosed();
     const open = this.#open.get(tenantId);

@@ -10,6 +10,8 @@ export type Durability = "process" | "power";
 export interface LocalStore {
   readonly folder: string;
   tenant(tenantId: string): TenantStore;
+  /** Tenants with something in their outbox. */
+  pending(): readonly string[];
   /** Resolves when everything acknowledged is in the tables and on the disk, and the journal is cut. */
   flush(): Promise<void>;
   /** Flushes, and gives the folder's lock back. Twice returns the same promise. */

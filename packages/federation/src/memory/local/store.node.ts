@@ -97,6 +97,10 @@ export class Store implements LocalStore, Commits {
     return tenant;
   }
 
+  pending(): readonly string[] {
+    return [...this.#states.values()].filter(({ entries }) => entries.size > 0).map(({ name }) => name);
+  }
+
   stateOf(name: string): TenantState {
     let state = this.#states.get(name);
     if (state === undefined) {
