@@ -16,9 +16,6 @@ const columns =
   "id,tenant_id,agent_id,session_id,content,embedding,embedding_model,metadata,source,scope,written_by,content_hash,supersedes," +
   "superseded_by,version,created_at,updated_at,expires_at,seq";
 
-// As many rows are then read at once, and one may have a mebibyte.
-const idPageSize = 100;
-
 /** What a caller may read of what the filter admits, newest first. Read from the table, since a function's rows end at 10,000. */
 export async function newestMemories(
   acting: Acting,
@@ -62,7 +59,7 @@ export async function idsAfter(
         agentId === undefined
           ? all
           : all.or(`scope.eq.tenant,agent_id.eq."${agentId}",session_agent.eq."${agentId}"`);
-      const ordered = readable.order("id", { ascending: true }).limit(idPageSize);
+      const ordered = readable.order("id", { ascending: true }).limit(pageSize);
       const { data, error, status } = await (
         afterId === undefined ? ordered : ordered.gt("id", afterId)
       ).abortSignal(inner);

@@ -469,6 +469,21 @@ describe.each(backendNames)("%s", (backend) => {
     expect((await adapter.getMemory("m2", to))?.content).toBe("changed since");
   });
 
+  test("an export has the order of the ids' bytes, so that it goes on wherever it is read", async () => {
+    const tenant = freshTenant();
+    const adapter = await fixture.open(backend);
+    const ids = ["B", "Z-2", "Z1", "a", "é", "\u{fffd}", "\u{1f600}"];
+    await adapter.storeMemories(ids.toReversed().map((id) => memoryOf(tenant, { id })));
+    const exported = async (afterId?: string): Promise<unknown[]> => {
+      const lines: { id?: string }[] = [];
+      for await (const line of adapter.exportMemories({ tenant, afterId }))
+        lines.push(JSON.parse(line) as { id?: string });
+      return lines.flatMap(({ id }) => id ?? []);
+    };
+    expect(await exported()).toEqual(ids);
+    for (const [at, id] of ids.entries()) expect(await exported(id)).toEqual(ids.slice(at + 1));
+  });
+
   test("sessions are registered, busy, listed, counted and ended", async () => {
     const tenant = freshTenant();
     const adapter = await fixture.open(backend);

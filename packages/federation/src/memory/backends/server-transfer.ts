@@ -1,5 +1,6 @@
 import { FederationError } from "../../runtime/errors.ts";
 import type { MemoryRow } from "../memory-row.ts";
+import { compareUtf8 } from "../sync/hlc.ts";
 import type { PushAnswer, ServerRow } from "../sync/sync-server.ts";
 import type { TransferMemory } from "../transfer/transfer-memory.ts";
 import type { MemoryTransfer } from "./memory-backend.ts";
@@ -7,12 +8,16 @@ import type { MemoryTransfer } from "./memory-backend.ts";
 export interface ServerTransferParts {
   /** The next ids, in an order of the server's; empty at the end. */
   readonly ids: (afterId: string | undefined) => Promise<readonly string[]>;
+  /** How many ids to keep in mind; of more they are asked for several times. Default 200,000. */
+  readonly mostIds?: number | undefined;
   readonly read: (ids: readonly string[]) => Promise<readonly ServerRow[]>;
   readonly push: (rows: readonly MemoryRow[]) => Promise<readonly PushAnswer[]>;
 }
 
 // The store's batches are larger than what is best asked of a server at once.
 const rowsAtOnce = 200;
+// One may have a mebibyte.
+const readAtOnce = 100;
 
 /** The database as where memories come from and go to: as replicas read and write it, so that clocks stay. */
 export function serverTransfer(parts: ServerTransferParts): MemoryTransfer {
@@ -40,20 +45,36 @@ export function serverTransfer(parts: ServerTransferParts): MemoryTransfer {
   };
 }
 
-async function* rowsOf(
-  { ids, read }: ServerTransferParts,
-  afterId: string | undefined,
-): AsyncGenerator<MemoryRow> {
-  for (let after = afterId; ;) {
-    const page = await ids(after);
-    const last = page.at(-1);
-    if (last === undefined) return;
-    const rows = new Map((await read(page)).map(({ row }) => [row.id, row]));
-    for (const id of page) {
+async function* rowsOf(parts: ServerTransferParts, afterId: string | undefined): AsyncGenerator<MemoryRow> {
+  for await (const ids of idsInOrder(parts, afterId)) {
+    const rows = new Map((await parts.read(ids)).map(({ row }) => [row.id, row]));
+    for (const id of ids) {
       const row = rows.get(id);
       if (row !== undefined) yield row;
     }
-    after = last;
+  }
+}
+
+/**
+ * Ids in the order of their bytes, which local stores have: the database's own is that of its locale, and no request can ask for another.
+ * So all are asked for, and the first of them kept.
+ */
+async function* idsInOrder(
+  { ids, mostIds = 200_000 }: ServerTransferParts,
+  afterId: string = "",
+): AsyncGenerator<readonly string[]> {
+  for (let after = afterId, isLast = false; !isLast;) {
+    let first: string[] = [];
+    isLast = true;
+    for (let page = await ids(undefined); page.length > 0; page = await ids(page.at(-1))) {
+      for (const id of page) if (compareUtf8(id, after) > 0) first.push(id);
+      if (first.length <= 2 * mostIds) continue;
+      first = first.sort(compareUtf8).slice(0, mostIds);
+      isLast = false;
+    }
+    first = first.sort(compareUtf8);
+    yield* slices(isLast ? first : first.slice(0, mostIds), readAtOnce);
+    after = first[mostIds - 1] ?? after;
   }
 }
 

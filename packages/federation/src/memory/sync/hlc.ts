@@ -37,7 +37,7 @@ export function laterOf(a: Hlc, b: Hlc): Hlc {
 }
 
 /** UTF-8 bytes sort as code points do; UTF-16 units do not, since surrogates are below U+E000 and stand for what is above U+FFFF. */
-function compareUtf8(a: string, b: string): number {
+export function compareUtf8(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let at = 0; at < length; at++) {
     const x = a.charCodeAt(at);

@@ -12,7 +12,10 @@ export interface TransferMemory extends Omit<
   readonly hlc?: Hlc | undefined;
 }
 
-/** Where memories come from, in the order of their ids, so that an interrupted export can go on behind the last one. */
+/**
+ * Where memories come from, in the order of the UTF-8 bytes of their ids, so that an interrupted export can go on behind the last one, also
+ * from another place.
+ */
 export interface MemorySource {
   rows(options?: { readonly afterId?: string }): AsyncIterable<TransferMemory>;
 }
