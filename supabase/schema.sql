@@ -160,7 +160,7 @@ create table public.agent_locks ( -- owner postgres, row level security on
   taken_at timestamp with time zone not null default now(),
   expires_at timestamp with time zone not null
 );
-comment on table public.agent_locks is 'Locks that are held, or have run out and were not taken since.';
+comment on table public.agent_locks is 'Locks that are held, or have run out and were not swept yet.';
 alter table public.agent_locks add constraint agent_locks_tenant_id_name_key UNIQUE (tenant_id, name);
 alter table public.agent_locks add constraint agent_locks_pkey PRIMARY KEY (row_id);
 alter table public.agent_locks add constraint agent_locks_holder_check CHECK ((holder ~ '^[A-Za-z0-9._@-]{1,128}$'::text));
@@ -2623,6 +2623,7 @@ declare
   looked_at timestamptz;
   removed integer;
   forgotten integer;
+  lock public.agent_locks;
 begin
   if not at_once and exists (
     select from federation.upkeep u where u.tenant_id = tenant and u.swept_at > clock_timestamp() - interval '1 second') then
@@ -2636,7 +2637,15 @@ begin
   returning u.messages_at into looked_at;
   done := jsonb_build_object(
     'sessions', federation.end_silent_sessions(tenant), 'tasks', federation.release_tasks(tenant));
-  delete from public.agent_locks l where l.tenant_id = tenant and l.expires_at < now() - interval '1 day';
+  for lock in
+    delete from public.agent_locks l where l.row_id in (
+      select d.row_id from public.agent_locks d where d.tenant_id = tenant and d.expires_at < clock_timestamp()
+      order by d.expires_at limit 500 for update skip locked)
+    returning l.*
+  loop
+    perform federation.announce('federation:' || tenant || ':feed', 'lock', jsonb_build_object(
+      'name', lock.name, 'state', 'freed', 'holder', lock.holder, 'fence', lock.fence));
+  end loop;
   if looked_at < clock_timestamp() - interval '1 minute' then
     removed := federation.remove_old_messages(tenant, 1000);
     forgotten := federation.remove_old_events(tenant, 1000);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { serviceClient } from "./memory/testing/start-stack.node.ts";
 import { createFreshDatabase, nativeUrl } from "../../../test-support/database.ts";
 import { startLocalSupabase } from "../../local-supabase/src/index.ts";
 import type { HubState } from "./hub/hub-state.ts";
@@ -305,6 +306,25 @@ test("of two processes of an agent the exclusive newer one stays, and the older 
     return worker !== undefined && worker.started_at === newer.getActiveAgents().at(-1)?.started_at;
   });
   expect(newer.state.name).toBe("online");
+});
+
+test("a process that falls silent has left for everybody, with the reason timeout", async () => {
+  const beats = { presenceHeartbeat: 200 };
+  const watchers = [await bench.open("a", beats), await bench.open("b", beats)];
+  const silent = await bench.open("silent");
+  await Promise.all(
+    watchers.map((hub) => until(hub, ["agent:join"], () => hub.getActiveAgents().length === 3)),
+  );
+  const left = watchers.map((hub) => next(hub, "agent:leave"));
+  const { session_id } = await silent.getStats();
+  const { error } = await serviceClient(bench.stack)
+    .from("agent_sessions")
+    .update({ last_seen_at: new Date(Date.now() - 91_000).toISOString() })
+    .match({ tenant_id: bench.tenant, session_id });
+  expect(error).toBeNull();
+  for (const leave of await Promise.all(left))
+    expect(leave).toMatchObject({ agent_id: "silent", reason: "timeout" });
+  for (const hub of watchers) expect(hub.getActiveAgents()).toHaveLength(2);
 });
 
 test("load is part of what others see", async () => {

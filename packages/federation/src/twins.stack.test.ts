@@ -51,23 +51,25 @@ test("a process whose network is gone loses its turn to the other, and does not 
   expect(bySecond.slice(-2)).toEqual([2, 3]); // before them 1, where the cut kept the first from saying that it was handled
 });
 
-test("processes that want every message get every message, also what another has handled while they were away", async () => {
+test("processes that want every message get every message, whoever handles it, also what came while they were away", async () => {
   const proxy = await startTcpProxy(bench.stack.url);
   bench.defer(() => proxy.close());
   const sender = await bench.open("sender");
   const first = await bench.open("twin", { deliverTo: "all" });
   const second = await bench.open("twin", { deliverTo: "all", url: proxy.url });
-  const [byFirst, bySecond] = [notesOf(first), notesOf(second)];
+  const third = await bench.open("twin"); // that wants those which are its turn
+  const [byFirst, bySecond, byThird] = [notesOf(first), notesOf(second), notesOf(third)];
   await sender.sendMessage("twin", "note", 1);
-  await Promise.all([hears(first, byFirst, 1), hears(second, bySecond, 1)]);
+  await Promise.all([hears(first, byFirst, 1), hears(second, bySecond, 1), hears(third, byThird, 1)]);
   const gone = next(second, "state", ({ to }) => to.name === "reconnecting");
   proxy.refuse();
   await gone;
   await sender.sendMessage("twin", "note", 2);
-  await hears(first, byFirst, 2);
+  await Promise.all([hears(first, byFirst, 2), hears(third, byThird, 2)]);
   proxy.restore();
   await hears(second, bySecond, 2);
-  expect([byFirst, bySecond]).toEqual([
+  expect([byFirst, bySecond, byThird]).toEqual([
+    [1, 2],
     [1, 2],
     [1, 2],
   ]);

@@ -260,6 +260,26 @@ test("a status for a session that is gone opens it again, and is written then", 
   expect(calls).toEqual([...again, "open_session", "set_load", "reopened", ...again]);
 });
 
+test("of what is said while an earlier change is on its way the last one stays", async () => {
+  const written: unknown[] = [];
+  let answer = (): void => {};
+  const { session } = openSession({
+    call: async (name, { status }) => {
+      if (name !== "update_session") return {};
+      if (status === "first") await new Promise<void>((resolve) => (answer = resolve));
+      return written.push(status);
+    },
+  });
+  const all = ["first", "second", "last"].map((status) =>
+    session.update({ status, task: undefined, load: undefined }),
+  );
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(written).toEqual([]);
+  answer();
+  await Promise.all(all);
+  expect(written).toEqual(["first", "second", "last"]);
+});
+
 test("while the room is lost nothing is said into it", async () => {
   let isJoined = true;
   const { presence, clock } = open([], {}, () => isJoined);

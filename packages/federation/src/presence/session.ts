@@ -62,6 +62,7 @@ export class Session {
   readonly #scope: Scope;
   #isOpen = false;
   #cancelTelling: (() => void) | undefined;
+  #updating: Promise<void> = Promise.resolve();
 
   constructor(options: SessionOptions, parts: SessionParts) {
     this.#options = options;
@@ -92,8 +93,14 @@ export class Session {
     this.#scope.run((signal) => this.#beat(signal));
   }
 
-  /** Writes what this process says of itself; a session that somebody closed meanwhile is opened again. */
-  async update({ status, task, load }: SessionStatus): Promise<void> {
+  /** Writes what this process says of itself; a session that somebody closed meanwhile is opened again. One call after the other: the last one stays. */
+  update(said: SessionStatus): Promise<void> {
+    const written = this.#updating.then(() => this.#update(said));
+    this.#updating = written.catch(() => {});
+    return written;
+  }
+
+  async #update({ status, task, load }: SessionStatus): Promise<void> {
     const { sessionId } = this.#options;
     const { call } = this.#parts;
     const write = async (): Promise<void> => {

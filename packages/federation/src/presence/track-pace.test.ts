@@ -30,7 +30,9 @@ async function room(names: readonly string[], planPresencePerSecond: number | un
     counted.add(1 + fires.length, clock.now());
     const newPresences = [{ ...payload, presence_ref: String(++refs) }];
     state[`agent:${name}`] = newPresences;
-    for (const fire of fires) fire("join", { key: `agent:${name}`, newPresences });
+    clock.after(latencyMs, () => {
+      for (const fire of fires) fire("join", { key: `agent:${name}`, newPresences });
+    });
   };
   const come = async (name: string, random: number): Promise<Presence> => {
     const handlers = new Map<string, (payload: object) => void>();
@@ -88,6 +90,7 @@ async function room(names: readonly string[], planPresencePerSecond: number | un
   return { all, shown, advance, mostPerSecond: () => most };
 }
 
+const latencyMs = 100;
 const ten = Array.from({ length: 10 }, (_, index) => `agent-${index}`);
 
 test("ten who change all the time stay within the plan together, and what each said last is seen", async () => {

@@ -252,6 +252,22 @@ test("no retry, a cancellation and a deadline each end a task for good, with the
   expect(await claim(ann, { max_tasks: 9 })).toEqual([]);
 });
 
+test("the answer to a question is there for the next attempt that asks the same, and for no other question", async () => {
+  const { boss, ann, bob, assign, claim, later, sweep } = team();
+  await assign({ task_id: "t", assigned_to: null });
+  const ask = (who: Caller, fence: number, question: string): Promise<Task> =>
+    call(database, who, "request_input", { task_id: "t", fence, question });
+  await claim(ann);
+  expect(await ask(ann, 1, "colour?")).toMatchObject({ status: "input_required", answer: null });
+  await call(database, boss, "answer_task", { task_id: "t", answer: '"red"' });
+  await later();
+  await sweep();
+  const [again] = await claim(bob);
+  const fence = Number(again?.["fence"]);
+  expect(await ask(bob, fence, "colour?")).toMatchObject({ status: "in_progress", answer: "red" });
+  expect(await ask(bob, fence, "size?")).toMatchObject({ status: "input_required", answer: null });
+});
+
 test("leases of a process that peers saw leave end soon, once, and those of other processes stay", async () => {
   const { bob, ann, assign, claim, tenant } = team();
   await assign({ task_id: "gone", assigned_to: null });

@@ -171,3 +171,32 @@ test.each([-0.1, 1.1])("a load of %d is refused", async (load) => {
   const setting = call(database, alice, "set_load", { session_id: "s", load });
   await expect(setting).rejects.toMatchObject({ code: "22023" });
 });
+
+test("a lock that ran out is let go by the next heartbeat of anybody, and everybody is told; others stay", async () => {
+  const [tenant, other] = [newTenant(), newTenant()];
+  const [alice, bob] = [agent(tenant, "alice"), agent(tenant, "bob")];
+  await call(database, bob, "open_session", { session_id: "b" });
+  const take = (who: typeof alice, name: string): Promise<Record<string, unknown>> =>
+    call(database, who, "take_lock", { name, instance_id: "i" });
+  const [out] = [
+    await take(alice, "out"),
+    await take(alice, "held"),
+    await take(agent(other, "alice"), "out"),
+  ];
+  await database.query(
+    "update public.agent_locks set expires_at = now() - interval '1 ms' where tenant_id in ($1, $2) and name = 'out'",
+    [tenant, other],
+  );
+  await aSecondLater(tenant);
+  await call(database, bob, "heartbeat", { session_id: "b" });
+  const freed = async (where: string): Promise<unknown[]> =>
+    (await announcements(database, where))
+      .filter(({ event, payload }) => event === "lock" && payload["state"] === "freed")
+      .map(({ topic, payload }) => [topic, payload]);
+  expect(await freed(tenant)).toMatchObject([
+    [`federation:${tenant}:feed`, { name: "out", holder: "alice", fence: out["fence"] }],
+  ]);
+  expect(await freed(other)).toEqual([]);
+  expect(await take(bob, "out")).toMatchObject({ held: true });
+  expect(await take(bob, "held")).toMatchObject({ held: false, holder: "alice" });
+});

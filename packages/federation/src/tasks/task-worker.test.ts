@@ -4,6 +4,7 @@ import { TestClock } from "../runtime/testing/test-clock.ts";
 import type { TaskHandler } from "./task-run.ts";
 import { TaskFailure } from "./claimed-task.ts";
 import { TaskWorker } from "./task-worker.ts";
+import { wakeDelayMs } from "./wake-up.ts";
 
 interface Call {
   readonly name: string;
@@ -13,7 +14,7 @@ interface Call {
 }
 
 /** A worker whose calls the test answers one by one. */
-function open(handler: TaskHandler, concurrency = 2) {
+function open(handler: TaskHandler, concurrency = 2, agents = 1) {
   const clock = new TestClock();
   const calls: Call[] = [];
   const errors: string[] = [];
@@ -27,7 +28,7 @@ function open(handler: TaskHandler, concurrency = 2) {
     clock,
     random: () => 0.5,
     call: (name, args) => new Promise((answer, fail) => calls.push({ name, args, answer, fail })),
-    agents: () => 1,
+    agents: () => agents,
     onError: (error, during) => void errors.push(`${during}: ${error.message}`),
   });
   const next = async (name: string): Promise<Call> => {
@@ -291,6 +292,27 @@ test("it wakes for what it may claim, and not for what somebody else has by then
   worker.changed("t", "in_progress");
   await clock.advance(300);
   await isQuiet();
+  worker.stop();
+  await isOver();
+});
+
+test("of many who hear of a task each waits for its turn, and does not try where that comes too late", async () => {
+  const { clock, worker, next, isQuiet, isOver } = open(() => null, 1, 1_000);
+  (await next("next_tasks")).answer(answerOf());
+  const open_ = { assignedTo: undefined, capability: undefined, readyInMs: 0 };
+  const turn = (taskId: string): number => wakeDelayMs(taskId, "i", 1_000);
+  expect([turn("a"), turn("b")].filter((ms) => ms > 0)).toHaveLength(2);
+  worker.ready({ ...open_, taskId: "a" });
+  await clock.advance(turn("a") - 1);
+  await isQuiet();
+  await clock.advance(1);
+  (await next("next_tasks")).answer(answerOf());
+  worker.ready({ ...open_, taskId: "b" });
+  worker.changed("b", "in_progress");
+  await clock.advance(turn("b"));
+  await isQuiet();
+  worker.ready({ ...open_, taskId: "b", assignedTo: "me" }); // nobody else's
+  (await next("next_tasks")).answer(answerOf());
   worker.stop();
   await isOver();
 });

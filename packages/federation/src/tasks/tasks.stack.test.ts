@@ -102,6 +102,41 @@ test("a task that throws is tried again with its checkpoint; one that fails for 
   expect(errors.toSorted()).toEqual(["never", "not yet"]);
 });
 
+test("an agent that does not work says how its task ended; what is dead is found, and tried again when its assigner wants it", async () => {
+  const [boss, ann] = [await bench.open("boss"), await bench.open("ann")];
+  const assigned = next(ann, "message:task_assignment");
+  await boss.assignTask(task("t", { assigned_to: "ann", max_attempts: 1 }));
+  await assigned;
+  const [told, heard] = [next(boss, "message:task_failed"), next(ann, "task:dead")];
+  await expect(ann.reportTaskFailed("t", new Error("no paper"))).resolves.toMatchObject({ status: "dead" });
+  expect((await told).payload).toMatchObject({ task_id: "t", status: "dead", error: "no paper" });
+  expect(await heard).toMatchObject({ task_id: "t", error: "no paper" });
+  expect(await boss.listTasks({ status: "dead" })).toMatchObject([{ task_id: "t", error: "no paper" }]);
+  await expect(ann.requeueTask("t")).rejects.toMatchObject({ code: "forbidden" });
+  expect(await boss.requeueTask("t")).toMatchObject({ status: "assigned", attempt: 0 });
+  await expect(ann.reportTaskFailed("t", "never", { retry: false })).resolves.toMatchObject({
+    status: "failed",
+    error: "never",
+  });
+});
+
+test("who shall do it is chosen among the others who are here, by what they can do and how busy they are", async () => {
+  const boss = await bench.open("boss", { capabilities: ["review"] });
+  const able = { capabilities: ["review"] };
+  const [ann, bob] = [await bench.open("ann", able), await bench.open("bob", able)];
+  await bench.open("cook", { capabilities: ["cooking"] });
+  await ann.updateStatus("busy", "reading", { load: 0.9 });
+  await bob.updateStatus("busy", "reading", { load: 0.2 });
+  const loads = (): unknown[] => boss.getActiveAgents().map(({ load }) => load);
+  await until(boss, ["agent:join", "agent:update"], () => loads().includes(0.9) && loads().includes(0.2));
+  expect(boss.selectAgent({ capability: "review" })?.agent_id).toBe("bob");
+  const round = [1, 2, 3].map(
+    () => boss.selectAgent({ capability: "review", strategy: "round-robin" })?.agent_id,
+  );
+  expect(round).toEqual(["ann", "bob", "ann"]);
+  expect(boss.selectAgent({ capability: "flying" })).toBeUndefined();
+});
+
 test("progress is heard; a question waits for its answer", async () => {
   const [boss, ann] = [await bench.open("boss"), await bench.open("ann")];
   work(ann, async (claimed) => {
