@@ -64,6 +64,8 @@ export default defineConfig({
         ...source,
         test: {
           name: "stack",
+          // Optimizing the embedded Postgres' code is worth it for a server that lives for minutes, not for a file of tests.
+          execArgv: ["--liftoff-only"],
           include: [
             "packages/*/src/**/*.stack.test.ts",
             "examples/**/*.stack.test.ts",

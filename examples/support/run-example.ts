@@ -20,7 +20,7 @@ export class ExampleRun {
     const root = fileURLToPath(new URL("../../", import.meta.url));
     this.child = spawn(
       process.execPath,
-      ["--conditions=@agent-federation/source", "--import", "tsx", file, ...args],
+      ["--liftoff-only", "--conditions=@agent-federation/source", "--import", "tsx", file, ...args],
       {
         cwd: root,
         env: { PATH, HOME, ...environment },

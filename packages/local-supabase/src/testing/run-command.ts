@@ -12,7 +12,7 @@ export class RunningCommand {
   stderr = "";
 
   constructor(words: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    this.process = spawn(process.execPath, [bin, ...words], {
+    this.process = spawn(process.execPath, ["--liftoff-only", bin, ...words], {
       stdio: ["ignore", "pipe", "pipe"],
       cwd: fileURLToPath(new URL(".", import.meta.url)), // where no supabase/migrations is
       env: { ...process.env, ...env },
