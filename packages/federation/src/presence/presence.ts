@@ -355,7 +355,7 @@ export class Presence {
     const channel = this.#channel;
     if (channel === undefined || !this.#isTracking || !this.#parts.isRoomJoined()) return;
     if (this.#timers.has("track")) return void this.#coalesced++;
-    const { waitMs } = this.#pace;
+    const waitMs = this.#pace.waitMs();
     if (waitMs > 0) return this.#after("track", waitMs, () => this.#track());
     this.#pace.called();
     this.#tracking = channel.track({ ...this.shown }, { timeout: trackTimeoutMs }).then((result) => {

@@ -34,6 +34,7 @@ async function room(names: readonly string[], planPresencePerSecond: number | un
       for (const fire of fires) fire("join", { key: `agent:${name}`, newPresences });
     });
   };
+  const rejoins: (() => void)[] = [];
   const come = async (name: string, random: number): Promise<Presence> => {
     const handlers = new Map<string, (payload: object) => void>();
     const channel = {
@@ -74,6 +75,11 @@ async function room(names: readonly string[], planPresencePerSecond: number | un
     fires.push((event, payload) => handlers.get(event)?.(payload));
     handlers.get("sync")?.({});
     presence.joined(channel);
+    rejoins.push(() => {
+      presence.bind(channel);
+      handlers.get("sync")?.({});
+      presence.joined(channel);
+    });
     return presence;
   };
   const advance = async (seconds: number): Promise<void> => {
@@ -87,7 +93,7 @@ async function room(names: readonly string[], planPresencePerSecond: number | un
     all.push(await come(name, index / names.length));
     await advance(everySeconds);
   }
-  return { all, shown, advance, mostPerSecond: () => most };
+  return { all, shown, advance, rejoins, mostPerSecond: () => most };
 }
 
 const latencyMs = 100;
@@ -106,6 +112,25 @@ test("ten who change all the time stay within the plan together, and what each s
   // Nearly all that the plan allows is used: 11 events a change.
   expect(shown.length).toBeGreaterThan((120 * 20 * 0.6) / 11);
   expect(Math.min(...all.map(({ coalesced }) => coalesced))).toBeGreaterThan(0);
+  await Promise.all(all.map((presence) => presence.close()));
+});
+
+test("of forty who change at the same moment few are shown before the others have heard of it", async () => {
+  const forty = Array.from({ length: 40 }, (_, index) => `agent-${index + 10}`);
+  const { all, advance, mostPerSecond } = await room(forty, 20, 3);
+  await advance(60);
+  for (const presence of all) presence.setStatus({ status: "busy", task: "change", load: undefined });
+  await advance(70);
+  expect(mostPerSecond()).toBeLessThanOrEqual(20);
+  await Promise.all(all.map((presence) => presence.close()));
+});
+
+test("when a server comes back all are shown at once, since they are taken for gone until then", async () => {
+  const { all, shown, advance, rejoins } = await room(ten, 20);
+  await advance(30);
+  shown.length = 0;
+  for (const rejoin of rejoins) rejoin();
+  expect(shown.map(({ name }) => name)).toEqual(ten);
   await Promise.all(all.map((presence) => presence.close()));
 });
 

@@ -21,6 +21,8 @@ export interface TrackPaceParts {
 
 // The server's memory: what was spent longer ago is forgotten there as well.
 const rememberedSeconds = 60;
+// Long enough that most hear of the first ones before their own turn comes, and within the second that a change may take.
+const spreadMs = 500;
 
 /**
  * When this process may show itself: the server limits its calls, and the plan what they bring about in the whole tenant. Everybody hears
@@ -31,51 +33,57 @@ export class TrackPace {
   #calledAtMs: readonly number[] = [];
   #bucket: Bucket = fullBucket;
   #isFirst = true;
-  #heardUntilMs = -Infinity;
+  /** For the call that comes next. */
+  #hasAsked = false;
+  #isNewcomer = true;
 
   constructor(parts: TrackPaceParts) {
     this.#parts = parts;
   }
 
-  /** The server counts the calls of each channel alone. */
+  /** The server counts the calls of each channel alone. Whoever comes back is taken for gone until it is shown again. */
   newChannel(): void {
     this.#calledAtMs = [];
+    this.#hasAsked = true;
   }
 
-  /** Milliseconds until a call may be made. The first is made at any rate: until then nobody sees this process, itself included. */
-  get waitMs(): number {
-    const { clock, random, planPerSecond } = this.#parts;
+  /** Milliseconds until a call may be made; ask again then. The first is made at any rate: until then nobody sees this process, itself included. */
+  waitMs(): number {
+    const { clock, random, planPerSecond, processes } = this.#parts;
     const nowMs = clock.now();
     const forServer = trackWaitMs(this.#calledAtMs, nowMs);
     if (planPerSecond === undefined || this.#isFirst) return forServer;
     const quota = quotaUnder(planPerSecond);
-    const forPlan = tokenWaitMs(refilled(this.#bucket, quota, nowMs), quota, this.#cost);
-    return Math.max(forServer, Math.ceil(forPlan * (1 + random())));
+    const bucket = refilled(this.#bucket, quota, nowMs);
+    const forPlan = tokenWaitMs(bucket, quota, this.#cost);
+    // Should all want to now, they would go before they hear of each other.
+    const isTooMuchAtOnce = this.#cost * processes() > bucket.tokens;
+    const mustSpread = forPlan === 0 && isTooMuchAtOnce && !this.#hasAsked;
+    this.#hasAsked = true;
+    return Math.max(forServer, Math.ceil(mustSpread ? spreadMs * random() : forPlan * (1 + random())));
   }
 
   called(): void {
-    this.#isFirst = false;
+    this.#isFirst = this.#hasAsked = false;
     this.#calledAtMs = withTrackCall(this.#calledAtMs, this.#parts.clock.now());
     this.#spend(this.#cost);
   }
 
   /** So many other processes showed themselves anew, or left. */
   heard(changes: number): void {
-    this.#heardUntilMs = this.#parts.clock.now();
     this.#spend(changes * this.#cost);
   }
 
-  /** When each of the others showed itself last: what was spent while this process did not listen is spent. */
+  /** When each of those who are there already showed itself last: what was spent before a newcomer listened is spent. */
   heardBefore(shownAtMs: readonly number[]): void {
     const { planPerSecond, clock } = this.#parts;
-    if (planPerSecond === undefined) return;
+    if (planPerSecond === undefined || !this.#isNewcomer) return;
+    this.#isNewcomer = false;
     const [quota, nowMs] = [quotaUnder(planPerSecond), clock.now()];
     let bucket = fullBucket;
     // At least those who had shown themselves before heard of it.
     for (const [others, atMs] of shownAtMs.toSorted((a, b) => a - b).entries())
-      if (atMs > this.#heardUntilMs)
-        bucket = spent(refilled(bucket, quota, Math.min(atMs, nowMs)), others + 2, mostDebtOf(quota));
-    this.#heardUntilMs = nowMs;
+      bucket = spent(refilled(bucket, quota, Math.min(atMs, nowMs)), others + 2, mostDebtOf(quota));
     this.#spend(quota.burst - refilled(bucket, quota, nowMs).tokens);
   }
 
