@@ -9,8 +9,20 @@ const source = {
   environments: { ssr: { resolve: { conditions } }, __vitest__: { resolve: { conditions } } },
 };
 
-/** Those that take a minute begin first: at the end one worker would wait for another. */
-const slowest = ["examples.stack", "command.stack", "large-room.stack", "hub-recovery.stack", "soak.stack"];
+/** Those that take longest begin first: at the end one worker would wait for another. */
+const slowest = [
+  "command.stack",
+  "examples.stack",
+  "large-room.stack",
+  "soak.stack",
+  "guide.stack",
+  "hub-recovery.stack",
+  "backend.stack",
+  "hybrid.stack",
+  "presence-cost.stack",
+  "segmented-vector-index",
+  "lifetime.stack",
+];
 
 /** They bring a database of their own, or ask about processes and sockets: on a native Postgres they would be the same again. */
 const notOnNative = [

@@ -6,15 +6,21 @@ import type { Database } from "../packages/local-supabase/src/database/database.
 import { applyMigrations } from "../packages/local-supabase/src/database/migrations/apply-migrations.ts";
 import { openNative } from "../packages/local-supabase/src/database/open-native.ts";
 import { makePrivateFolder, openPglite } from "../packages/local-supabase/src/database/open-pglite.ts";
+import { fillFromPrepared } from "../packages/local-supabase/src/database/prepared-folder.ts";
 import { withCleanup } from "../packages/local-supabase/src/database/with-cleanup.ts";
-import { copyMigrated, migrationsDir } from "./migrated.ts";
+import { copyMigrated, lessenMemory, migrationsDir } from "./migrated.ts";
 
 /** A superuser's URL of a native cluster; without it tests use the embedded database. */
 export const nativeUrl: string | undefined = process.env["TEST_DATABASE_URL"] || undefined;
 
 /** A bootstrapped database of its own, gone after `close()`. Embedded, or native with TEST_DATABASE_URL. */
 export async function openTestDatabase(): Promise<Database> {
-  if (nativeUrl === undefined) return await openPglite();
+  if (nativeUrl === undefined) {
+    return await openCopy(async (target) => {
+      await fillFromPrepared(target);
+      lessenMemory(target);
+    });
+  }
   const fresh = await createFreshDatabase(nativeUrl);
   try {
     return withCleanup(await openNative(fresh.url), () => fresh.drop());
@@ -26,7 +32,7 @@ export async function openTestDatabase(): Promise<Database> {
 
 /** The same with all of our migrations and nothing in it. */
 export async function openMigratedDatabase(): Promise<Database> {
-  const database = nativeUrl === undefined ? await openCopy() : await openTestDatabase();
+  const database = nativeUrl === undefined ? await openCopy(copyMigrated) : await openTestDatabase();
   try {
     if (nativeUrl === undefined) await database.query("select public.new_epoch()");
     else await applyMigrations(database, migrationsDir);
@@ -37,11 +43,11 @@ export async function openMigratedDatabase(): Promise<Database> {
   }
 }
 
-async function openCopy(): Promise<Database> {
+async function openCopy(fill: (target: string) => Promise<void>): Promise<Database> {
   const folder = makePrivateFolder();
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   try {
-    await copyMigrated(join(folder, "db"));
+    await fill(join(folder, "db"));
     return withCleanup(await openPglite({ dataDir: join(folder, "db") }), remove);
   } catch (error) {
     remove();
