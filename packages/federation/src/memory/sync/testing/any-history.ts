@@ -16,6 +16,7 @@ const skewMs = fc.oneof(
   fc.constantFrom(-5 * hour, 5 * hour, 61_000),
 );
 const write = fc.record({ does: fc.constant("write" as const), who, key, kind });
+const writeThere = fc.record({ does: fc.constant("write there" as const), who, key });
 const wait = fc.record({ does: fc.constant("wait" as const), ms });
 const trouble: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ does: fc.constant("cut" as const), who, ms }),
@@ -48,6 +49,7 @@ export const anyHistory: fc.Arbitrary<History> = fc.record({
   steps: fc.array(
     fc.oneof(
       { weight: 5, arbitrary: write },
+      { weight: 1, arbitrary: writeThere },
       { weight: 4, arbitrary: wait },
       { weight: 3, arbitrary: trouble },
     ),

@@ -70,6 +70,21 @@ export class ModelServer {
     };
   }
 
+  /** As store_memory does it, with the server's own clock. */
+  beginStore(agent: string, row: MemoryRow): OpenPush {
+    const tx = this.beginTransaction();
+    return {
+      commit: () => {
+        this.endTransaction(tx);
+        const now = { ms: this.#now(), counter: 0, writer: agent };
+        const held = this.#rows.get(row.id)?.row;
+        const hlc = held === undefined ? now : receive(now.ms, { ...now, ms: now.ms - 1 }, held.hlc);
+        return [this.#write(agent, { ...row, hlc }, tx)];
+      },
+      rollBack: () => this.endTransaction(tx),
+    };
+  }
+
   beginTransaction(): number {
     const tx = this.#nextTx++;
     this.#open.add(tx);

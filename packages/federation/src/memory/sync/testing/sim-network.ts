@@ -1,6 +1,7 @@
 import { FederationError } from "../../../runtime/errors.ts";
-import type { SyncServer } from "../sync-server.ts";
-import type { ModelServer } from "./model-server.ts";
+import type { MemoryRow } from "../../memory-row.ts";
+import type { PushAnswer, SyncServer } from "../sync-server.ts";
+import type { ModelServer, OpenPush } from "./model-server.ts";
 import type { SimClock } from "./sim-clock.ts";
 
 /** How bad it is: shares from 0 to 1. */
@@ -26,6 +27,11 @@ export interface SimNetworkParts {
   readonly random: () => number;
   /** A push was committed. */
   readonly onCommit: () => void;
+}
+
+/** The server, and what an adapter asks of it itself. */
+export interface SimServer extends SyncServer {
+  store(row: MemoryRow): Promise<readonly PushAnswer[]>;
 }
 
 /** The way between agents and the server: it loses, repeats, delays and is cut. */
@@ -54,21 +60,10 @@ export class SimNetwork {
   }
 
   /** The server as one agent reaches it. */
-  connect(agent: string, isCut: () => boolean): SyncServer {
-    const { server, clock, weather, random, onCommit } = this.#parts;
+  connect(agent: string, isCut: () => boolean): SimServer {
+    const { server, clock, weather, random } = this.#parts;
     const push: SyncServer["push"] = (rows) => {
-      const arrive = async (): Promise<ReturnType<ReturnType<ModelServer["begin"]>["commit"]>> => {
-        const transaction = server.begin(agent, rows);
-        const run = this.#serverRun;
-        await clock.sleep(random() * weather.slowMs);
-        if (run !== this.#serverRun) {
-          transaction.rollBack();
-          throw unreachable();
-        }
-        const answers = transaction.commit();
-        onCommit();
-        return answers;
-      };
+      const arrive = (): Promise<readonly PushAnswer[]> => this.#commit(() => server.begin(agent, rows));
       if (random() < weather.repeated) {
         const run = this.#serverRun;
         clock.after(random() * 20 * weather.slowMs, () => {
@@ -79,10 +74,25 @@ export class SimNetwork {
     };
     return {
       push,
+      store: (row) => this.#travel(isCut, () => this.#commit(() => server.beginStore(agent, row))),
       pull: (cursor, { maxRows, writer }) =>
         this.#travel(isCut, () => Promise.resolve(server.pull(agent, cursor, Math.min(maxRows, 3), writer))),
       read: (ids) => this.#travel(isCut, () => Promise.resolve(server.read(agent, ids))),
     };
+  }
+
+  async #commit(begin: () => OpenPush): Promise<readonly PushAnswer[]> {
+    const { clock, weather, random, onCommit } = this.#parts;
+    const transaction = begin();
+    const run = this.#serverRun;
+    await clock.sleep(random() * weather.slowMs);
+    if (run !== this.#serverRun) {
+      transaction.rollBack();
+      throw unreachable();
+    }
+    const answers = transaction.commit();
+    onCommit();
+    return answers;
   }
 
   async #travel<T>(isCut: () => boolean, arrive: () => Promise<T>): Promise<T> {

@@ -3,19 +3,18 @@ import { silentLog } from "../../../runtime/log.ts";
 import type { Hlc, MemoryRow } from "../../memory-row.ts";
 import { compareHlc } from "../hlc.ts";
 import { SyncEngine } from "../sync-engine.ts";
-import type { SyncServer } from "../sync-server.ts";
 import { versionOf } from "./model-server.ts";
 import type { SyncChange } from "../sync-state.ts";
 import { emptyStoreData, MemoryTenantStore, type StoreData } from "./memory-tenant-store.ts";
 import type { SimClock } from "./sim-clock.ts";
-import type { Weather } from "./sim-network.ts";
+import type { SimServer, Weather } from "./sim-network.ts";
 
 export interface SimReplicaParts {
   readonly name: string;
   readonly agent: string;
   readonly clock: SimClock;
   readonly random: () => number;
-  readonly server: SyncServer;
+  readonly server: SimServer;
   readonly weather: Weather;
   /** What this agent may read on the server right now. */
   readonly onServer: () => readonly MemoryRow[];
@@ -35,6 +34,10 @@ interface Process {
   readonly engine: SyncEngine;
   readonly store: MemoryTenantStore;
   readonly gatedStore: MemoryTenantStore;
+  readonly gatedServer: SimServer;
+  /** Ids that the server is being asked about, and of writes under way: what an adapter lets wait for them is not asked for here. */
+  readonly asked: Set<string>;
+  readonly writing: string[];
   isAlive: boolean;
 }
 
@@ -95,10 +98,11 @@ export class SimReplica {
       nowIso: () => new Date(clock.now()).toISOString(),
     });
     const gatedStore = gated(store, mayDie);
+    const gatedServer = gated(this.#watched(server), mayDie);
     this.#starts += 1;
     const engine = new SyncEngine({
       store: gatedStore,
-      server: gated(this.#watched(server), mayDie),
+      server: gatedServer,
       writer: `${name}/${this.#starts}`,
       isEnabled: true,
       syncIntervalMs: 20_000,
@@ -119,7 +123,14 @@ export class SimReplica {
       if (phase !== "live" || this.loaded !== undefined || !isAlive()) return;
       this.loaded = new Set([...this.#parts.onServer(), ...this.data.rows.values()].map(writeOf));
     });
-    this.#process = Object.assign(state, { engine, store, gatedStore });
+    this.#process = Object.assign(state, {
+      engine,
+      store,
+      gatedStore,
+      gatedServer,
+      asked: new Set<string>(),
+      writing: [],
+    });
   }
 
   /** The process ends wherever it is; of what the store had under way, a part is durable. */
@@ -175,9 +186,10 @@ export class SimReplica {
   write(id: string, kind: WriteKind, content: string): void {
     const process = this.#process;
     if (process === undefined) return;
-    const { engine, gatedStore } = process;
+    const { engine, gatedStore, asked, writing } = process;
     const { clock } = this.#parts;
     const held = gatedStore.get(id);
+    if (asked.has(id)) return;
     if (kind === "delete" && (held === undefined || held.deleted_at !== null)) return;
     if (held !== undefined && held.agent_id !== this.agent) return; // the adapter refuses it before it is written
     const row = rowOf({
@@ -190,14 +202,48 @@ export class SimReplica {
       hlc: engine.stamp(held?.hlc),
     });
     if (kind === "refused" || this.#mayLose(row)) this.isNews(id);
+    writing.push(id);
     void gatedStore.write([{ row }], { outbox: true }).then(() => {
+      writing.splice(writing.indexOf(id), 1);
       this.acknowledged.push({ row, atMs: clock.now() });
       engine.wrote();
     });
   }
 
+  /** As an adapter lets the server decide about a write. */
+  writeThere(id: string, content: string): void {
+    const process = this.#process;
+    if (process === undefined || process.asked.has(id) || process.writing.includes(id)) return;
+    process.asked.add(id);
+    void this.#storeThere(process, id, content)
+      .catch(() => undefined) // refused, or nobody there: then it is nobody's write
+      .finally(() => process.asked.delete(id));
+  }
+
+  async #storeThere(
+    { engine, gatedStore, gatedServer }: Process,
+    id: string,
+    content: string,
+  ): Promise<void> {
+    const { clock } = this.#parts;
+    if (gatedStore.isPending(id)) await engine.push();
+    const nowMs = clock.now();
+    const hlc = { ms: 0, counter: 0, writer: "" };
+    const made = rowOf({ id, agent: this.agent, kind: "put", content, nowMs, version: 0, hlc });
+    const [answer] = await gatedServer.store(made);
+    if (answer?.outcome !== "applied") return;
+    this.acknowledged.push({ row: answer.row, atMs: clock.now() });
+    await engine.takeIn([id]);
+    const isBefore = (row: MemoryRow | undefined): boolean =>
+      row === undefined || compareHlc(row.hlc, answer.row.hlc) < 0;
+    const onServer = this.#parts.onServer().find((row) => row.id === id);
+    if (isBefore(onServer)) return; // another database has taken its place
+    if (isBefore(gatedStore.get(id)))
+      this.mistold.push(`${this.name} does not have what it stored there: ${writeOf(answer.row)}`);
+  }
+
   /** The server, with a note of what its answers show that it has. */
-  #watched(server: SyncServer): SyncServer {
+  #watched(server: SimServer): SimServer {
     const note = (rows: readonly MemoryRow[]): void => {
       for (const { id, hlc } of rows) {
         const before = this.#seen.get(id);
@@ -208,6 +254,11 @@ export class SimReplica {
       push: async (rows, signal) => {
         const answers = await server.push(rows, signal);
         note(rows.filter((_, index) => answers[index]?.outcome !== "refused"));
+        return answers;
+      },
+      store: async (row) => {
+        const answers = await server.store(row);
+        note(answers.flatMap((answer) => (answer.outcome === "refused" ? [] : [answer.row])));
         return answers;
       },
       pull: async (cursor, limits, signal) => {

@@ -9,6 +9,7 @@ import { SimReplica, writeOf, type WriteKind } from "./sim-replica.ts";
 /** One thing that happens in a history. `who` is the number of a replica. */
 export type Step =
   | { readonly does: "write"; readonly who: number; readonly key: number; readonly kind: WriteKind }
+  | { readonly does: "write there"; readonly who: number; readonly key: number }
   | { readonly does: "wait"; readonly ms: number }
   | { readonly does: "cut"; readonly who: number; readonly ms: number }
   | { readonly does: "crash"; readonly who: number; readonly ms: number }
@@ -97,6 +98,11 @@ class World {
         const id = idOf(step.key, replica.agent);
         const content = step.kind === "refused" ? unacceptable : `text ${++this.#writes}`;
         replica.write(id, step.kind, content);
+        break;
+      }
+      case "write there": {
+        const replica = this.#replica(step.who);
+        replica.writeThere(idOf(step.key, replica.agent), `text ${++this.#writes}`);
         break;
       }
       case "wait":
