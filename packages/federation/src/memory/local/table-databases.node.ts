@@ -1,7 +1,7 @@
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import { createWordIndex } from "../words/create-word-index.ts";
-import type { WordIndex, WordKey, WordTables } from "../words/word-index.ts";
+import type { WordEntry, WordIndex, WordKey, WordTables } from "../words/word-index.ts";
 
 type Bytes = Uint8Array;
 
@@ -66,8 +66,16 @@ class TenantWordTables implements WordTables {
     void this.#words.remove([this.#tenant, ...key]);
   }
 
-  *range(from: WordKey, to: WordKey): Iterable<{ readonly key: WordKey; readonly value: Uint8Array }> {
+  *range(from: WordKey, to: WordKey): Iterable<WordEntry> {
     const range = { start: [this.#tenant, ...from], end: [this.#tenant, ...to] };
     for (const { key, value } of this.#words.getRange(range)) yield { key: key.slice(1), value };
+  }
+
+  first(from: WordKey, to: WordKey): WordEntry | undefined {
+    // The value apart: a range makes a buffer for each, which the garbage collector stops the loop for.
+    const range = { start: [this.#tenant, ...from], end: [this.#tenant, ...to], limit: 1 };
+    const [key] = Array.from(this.#words.getKeys(range));
+    const value = key === undefined ? undefined : this.#words.getBinaryFast(key)?.subarray(0); // as in vectorNow
+    return key === undefined || value === undefined ? undefined : { key: key.slice(1), value };
   }
 }

@@ -31,8 +31,33 @@ export interface RankInput {
 interface Term {
   readonly weight: number;
   documents: number;
-  /** By shelf: encoded postings. */
-  readonly lists: Map<number, Uint8Array>;
+  /** By shelf: where in the search's room its encoded postings are. */
+  readonly lists: Map<number, { readonly start: number; readonly end: number }>;
+}
+
+/**
+ * What a search needs while it runs. One at a time has the room that the process keeps: fresh memory for each, a megabyte and more, is what the
+ * garbage collector would stop the event loop for.
+ */
+class SearchRoom {
+  readonly lists: ByteWriter = new ByteWriter();
+  readonly counts: Uint32Array = new Uint32Array(shelfSlots);
+  readonly scores: Float64Array = new Float64Array(shelfSlots);
+}
+
+let spareRoom: SearchRoom | undefined;
+// A larger one is not kept.
+const spareBytes = 4 * 1_048_576;
+
+function takeRoom(): SearchRoom {
+  const room = spareRoom ?? new SearchRoom();
+  spareRoom = undefined;
+  room.lists.clear();
+  return room;
+}
+
+function giveBack(room: SearchRoom): void {
+  if (room.lists.written.length <= spareBytes) spareRoom = room;
 }
 
 /**
@@ -41,34 +66,34 @@ interface Term {
  */
 export function* rankWords(input: RankInput): Generator<void, WordMatch[]> {
   const shelves = input.lengths.shelves();
+  const room = takeRoom(); // a search that is given up leaves it to the garbage collector
   const terms: Term[] = [];
   for (const word of input.words) {
     const term: Term = { weight: 1, documents: 0, lists: new Map() };
     for (const shelf of shelves) {
-      readWord(input, shelf, word, term);
+      readWord(input, room, { shelf, word, term });
       yield;
     }
     terms.push(term);
   }
   const longer: Term = { weight: longerWordWeight, documents: 0, lists: new Map() };
-  const counts = new Uint32Array(shelfSlots);
   for (const shelf of shelves) {
-    counts.fill(0);
-    yield* countLongerWords(input, shelf, counts);
-    keepList(countedPostings(counts), shelf, longer);
+    room.counts.fill(0);
+    yield* countLongerWords(input, shelf, room.counts);
+    keepList(countedPostings(room.counts), room, { shelf, term: longer });
   }
   terms.push(longer);
 
   const best = new BestSlots(input.count);
-  const scores = new Float64Array(shelfSlots);
   for (const shelf of shelves) {
-    scores.fill(0);
+    room.scores.fill(0);
     for (const term of terms) {
-      scoreTerm(input.lengths, shelf, term, scores);
+      scoreTerm(input.lengths, room, { shelf, term });
       yield;
     }
-    yield* offerShelf(input, shelf, scores, best);
+    yield* offerShelf(input, shelf, room.scores, best);
   }
+  giveBack(room);
   return best.bestFirst();
 }
 
@@ -76,19 +101,29 @@ export function* rankWords(input: RankInput): Generator<void, WordMatch[]> {
 const stored = new Postings();
 const changes = new Postings();
 const current = new Postings();
-const writer = new ByteWriter();
 const encoder = new TextEncoder();
 
-function readWord({ tables, noted }: RankInput, shelf: number, word: string, term: Term): void {
+interface TermOfShelf {
+  readonly shelf: number;
+  readonly term: Term;
+}
+
+function readWord(
+  { tables, noted }: RankInput,
+  room: SearchRoom,
+  { shelf, word, term }: TermOfShelf & { readonly word: string },
+): void {
   const bytes = encoder.encode(word);
   const found = findWord(readPage(tables, shelf, word), bytes);
   const shelfNoted = noted.get(shelf);
   const number = shelfNoted?.find(bytes);
   if (shelfNoted !== undefined && number !== undefined)
-    keepList(changedPostings(found, shelfNoted, number), shelf, term);
+    keepList(changedPostings(found, shelfNoted, number), room, { shelf, term });
   else if (found !== undefined) {
+    const start = room.lists.length;
+    room.lists.bytes(found.bytes, found.postingsStart, found.postingsEnd);
     term.documents += found.documents;
-    term.lists.set(shelf, found.bytes.slice(found.postingsStart, found.postingsEnd));
+    term.lists.set(shelf, { start, end: room.lists.length });
   }
 }
 
@@ -100,12 +135,12 @@ function changedPostings(found: PageCursor | undefined, noted: NotedWords, numbe
   return current;
 }
 
-function keepList(list: Postings, shelf: number, term: Term): void {
+function keepList(list: Postings, room: SearchRoom, { shelf, term }: TermOfShelf): void {
   if (list.length === 0) return;
-  writer.clear();
-  encodePostings(list, writer);
+  const start = room.lists.length;
+  encodePostings(list, room.lists);
   term.documents += list.length;
-  term.lists.set(shelf, writer.copy(0, writer.length));
+  term.lists.set(shelf, { start, end: room.lists.length });
 }
 
 /** How often the contents of the shelf have words longer than the last, all together. */
@@ -143,34 +178,39 @@ function* countLongerWords(
   }
 }
 
-function addCounts(list: Postings, counts: Uint32Array): void {
-  for (let index = 0; index < list.length; index++) {
-    const place = list.places[index] ?? 0;
-    counts[place] = (counts[place] ?? 0) + (list.counts[index] ?? 0);
+function addCounts({ places, counts: more, length }: Postings, counts: Uint32Array): void {
+  for (let index = 0; index < length; index++) {
+    const place = places[index] ?? 0;
+    counts[place] = (counts[place] ?? 0) + (more[index] ?? 0);
   }
 }
 
-function countedPostings(counts: Uint32Array): Postings {
-  current.length = 0;
-  for (let place = 0; place < counts.length; place++) {
-    const count = counts[place] ?? 0;
-    if (count > 0) current.push(place, count);
+function countedPostings(found: Uint32Array): Postings {
+  const { places, counts } = current;
+  let length = 0;
+  for (let place = 0; place < found.length; place++) {
+    const count = found[place] ?? 0;
+    if (count === 0) continue;
+    places[length] = place;
+    counts[length++] = count;
   }
+  current.length = length;
   return current;
 }
 
-function scoreTerm(lengths: SlotLengths, shelf: number, term: Term, scores: Float64Array): void {
+function scoreTerm(lengths: SlotLengths, { lists, scores }: SearchRoom, { shelf, term }: TermOfShelf): void {
   const list = term.lists.get(shelf);
   if (list === undefined) return;
-  decodePostings(list, 0, list.length, stored);
+  decodePostings(lists.written, list.start, list.end, stored);
   const rarity = Math.log(1 + (lengths.documents - term.documents + 0.5) / (term.documents + 0.5));
   const weight = term.weight * Math.max(rarity, 0) * (k1 + 1);
   const perWord = (k1 * b * lengths.documents) / lengths.words;
-  const first = shelf * shelfSlots;
-  for (let index = 0; index < stored.length; index++) {
-    const place = stored.places[index] ?? 0;
-    const count = stored.counts[index] ?? 0;
-    const norm = k1 * (1 - b) + perWord * lengths.get(first + place);
+  const words = lengths.ofShelf(shelf);
+  const { places, counts, length } = stored;
+  for (let index = 0; index < length; index++) {
+    const place = places[index] ?? 0;
+    const count = counts[index] ?? 0;
+    const norm = k1 * (1 - b) + perWord * (words[place] ?? 0);
     scores[place] = (scores[place] ?? 0) + (weight * count) / (count + norm);
   }
 }

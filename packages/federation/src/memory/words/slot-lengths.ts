@@ -23,6 +23,11 @@ export class SlotLengths {
     return this.#lengths[slot] ?? 0;
   }
 
+  /** Of the slots of a shelf, as a view that the next change may alter. */
+  ofShelf(shelf: number): Uint32Array {
+    return this.#lengths.subarray(shelf * shelfSlots, (shelf + 1) * shelfSlots);
+  }
+
   set(slot: number, words: number): void {
     this.learn(slot, words);
     this.#changed.add(Math.floor(slot / shelfSlots));

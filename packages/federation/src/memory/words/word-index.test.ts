@@ -255,6 +255,15 @@ test("whatever is written during the pauses of a search, it answers what was the
   }
 });
 
+test("searches that run at once answer as each alone", async () => {
+  const contents = ["sea one", "sea two", "wind", "sea wind", "season", "sea six", "windy sea"];
+  const index = sliced(contents, () => {});
+  const texts = ["sea", "wind", "sea wind", "one"];
+  const alone = [];
+  for (const text of texts) alone.push(await index.search(text, 5));
+  expect(await Promise.all(texts.map((text) => index.search(text, 5)))).toEqual(alone);
+});
+
 test("a flush can be taken in steps, during which searches find everything", async () => {
   const contents = makeContents(1_500, 3_000);
   const tables = new MapTables();

@@ -8,8 +8,15 @@ export interface WordTables {
   /** The bytes are the table's from then on: the index never changes them again. */
   put(key: WordKey, value: Uint8Array): void;
   remove(key: WordKey): void;
-  /** Keys from `from` on, below `to`, in order. The index writes nothing while it walks, and often stops after the first. */
-  range(from: WordKey, to: WordKey): Iterable<{ readonly key: WordKey; readonly value: Uint8Array }>;
+  /** Keys from `from` on, below `to`, in order. The index writes nothing while it walks. */
+  range(from: WordKey, to: WordKey): Iterable<WordEntry>;
+  /** The first of them; its value is good until the next read or write. */
+  first(from: WordKey, to: WordKey): WordEntry | undefined;
+}
+
+export interface WordEntry {
+  readonly key: WordKey;
+  readonly value: Uint8Array;
 }
 
 /** lmdb orders such arrays piece by piece: text by UTF-8, numbers by size, and a beginning before what it begins. */

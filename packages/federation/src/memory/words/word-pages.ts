@@ -12,11 +12,10 @@ export interface StoredPage {
   readonly bytes: Uint8Array;
 }
 
-/** The page in which a word of the shelf is, if it is anywhere. */
+/** The page in which a word of the shelf is, if it is anywhere; its bytes are good until the next read or write. */
 export function readPage(tables: WordTables, shelf: number, word: string): StoredPage | undefined {
-  for (const { key, value } of tables.range(["words", shelf, word], ["words", shelf + 1]))
-    return { upTo: String(key[2]), bytes: value };
-  return undefined;
+  const entry = tables.first(["words", shelf, word], ["words", shelf + 1]);
+  return entry && { upTo: String(entry.key[2]), bytes: entry.value };
 }
 
 /** The page after another one of the shelf; undefined after the last. */

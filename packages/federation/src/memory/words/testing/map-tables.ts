@@ -1,8 +1,9 @@
-import type { WordKey, WordTables } from "../word-index.ts";
+import type { WordEntry, WordKey, WordTables } from "../word-index.ts";
 
 /** Tables as the store has them, in memory: keys in lmdb's order. */
 export class MapTables implements WordTables {
-  #entries: { readonly key: WordKey; readonly value: Uint8Array }[] = [];
+  #entries: WordEntry[] = [];
+  #read = new Uint8Array();
 
   get(key: WordKey): Uint8Array | undefined {
     return this.#entries.find((entry) => compareKeys(entry.key, key) === 0)?.value;
@@ -18,12 +19,22 @@ export class MapTables implements WordTables {
     this.#entries = this.#entries.filter((entry) => compareKeys(entry.key, key) !== 0);
   }
 
-  *range(from: WordKey, to: WordKey): Iterable<{ readonly key: WordKey; readonly value: Uint8Array }> {
+  *range(from: WordKey, to: WordKey): Iterable<WordEntry> {
     for (let at = this.#firstFrom(from); at < this.#entries.length; at++) {
       const entry = this.#entries[at];
       if (entry === undefined || compareKeys(entry.key, to) >= 0) return;
       yield entry;
     }
+  }
+
+  /** Into one buffer for all, as the store's: who keeps a value too long sees another one. */
+  first(from: WordKey, to: WordKey): WordEntry | undefined {
+    const [entry] = this.range(from, to);
+    if (entry === undefined) return undefined;
+    const { key, value } = entry;
+    if (value.length > this.#read.length) this.#read = new Uint8Array(2 * value.length);
+    this.#read.set(value);
+    return { key, value: this.#read.subarray(0, value.length) };
   }
 
   get sizeBytes(): number {
