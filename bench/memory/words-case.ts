@@ -56,11 +56,13 @@ async function measure(): Promise<WordsMeasured> {
   const adapter = await open(join(root, "full"));
   const reopenMs = roundMs(performance.now() - reopening);
   const delay = monitorEventLoopDelay({ resolution: 1 });
+  let loopHeldMs = 0;
   const searches = [];
   for (const { name, texts: wanted } of texts.queries()) {
     const samplesMs: number[] = [];
     let found = 0;
     for (const text of wanted.slice(0, 5)) await adapter.search({ tenant, text, mode: "words" });
+    delay.reset(); // it counts the time that it was off
     delay.enable();
     for (const text of wanted) {
       const begun = performance.now();
@@ -69,6 +71,7 @@ async function measure(): Promise<WordsMeasured> {
       found += matches.length;
     }
     delay.disable();
+    loopHeldMs = Math.max(loopHeldMs, roundMs(delay.max / 1e6));
     searches.push({ name, found, samplesMs });
   }
   const heap = heapMb() - emptyMb;
@@ -79,7 +82,7 @@ async function measure(): Promise<WordsMeasured> {
     reopenMs,
     heapMb: Math.round(heap),
     searches,
-    loopHeldMs: roundMs(delay.max / 1e6),
+    loopHeldMs,
   };
 }
 
