@@ -1,5 +1,8 @@
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createClient } from "@supabase/supabase-js";
 import { expect, test } from "vitest";
+import { resolveTransport } from "../connection/transport.ts";
 import { serviceClient } from "../memory/testing/start-stack.node.ts";
 import { next, useHubBench } from "../testing/hub-bench.node.ts";
 
@@ -17,6 +20,8 @@ function printed(heading: string): string {
 const sql = `
   ${printed("A trigger")}
   grant select, insert on public.orders to service_role;
+  grant insert on public.orders to authenticated;
+  create policy "customers order" on public.orders for insert to authenticated with check (true);
   create function public.fail_checkout(id text, tenant text) returns void language plpgsql as $$
   begin
     insert into public.orders (id, tenant_id, items) values (fail_checkout.id, tenant, '["never"]');
@@ -55,6 +60,24 @@ test("an order that is inserted assigns a task by trigger: committed, a waiting 
   expect(heard).toEqual(["order-2"]);
   expect(await shop.getTask("order-1")).toBeUndefined();
   stop.abort();
+});
+
+test("whoever orders need not be an agent, and says nothing else in its name", async () => {
+  const { url, anonKey } = bench.stack;
+  const accessToken = await bench.stack.mintToken({ role: "authenticated", sub: randomUUID() });
+  const customer = createClient(url, anonKey, {
+    accessToken: async () => accessToken,
+    realtime: { transport: await resolveTransport() },
+  });
+  const shop = await bench.open("shop");
+  const assigned = next(shop, "task:assigned");
+  expect(
+    (await customer.from("orders").insert({ id: "3", tenant_id: bench.tenant, items: [] })).error,
+  ).toBeNull();
+  expect(await assigned).toMatchObject({ task_id: "order-3", assigned_by: "shop" });
+  const task = { task_id: "free", description: "d", assigned_to: null };
+  const asShop = { task, as_agent: "shop", as_tenant: bench.tenant };
+  expect((await customer.rpc("assign_task", asShop)).error).toMatchObject({ code: "42501" });
 });
 
 test("a message sent in SQL reaches its agent", async () => {
