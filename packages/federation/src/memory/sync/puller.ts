@@ -56,8 +56,7 @@ export interface PullSummary {
 }
 
 /** A later write, or the same one with another mark of the server: one that it made, or that a backup took back. */
-function isOther(row: MemoryRow, held: MemoryRow | undefined): boolean {
-  if (held === undefined) return true;
+function isOther(row: MemoryRow, held: MemoryRow): boolean {
   const order = compareHlc(row.hlc, held.hlc);
   return order > 0 || (order === 0 && row.version !== held.version);
 }
@@ -110,15 +109,13 @@ export class Puller {
     for (const { id, hlc } of rows) this.#owed.set(id, hlc);
   }
 
-  /** Reads what was changed on the server itself: here at once, and told when a page brings it. */
+  /** Reads what was changed on the server itself: here at once, and told when a page brings it, if it is news. */
   async takeIn(ids: readonly string[], signal: AbortSignal): Promise<void> {
     const { store, server, ask, writeClock, admission } = this.#parts;
     const found = await ask("read", (inner) => server.read(ids, inner), signal);
     const rows = found.map(({ row }) => row);
     for (const { hlc } of rows) writeClock.witness(hlc);
-    const taken = rows.filter((row) => admission.takes(row) && isOther(row, store.get(row.id)));
-    this.sending(taken);
-    await store.apply(taken);
+    await store.apply(rows.filter((row) => admission.takes(row)));
   }
 
   /** Until the server has nothing more to read. */

@@ -36,6 +36,28 @@ test("a first reading that ends in a comparison tells nobody of what was there",
   expect(saidBy(b)).toEqual(["updated m7 changed meanwhile"]);
 });
 
+test("what is read in by id while the store is new tells nobody that it was there, and of a change once", async () => {
+  for (const isChanged of [false, true]) {
+    const bench = new EngineBench();
+    const { clock, model } = bench;
+    const a = bench.open("a");
+    for (let n = 0; n < 2_400; n++) await a.write(`m${n}`);
+    await clock.run(5_000);
+    const b = bench.open("b");
+    b.server.waysMs = ({ name }) => (name === "pull" ? 100 : 1);
+    await clock.run(150); // the first page has come, the second is on its way
+    const there = model.get("m2399")!;
+    if (isChanged) model.beginStore("a", { ...there, content: "changed there" }).commit();
+    const taking = b.engine.takeIn(["m2399"]);
+    await clock.run(10);
+    await taking;
+    expect(livingIn(b.store)).toHaveLength(501);
+    await clock.run(70_000);
+    expect(livingIn(b.store)).toHaveLength(2_400);
+    expect(saidBy(b)).toEqual(isChanged ? ["updated m2399 changed there"] : []);
+  }
+});
+
 test("what another filter lets in tells nobody that it was there, and what changes then is told", async () => {
   const bench = new EngineBench();
   const { clock } = bench;
