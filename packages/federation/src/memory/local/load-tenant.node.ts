@@ -10,13 +10,18 @@ import type { VectorFolder } from "./vector-folder.node.ts";
 
 /** Some half a millisecond. */
 const slotsAtOnce = 250;
+/** Ten milliseconds of loading: enough for another thread to be ahead. */
+const slotsAhead = 4_096;
 
-/** Reads what is kept in memory of a tenant: columns, quantised vectors, outbox, dead letters, facts. Rows stay where they are. */
+/**
+ * Reads what is kept in memory of a tenant: columns, quantised vectors, outbox, dead letters, facts. Rows stay where they are. `records` is how
+ * many slots have something.
+ */
 export async function loadTenant(
   tables: Tables,
   { number, name }: { readonly number: number; readonly name: string },
   folder: VectorFolder,
-): Promise<TenantState> {
+): Promise<{ readonly state: TenantState; readonly records: number }> {
   const state = newTenant(tables, { number, name }, folder);
   const { index, stored } = state;
   for (const text of tables.names(number)) index.names.give(text);
@@ -24,7 +29,7 @@ export async function loadTenant(
   for (const { dimensions, model, vectors } of await folder.open(number, index.names.count))
     index.adopt(dimensions, model, vectors);
   const slice = new Slice();
-  let count = 0;
+  let records = 0;
   for (let slot = tables.slotFrom(number, 0); slot !== undefined;) {
     const record = tables.slotRecord(number, slot);
     if (record === undefined) {
@@ -35,8 +40,9 @@ export async function loadTenant(
     if (decoded === undefined || !index.isPossible(decoded)) throw damaged(slot, "a record", "it is none");
     index.load(slot, decoded);
     slot += 1;
-    count += 1;
-    if (count % slotsAtOnce === 0 && slice.isOver) await slice.rest();
+    records += 1;
+    if (slot % slotsAhead === 0) tables.prefetchSlotRecords(number, slot + slotsAhead, slotsAhead);
+    if (records % slotsAtOnce === 0 && slice.isOver) await slice.rest();
   }
   index.collectFree();
   for (const { place, id } of tables.outbox(number)) {
@@ -48,7 +54,7 @@ export async function loadTenant(
   }
   for (const letter of tables.letters(number)) state.letters.set(letter.place, letter);
   for (const [fact, value] of tables.facts(number)) state.facts.set(fact, value);
-  return state;
+  return { state, records };
 }
 
 /** A tenant of which the tables know nothing. */

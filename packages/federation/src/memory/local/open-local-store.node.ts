@@ -75,16 +75,20 @@ async function openLocked(folder: string, lock: FolderLock, options: LocalStoreO
     throw missingTables(tablesFolder);
   const tables = new Tables(tablesFolder, options.threadFrom);
   const vectors = new VectorFolder(join(folder, "segments"), { log, graphs: options.graphs });
+  const tenants = new Map<string, TenantState>();
   try {
     for (const path of [folder, journalFolder, tablesFolder]) files.syncFolder(path);
     if (isNew) writeFormat(folder, options.store);
     const boot = currentBoot();
     const isAfterReboot = boot === null || lock.previous?.boot !== boot;
     const replayed = replayJournals(journalFolder, tables.applied, isAfterReboot);
-    tables.check();
-    const tenants = new Map<string, TenantState>();
-    for (const tenant of tables.tenants())
-      tenants.set(tenant.name, await loadTenant(tables, tenant, vectors));
+    let records = 0;
+    for (const tenant of tables.tenants()) {
+      const loaded = await loadTenant(tables, tenant, vectors);
+      tenants.set(tenant.name, loaded.state);
+      records += loaded.records;
+    }
+    tables.check(records);
     const last = replayed.records.at(-1);
     const nextSequence =
       last === undefined ? tables.applied + 1 : last.sequence + decodeChanges(last.body).changes.length;
@@ -133,6 +137,7 @@ async function openLocked(folder: string, lock: FolderLock, options: LocalStoreO
       log("info", "the local store replayed its journal", { folder, records: replayed.records.length });
     return store;
   } catch (error) {
+    await Promise.all(Array.from(tenants.values(), ({ index }) => index.close()));
     await tables.close().catch((failure: unknown) => {
       log("error", "the tables of a local store did not close", { folder, error: toError(failure).message });
     });
