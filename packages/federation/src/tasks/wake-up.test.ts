@@ -14,6 +14,15 @@ test("of a thousand who wait for a task a few try at once, and soon", () => {
   }
 });
 
+test("one who waits alone among a thousand who do not has its turn soon, whoever it is", () => {
+  expect(Math.max(...turnsOf("task", 1_000))).toBeLessThan(500);
+  // Each step lets twice as many try: most hear of the claim before their turn.
+  const [first = 0, second = 0] = [0, 40].map(
+    (ms) => turnsOf("task", 1_000).filter((turn) => turn === ms).length,
+  );
+  expect(first + second).toBeLessThanOrEqual(20);
+});
+
 test("another task is another worker's turn, and one who waits alone does not wait", () => {
   const first = (task: string): number =>
     Array.from({ length: 100 }, (_, index) => wakeDelayMs(task, `worker-${index}`, 100)).reduce(

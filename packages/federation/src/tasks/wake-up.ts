@@ -1,15 +1,15 @@
-/** Of many who wait for one task, so many try at once, and as many again after each step. */
+/** Of many who wait for one task, so many try at once, and twice as many as before after each step. */
 const triedAtOnce = 3;
 const stepMs = 40;
 
 /**
  * How long a worker waits before it tries to claim a task that all `workers` of the tenant hear of. Each computes its own turn from the
- * two names, without asking anybody: the first turns claim it, the others hear so before theirs comes. A tenth of a thousand claims a
- * task instead of a thousand, and losing the first three costs 40 ms.
+ * two names, without asking anybody: the first turns claim it, the others hear so before theirs comes. Many of them may not work at all:
+ * with twice as many each time the last of a thousand has its turn after 320 ms, should nobody before it have claimed.
  */
 export function wakeDelayMs(taskId: string, workerId: string, workers: number): number {
   const turn = Math.floor((hash(`${taskId} ${workerId}`) / 2 ** 32) * Math.max(1, workers));
-  return Math.floor(turn / triedAtOnce) * stepMs;
+  return Math.floor(Math.log2(turn / triedAtOnce + 1)) * stepMs;
 }
 
 /** FNV-1a, 32 bits, with a final mix: neighbouring names are far apart. */
