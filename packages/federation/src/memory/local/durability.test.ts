@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { isFederationError } from "../../runtime/errors.ts";
 import { folderName } from "./folder.node.ts";
-import type { LocalStore } from "./local-store.ts";
+import type { Durability, LocalStore } from "./local-store.ts";
 import { openLocalStore } from "./open-local-store.node.ts";
 import { salvageLocalStore } from "./salvage.node.ts";
 import { RecordedFiles } from "./testing/recorded-files.node.ts";
@@ -66,7 +66,7 @@ test("the journal is cut once everything is in the tables", async () => {
 });
 
 test("a store opened from what a killed process left has all that was acknowledged, and goes on from there", async () => {
-  const store = await abandoned("killed", 30);
+  const store = await abandoned("killed", {}, 30);
   for (let n = 0; n < 30; n++) expect(store.tenant("t").get(`id-${n}`)?.content).toBe(`content ${n}`);
   await store.tenant("t").write([{ row: rowOf({ id: "after" }) }], { outbox: true });
   const places = store
@@ -78,7 +78,7 @@ test("a store opened from what a killed process left has all that was acknowledg
 });
 
 test("a write that was cut off ends the replay, and what comes after it is not lost", async () => {
-  const store = await abandoned("torn", 5, (journal) =>
+  const store = await abandoned("torn", {}, 5, (journal) =>
     appendFileSync(journal, readFileSync(journal).subarray(0, 50)),
   );
   expect(store.tenant("t").counts(0).living).toBe(5);
@@ -90,7 +90,7 @@ test("a write that was cut off ends the replay, and what comes after it is not l
 });
 
 test("a journal damaged in the middle is reported and left as it is, and salvage reads the rest", async () => {
-  const opening = abandoned("damaged", 8, (journal) => {
+  const opening = abandoned("damaged", {}, 8, (journal) => {
     const bytes = readFileSync(journal);
     const at = bytes.indexOf("content 3");
     bytes.write("CONTENT 3", at);
@@ -108,7 +108,7 @@ test("a journal damaged in the middle is reported and left as it is, and salvage
 });
 
 test("damage to the last record is reported as well, and only a power cut excuses it", async () => {
-  const opening = abandoned("end", 8, (journal) => {
+  const opening = abandoned("end", {}, 8, (journal) => {
     const bytes = readFileSync(journal);
     bytes.write("CONTENT 7", bytes.indexOf("content 7"));
     writeFileSync(journal, bytes);
@@ -134,6 +134,57 @@ test("damage to the last record is reported as well, and only a power cut excuse
   expect(told).toEqual([[expect.stringContaining("did not survive a power cut"), 1]]);
   expect(readdirSync(join(folder, "journal")).filter((each) => each.endsWith(".lost"))).toHaveLength(1);
   await store.close();
+});
+
+test.each([0, 1, 31, 32, 33, 100, 200])(
+  "under power a write that was cut off after %i bytes, with zeros behind it, ends the replay",
+  async (length) => {
+    const name = `ahead ${length}`;
+    const store = await abandoned(name, { durability: "power" }, 5, (journal) => {
+      const bytes = readFileSync(journal);
+      writeFileSync(journal, bytes.fill(0, bytes.lastIndexOf("AFJL") + length));
+    });
+    expect(store.tenant("t").counts(0).living).toBe(4);
+    await store.tenant("t").write([{ row: rowOf({ id: "after" }) }], { outbox: false });
+    await store.close();
+    const again = await openLocalStore({ store: name, dataDir });
+    expect(again.tenant("t").counts(0).living).toBe(5);
+    await again.close();
+  },
+);
+
+test("under power what a killed process left is longer than what is in it, and whole", async () => {
+  let sizeBytes = 0;
+  const store = await abandoned("ahead", { durability: "power" }, 5, (journal) => {
+    const bytes = readFileSync(journal);
+    sizeBytes = bytes.length - bytes.lastIndexOf("content 4");
+    cpSync(join(journal, "..", ".."), join(dataDir, folderName("ahead, salvaged")), { recursive: true });
+  });
+  expect(sizeBytes).toBeGreaterThan(100_000);
+  expect(store.tenant("t").counts(0).living).toBe(5);
+  await store.close();
+  await using salvage = await salvageLocalStore({ store: "ahead, salvaged", dataDir });
+  expect(salvage.report).toMatchObject({ journalRecords: 5, brokenPlaces: 0 });
+});
+
+test.each([3, 7])("under power damage to record %i of 8 is reported and hides nothing else", async (n) => {
+  const store = `ahead hurt ${n}`;
+  const opening = abandoned(store, { durability: "power" }, 8, (journal) => {
+    const bytes = readFileSync(journal);
+    bytes.write("CONTENT", bytes.indexOf(`content ${n}`));
+    writeFileSync(journal, bytes);
+  });
+  await expect(opening).rejects.toThrow(new RegExp(`change ${n + 1} is missing.*7 whole records`));
+  await using salvage = await salvageLocalStore({ store, dataDir });
+  expect(salvage.report).toMatchObject({ journalRecords: 7, brokenPlaces: 1 });
+});
+
+test("zeros at the end of a file that none were written ahead of are damage", async () => {
+  const opening = abandoned("zeroed", {}, 8, (journal) => {
+    const bytes = readFileSync(journal);
+    writeFileSync(journal, bytes.fill(0, bytes.lastIndexOf("AFJL")));
+  });
+  await expect(opening).rejects.toThrow(/change 8 is missing/);
 });
 
 test("a row in the tables that is not what was written is reported, not returned", async () => {
@@ -278,10 +329,11 @@ test("what was never a database is not taken for an empty one", async () => {
 /** A store opened on a copy of a folder as it was in the middle of its use, which is what a killed process leaves. */
 async function abandoned(
   store: string,
+  { durability = "process" }: { readonly durability?: Durability },
   rows: number,
   hurt: (journal: string) => void = () => {},
 ): Promise<LocalStore> {
-  const used = await openLocalStore({ store: `${store}-used`, dataDir });
+  const used = await openLocalStore({ store: `${store}-used`, dataDir, durability });
   const copy = join(dataDir, folderName(store));
   const writes = Array.from({ length: rows }, (_, n) =>
     used.tenant("t").write([{ row: rowOf({ id: `id-${n}`, content: `content ${n}` }) }], { outbox: true }),

@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { encodeHeader, readJournal } from "./journal-codec.ts";
+import { aheadMark, encodeHeader, isCutOff, readJournal } from "./journal-codec.ts";
 import type { JournalRecord } from "./journal-codec.ts";
 
 const record: fc.Arbitrary<JournalRecord> = fc.record({
@@ -46,6 +46,56 @@ test("one changed byte loses the record it is in, and all others are found", () 
     }),
   );
 });
+
+/** Their ends are often zeros, as a row's without an embedding is. */
+const endingInZeros = fc.array(
+  record.map((each) => ({ ...each, body: new Uint8Array([...each.body, 0, 0]) })),
+  { minLength: 1, maxLength: 4 },
+);
+
+test("of a file that zeros are written ahead of, a write cut off at any byte is the end, and the records before it are found", () => {
+  fc.assert(
+    fc.property(endingInZeros, (written) => {
+      const whole = journalOf(written);
+      const before = 1 + journalOf(written.slice(0, -1)).length;
+      const bytes = aheadOf(written);
+      for (let cut = before; cut < 1 + whole.length; cut++) {
+        const torn = new Uint8Array(bytes.length);
+        torn.set(bytes.subarray(0, cut));
+        if (cut === before) torn.set(aheadMark, before); // it did not even begin
+        const { records, soundBytes, beyond } = readJournal(torn, crc32);
+        const isWhole = whole.subarray(cut - 1).every((byte) => byte === 0); // nothing is missing but zeros
+        expect(records).toEqual(isWhole ? written : written.slice(0, -1));
+        expect(beyond).toEqual([]);
+        expect(soundBytes === bytes.length || isCutOff(torn, soundBytes, crc32)).toBe(true);
+      }
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test("of a file that zeros are written ahead of, a changed byte in any record is no write that was cut off", () => {
+  fc.assert(
+    fc.property(endingInZeros, fc.integer({ min: 1, max: 255 }), (written, difference) => {
+      const bytes = aheadOf(written);
+      expect(readJournal(bytes, crc32)).toEqual({ records: written, soundBytes: bytes.length, beyond: [] });
+      for (let at = 0; at < 1 + journalOf(written).length; at++) {
+        const hurt = bytes.slice();
+        hurt[at] = (hurt[at] ?? 0) ^ difference;
+        const { records, soundBytes, beyond } = readJournal(hurt, crc32);
+        const last = beyond.at(-1)?.body;
+        const end = last === undefined ? soundBytes : last.byteOffset + last.length;
+        expect(records.length + beyond.length).toBe(at === 0 ? written.length : written.length - 1);
+        expect(beyond.length > 0 || !isCutOff(hurt, end, crc32)).toBe(true);
+      }
+    }),
+    { numRuns: 30 },
+  );
+});
+
+function aheadOf(written: readonly JournalRecord[]): Uint8Array {
+  return new Uint8Array(Buffer.concat([aheadMark, journalOf(written), aheadMark, new Uint8Array(300)]));
+}
 
 function journalOf(written: readonly JournalRecord[]): Uint8Array {
   const chunks = written.flatMap(({ sequence, flushed, body }) => [

@@ -3,6 +3,8 @@
  *   mark u32 · body length u32 · checksum of the body u32 · sequence f64 · flushed f64 · checksum of these 28 bytes u32 · body
  * `sequence` is the number of the record's first change, and the next record goes on where this one's changes end. `flushed` is the
  * highest sequence that was known to be on the disk when the record was written: what it covers cannot have been lost by a power cut.
+ * A file that zeros are written ahead of begins with a byte that no record begins with, and has the same byte behind its last record, where
+ * the next will begin. So only zeros follow a write that was cut off, and something else a whole record, whatever that ends with.
  */
 export type Checksum = (bytes: Uint8Array, seed?: number) => number;
 
@@ -14,6 +16,8 @@ export interface JournalRecord {
 
 export const headerBytes = 32;
 const mark = 0x4c4a4641; // "AFJL"
+/** Before and behind the records of a file that zeros are written ahead of. */
+export const aheadMark: Uint8Array = Uint8Array.of(0xff);
 
 /** The bytes before the body. */
 export function encodeHeader(
@@ -62,7 +66,7 @@ export function decodeAt(bytes: Uint8Array, offset: number, checksum: Checksum):
 export interface JournalContent {
   /** Up to the first broken place. */
   readonly records: readonly JournalRecord[];
-  /** Where the first broken place begins; the length of the file where there is none. */
+  /** Where the first broken place begins; the length of the file, zeros behind the last record included, where there is none. */
   readonly soundBytes: number;
   /** Whole records behind a broken place. None: the file ends with a write that was cut off. */
   readonly beyond: readonly JournalRecord[];
@@ -72,7 +76,9 @@ export function readJournal(bytes: Uint8Array, checksum: Checksum): JournalConte
   const records: JournalRecord[] = [];
   const beyond: JournalRecord[] = [];
   let soundBytes: number | undefined;
-  for (let offset = 0; offset < bytes.length;) {
+  const { isAhead, end } = boundsOf(bytes);
+  for (let offset = isAhead ? 1 : 0; offset < end;) {
+    if (isAhead && offset === end - 1 && bytes[offset] === aheadMark[0]) break;
     const found = decodeAt(bytes, offset, checksum);
     if (found.kind === "record") {
       (soundBytes === undefined ? records : beyond).push(found.record);
@@ -87,11 +93,20 @@ export function readJournal(bytes: Uint8Array, checksum: Checksum): JournalConte
 
 /** Whether what begins at `offset` is the beginning of a record and no more: what a write that was cut off leaves at the end of a file. */
 export function isCutOff(bytes: Uint8Array, offset: number, checksum: Checksum): boolean {
-  if (offset + headerBytes > bytes.length) return true;
+  const { end } = boundsOf(bytes);
+  if (offset + headerBytes > end) return true;
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, headerBytes);
   if (view.getUint32(0, true) !== mark) return false;
   if (view.getUint32(28, true) !== checksum(bytes.subarray(offset, offset + 28))) return false;
-  return offset + headerBytes + view.getUint32(4, true) > bytes.length;
+  return offset + headerBytes + view.getUint32(4, true) > end;
+}
+
+/** Where the last byte is that can be of a record, or the mark behind the last one. */
+function boundsOf(bytes: Uint8Array): { readonly isAhead: boolean; readonly end: number } {
+  const isAhead = bytes[0] === aheadMark[0];
+  let end = bytes.length;
+  while (isAhead && end > 1 && bytes[end - 1] === 0) end -= 1;
+  return { isAhead, end };
 }
 
 function nextMark(bytes: Uint8Array, from: number): number {

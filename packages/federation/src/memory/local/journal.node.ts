@@ -155,7 +155,7 @@ export class Journal {
     const { files, folder, durability, isOurs } = this.#options;
     if (!isOurs()) throw new Error(`${folder} was deleted while it was in use`);
     this.#path = join(folder, journalFileName(this.#fileNumber));
-    this.#file = files.create(this.#path);
+    this.#file = files.create(this.#path, { zerosAhead: durability === "power" });
     this.#fileNumber += 1;
     this.#sizeBytes = 0;
     if (durability === "power") files.syncFolder(folder);

@@ -6,8 +6,8 @@ export class RecordedFiles implements JournalFiles {
   readonly done: string[] = [];
   readonly appended: number[] = [];
 
-  create(path: string): JournalFile {
-    const file = journalFiles.create(path);
+  create(path: string, options: { readonly zerosAhead: boolean }): JournalFile {
+    const file = journalFiles.create(path, options);
     const note = (chunks: readonly Uint8Array[]): void => {
       this.done.push("append");
       this.appended.push(chunks.length / 2); // a header and a body each
