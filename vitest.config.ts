@@ -76,6 +76,7 @@ export default defineConfig({
         ...source,
         test: {
           name: "stack",
+          globalSetup: "test-support/migrated-template.ts",
           // Optimizing the embedded Postgres' code is worth it for a server that lives for minutes, not for a file of tests.
           execArgv: ["--liftoff-only"],
           include: [

@@ -13,6 +13,9 @@ import { copyMigrated, lessenMemory, migrationsDir } from "./migrated.ts";
 /** A superuser's URL of a native cluster; without it tests use the embedded database. */
 export const nativeUrl: string | undefined = process.env["TEST_DATABASE_URL"] || undefined;
 
+/** Beside it: a database of that cluster with all of our migrations, which `migrated-template.ts` makes for a run. */
+const template = process.env["TEST_DATABASE_TEMPLATE"];
+
 /** A bootstrapped database of its own, gone after `close()`. Embedded, or native with TEST_DATABASE_URL. */
 export async function openTestDatabase(): Promise<Database> {
   if (nativeUrl === undefined) {
@@ -21,24 +24,30 @@ export async function openTestDatabase(): Promise<Database> {
       lessenMemory(target);
     });
   }
-  const fresh = await createFreshDatabase(nativeUrl);
-  try {
-    return withCleanup(await openNative(fresh.url), () => fresh.drop());
-  } catch (error) {
-    await fresh.drop();
-    throw error;
-  }
+  return await openFresh(await createFreshDatabase(nativeUrl));
 }
 
 /** The same with all of our migrations and nothing in it. */
 export async function openMigratedDatabase(): Promise<Database> {
-  const database = nativeUrl === undefined ? await openCopy(copyMigrated) : await openTestDatabase();
+  const database =
+    nativeUrl === undefined
+      ? await openCopy(copyMigrated)
+      : await openFresh(await createMigratedDatabase(nativeUrl));
   try {
-    if (nativeUrl === undefined) await database.query("select public.new_epoch()");
-    else await applyMigrations(database, migrationsDir);
+    await applyMigrations(database, migrationsDir);
+    await database.query("select public.new_epoch()");
     return database;
   } catch (error) {
     await database.close();
+    throw error;
+  }
+}
+
+async function openFresh(fresh: FreshDatabase): Promise<Database> {
+  try {
+    return withCleanup(await openNative(fresh.url), () => fresh.drop());
+  } catch (error) {
+    await fresh.drop();
     throw error;
   }
 }
@@ -61,12 +70,20 @@ export interface FreshDatabase {
 }
 
 /** A database with a name of its own in the cluster that `clusterUrl` belongs to. */
-export async function createFreshDatabase(clusterUrl: string): Promise<FreshDatabase> {
+export async function createFreshDatabase(
+  clusterUrl: string,
+  copied: string = "template0",
+): Promise<FreshDatabase> {
   const name = `test_${randomUUID().replaceAll("-", "")}`;
-  await asAdmin(clusterUrl, `create database ${name} template template0`);
+  await asAdmin(clusterUrl, `create database ${name} template ${copied}`);
   const url = new URL(clusterUrl);
   url.pathname = `/${name}`;
   return { url: url.href, drop: () => asAdmin(clusterUrl, `drop database if exists ${name} with (force)`) };
+}
+
+/** One that has all of our migrations, where the run made a template, and the epoch of all others. */
+export async function createMigratedDatabase(clusterUrl: string): Promise<FreshDatabase> {
+  return await createFreshDatabase(clusterUrl, template);
 }
 
 async function asAdmin(clusterUrl: string, sql: string): Promise<void> {

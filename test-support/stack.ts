@@ -7,34 +7,39 @@ import {
   type LocalSupabase,
   type LocalSupabaseOptions,
 } from "../packages/local-supabase/src/index.ts";
-import { createFreshDatabase, nativeUrl } from "./database.ts";
+import { createFreshDatabase, createMigratedDatabase, nativeUrl } from "./database.ts";
 import { beginsWithOurs, copyMigrated } from "./migrated.ts";
 
 export { openTestDatabase } from "./database.ts";
 
 /**
  * A local Supabase on a free port: embedded, or with TEST_DATABASE_URL in a fresh database of that cluster, which its
- * close() drops. Where the migrations begin with ours, the embedded database is one that has them.
+ * close() drops. Where the migrations begin with ours, the database is one that has them.
  */
 export async function startTestStack(options: LocalSupabaseOptions = {}): Promise<LocalSupabase> {
   const { migrationsDir, dataDir } = options;
-  if (nativeUrl !== undefined) {
-    const fresh = await createFreshDatabase(nativeUrl);
-    const start = (): Promise<LocalSupabase> =>
-      startLocalSupabase({ port: 0, databaseUrl: fresh.url, ...options });
-    return await startRemoving(start, () => fresh.drop());
-  }
-  if (dataDir !== undefined || migrationsDir === undefined || !beginsWithOurs(migrationsDir)) {
-    return await startLocalSupabase({ port: 0, ...options });
-  }
-  const folder = makePrivateFolder();
-  const start = async (): Promise<LocalSupabase> => {
-    await copyMigrated(join(folder, "db"));
-    const stack = await startLocalSupabase({ port: 0, dataDir: folder, ...options });
-    await renewEpoch(stack);
+  const isOurs = migrationsDir !== undefined && beginsWithOurs(migrationsDir);
+  const start = async (place: LocalSupabaseOptions): Promise<LocalSupabase> => {
+    const stack = await startLocalSupabase({ port: 0, ...place, ...options });
+    if (isOurs) await renewEpoch(stack);
     return stack;
   };
-  return await startRemoving(start, () => rm(folder, { recursive: true, force: true }));
+  if (nativeUrl !== undefined) {
+    const fresh = await (isOurs ? createMigratedDatabase : createFreshDatabase)(nativeUrl);
+    return await startRemoving(
+      () => start({ databaseUrl: fresh.url }),
+      () => fresh.drop(),
+    );
+  }
+  if (dataDir !== undefined || !isOurs) return await start({});
+  const folder = makePrivateFolder();
+  return await startRemoving(
+    async () => {
+      await copyMigrated(join(folder, "db"));
+      return await start({ dataDir: folder });
+    },
+    () => rm(folder, { recursive: true, force: true }),
+  );
 }
 
 /** What `start` needs is removed when its stack is closed, or when it fails. */
