@@ -1,7 +1,6 @@
 import { hash } from "node:crypto";
-import { FederationError, isFederationError } from "../../runtime/errors.ts";
+import { isFederationError } from "../../runtime/errors.ts";
 import type { LocalWrite, TenantStore } from "../local/local-store.ts";
-import { contains } from "../local/metadata-leaves.ts";
 import { Slice } from "../local/turn.ts";
 import type { StoredMemory } from "../memory.ts";
 import type { MemoryFilter, MemoryRow } from "../memory-row.ts";
@@ -11,8 +10,21 @@ import { LocalSearch } from "./local-search.ts";
 import { createStoreSink } from "../transfer/store-sink.ts";
 import type { MemoryTransfer, MemoryWrite } from "./memory-backend.ts";
 import type { RowNotes } from "./row-notes.ts";
-import { isSameMemory, rowOf, storedOf, tombstoneOf } from "./stored-row.ts";
+import { storedOf, tombstoneOf } from "./stored-row.ts";
 import { isVisible, type Viewer } from "./viewer.ts";
+import {
+  anothers,
+  decide,
+  isAdmitted,
+  isLiving,
+  isSameState,
+  markWithin,
+  requireVersion,
+  rowFor,
+  stale,
+  versionOf,
+  type Decision,
+} from "./write-decisions.node.ts";
 
 export interface LocalMemoriesParts {
   readonly tenantId: string;
@@ -326,111 +338,9 @@ function contentTurn({ content }: MemoryWrite["memory"]): string {
   return `\u0000${hash("sha256", content)}`;
 }
 
-function rowFor(
-  { memory, ttlSeconds }: MemoryWrite,
-  held: MemoryRow | undefined,
-  { nowMs, now, sessionAgent }: WriteFacts,
-): MemoryRow {
-  const expiresAt =
-    ttlSeconds === undefined ? memory.expires_at : new Date(nowMs + ttlSeconds * 1000).toISOString();
-  return rowOf(memory, held, {
-    hlc: held?.hlc ?? { ms: 0, counter: 0, writer: "" }, // its own follows when it is written
-    now,
-    expiresAt: expiresAt ?? null,
-    contentHash: hash("sha256", memory.content),
-    sessionAgent: sessionAgentOf(memory, held, sessionAgent),
-  });
-}
-
-/** Null where it is the writer's own. Where nobody is known to have the session, what was decided before stays. */
-function sessionAgentOf(
-  { scope, session_id: session, agent_id: owner }: MemoryWrite["memory"],
-  held: MemoryRow | undefined,
-  sessionAgent: WriteFacts["sessionAgent"],
-): string | null {
-  if (scope !== "session" || session === undefined) return null;
-  const before = held?.session_id === session ? held.session_agent : null;
-  const agent = sessionAgent(session) ?? before;
-  return agent === owner ? null : agent;
-}
-
-/** Throws where the memory must not be written. */
-function decide(
-  { ifVersion, memory: { id } }: MemoryWrite,
-  row: MemoryRow,
-  held: MemoryRow | undefined,
-): Decision {
-  if (held !== undefined && held.agent_id !== row.agent_id) throw anothers(id);
-  requireVersion(id, ifVersion, held);
-  return held !== undefined && isSameMemory(held, row) ? { row: held } : { row, held };
-}
-
-/** Deleted is as if there were none. */
-function versionOf(row: MemoryRow | undefined): number {
-  return row === undefined || row.deleted_at !== null ? 0 : row.version;
-}
-
-function isSameState(a: MemoryRow | undefined, b: MemoryRow | undefined): boolean {
-  if (a === undefined || b === undefined || versionOf(a) === 0) return versionOf(a) === versionOf(b);
-  return isSameMemory(b, a);
-}
-
-function requireVersion(id: string, expected: number | undefined, held: MemoryRow | undefined): void {
-  if (expected !== undefined && expected !== versionOf(held)) throw stale(id, String(expected), held);
-}
-
-function stale(id: string, expected: string, found: MemoryRow | undefined): FederationError {
-  return new FederationError(
-    "conflict",
-    `memory ${JSON.stringify(id)}: expected version ${expected}, found version ${versionOf(found)}`,
-    { remedy: "Read it again and decide anew" },
-  );
-}
-
-interface WriteFacts extends Pick<LocalMemoriesParts, "sessionAgent"> {
-  readonly nowMs: number;
-  readonly now: string;
-}
-
 /** A row is no longer as it was when the write was decided on. */
 class RowMoved extends Error {
   constructor(cause: Error) {
     super(cause.message, { cause });
-  }
-}
-
-/** A row that is there or is to be; with `held`, what it takes the place of. */
-interface Decision {
-  readonly row: MemoryRow;
-  readonly held?: MemoryRow | undefined;
-}
-
-function isLiving(row: MemoryRow, nowMs: number): boolean {
-  return row.deleted_at === null && (row.expires_at === null || Date.parse(row.expires_at) > nowMs);
-}
-
-function isAdmitted(row: MemoryRow, { agent, session, since, until, metadata }: MemoryFilter): boolean {
-  const createdMs = Date.parse(row.created_at);
-  return (
-    row.deleted_at === null &&
-    (agent === undefined || row.agent_id === agent) &&
-    (session === undefined || row.session_id === session) &&
-    (since === undefined || createdMs >= Date.parse(since)) &&
-    (until === undefined || createdMs < Date.parse(until)) &&
-    (metadata === undefined || contains(row.metadata, metadata))
-  );
-}
-
-function anothers(id: string): FederationError {
-  return new FederationError("forbidden", `memory ${JSON.stringify(id)} belongs to another agent`);
-}
-
-/** A batch may bring a memory together with the one that replaces it. */
-function markWithin(decided: Map<string, Decision>): void {
-  for (const { row } of Array.from(decided.values())) {
-    const older = row.supersedes === null ? undefined : decided.get(row.supersedes);
-    if (older === undefined || !("held" in older)) continue;
-    if (older.row.id === row.id || older.row.agent_id !== row.agent_id) continue;
-    decided.set(older.row.id, { ...older, row: { ...older.row, superseded_by: row.id } });
   }
 }
