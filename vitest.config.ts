@@ -19,7 +19,7 @@ const slowest = [
   "hub-recovery.stack",
   "backend.stack",
   "hybrid.stack",
-  "presence-cost.stack",
+  "presence-plan.stack",
   "segmented-vector-index",
   "lifetime.stack",
 ];
@@ -32,6 +32,7 @@ const notOnNative = [
   "packages/federation/src/memory/backends/hybrid-histories.stack.test.ts",
   "packages/federation/src/memory/sync/crash.stack.test.ts",
   "packages/federation/src/presence-cost.stack.test.ts",
+  "packages/federation/src/presence-plan.stack.test.ts",
   "packages/federation/src/tasks/killed-worker.stack.test.ts",
   "packages/local-supabase/src/command/**",
   "packages/local-supabase/src/database/extensions.stack.test.ts",
