@@ -35,16 +35,27 @@ export async function storeMany(
     progress = { stored: progress.stored + ids.length - skipped, skipped: progress.skipped + skipped };
     onProgress?.(progress);
   };
-  for await (const each of memories) {
+  /** Answers which batch is full now. */
+  const take = (each: unknown): string | undefined => {
     const memory = check(each);
     const key = backend.batch.mixed === true ? memory.tenant_id : `${memory.tenant_id}/${memory.agent_id}`;
-    const batch = batches.get(key) ?? { memories: [], sizeBytes: 0 };
-    batches.set(key, batch);
+    let batch = batches.get(key);
+    if (batch === undefined) batches.set(key, (batch = { memories: [], sizeBytes: 0 }));
     batch.memories.push(memory);
     batch.sizeBytes += roughBytes(memory);
-    if (batch.memories.length >= backend.batch.maxRows || batch.sizeBytes >= backend.batch.maxBytes)
-      await flush(key);
-  }
+    const { maxRows, maxBytes } = backend.batch;
+    return batch.memories.length >= maxRows || batch.sizeBytes >= maxBytes ? key : undefined;
+  };
+  const takeAndFlush = async (each: unknown): Promise<void> => {
+    const full = take(each);
+    if (full !== undefined) await flush(full);
+  };
+  if (Symbol.asyncIterator in memories) for await (const each of memories) await takeAndFlush(each);
+  else
+    for (const each of memories) {
+      const full = take(each); // what is here already is not waited for: that would be a tenth of what a row takes
+      if (full !== undefined) await flush(full);
+    }
   for (const key of batches.keys()) await flush(key);
   return progress;
 }

@@ -195,9 +195,9 @@ export class LocalMemories {
     const decided = new Map<string, Decision>();
     const answers: string[] = [];
     const slice = new Slice();
-    for (const [at, write] of writes.entries()) {
+    for (const write of writes) {
       // What these ids are is decided by nobody else meanwhile; what the server sends in between is noticed when it is written.
-      if (at % 16 === 15 && slice.isOver) await slice.rest();
+      if (answers.length % 16 === 15 && slice.isOver) await slice.rest();
       const held = this.store.get(write.memory.id);
       const row = rowFor(write, held, { nowMs, now, sessionAgent });
       const identical = write.skipIdentical ? await this.#identical(row, decided, nowMs) : undefined;

@@ -83,10 +83,16 @@ export class RowNotes {
         return await store.settle(results);
       },
     };
+    const members = new Map<string | symbol, unknown>(); // made once: every read and write comes through here
     return new Proxy(store, {
       get: (target, name) => {
+        const known = members.get(name);
+        if (known !== undefined) return known;
         const member: unknown = Reflect.get(Reflect.has(noting, name) ? noting : target, name);
-        return typeof member === "function" ? (member.bind(target) as unknown) : member;
+        if (typeof member !== "function") return member;
+        const bound: unknown = member.bind(target);
+        members.set(name, bound);
+        return bound;
       },
     });
   }

@@ -1,14 +1,15 @@
-const utf8 = new TextEncoder();
-
 /** Builds little-endian bytes; grows as needed. */
 export class ByteWriter {
-  #bytes: Uint8Array<ArrayBuffer>;
+  #bytes: Buffer<ArrayBuffer>;
   #view: DataView;
   #length = 0;
 
   /** Into bytes that are given, as long as they are enough, or into new ones. */
   constructor(into: number | Uint8Array<ArrayBuffer> = 256) {
-    this.#bytes = typeof into === "number" ? uncleared(into) : into;
+    this.#bytes =
+      typeof into === "number"
+        ? Buffer.allocUnsafe(into) // small ones come out of Node's pool: a record of one row has no memory of its own
+        : Buffer.from(into.buffer, into.byteOffset, into.byteLength);
     this.#view = viewOf(this.#bytes);
   }
 
@@ -34,12 +35,11 @@ export class ByteWriter {
 
   /** Length and UTF-8. Returns where the UTF-8 lies. */
   text(value: string): { readonly start: number; readonly end: number } {
-    const lengthAt = this.#take(4);
-    this.#reserve(value.length * 3); // the most that UTF-8 needs
-    const { written } = utf8.encodeInto(value, this.#bytes.subarray(this.#length));
-    const start = this.#length;
-    this.#length += written;
-    this.#view.setUint32(lengthAt, written, true);
+    this.#reserve(4 + value.length * 3); // the most that UTF-8 needs
+    const start = this.#length + 4;
+    const written = this.#bytes.write(value, start);
+    this.#view.setUint32(this.#length, written, true);
+    this.#length = start + written;
     return { start, end: this.#length };
   }
 
@@ -59,7 +59,7 @@ export class ByteWriter {
 
   /** What was written; a view that later writes do not move. */
   finish(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.subarray(0, this.#length);
+    return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset, this.#length);
   }
 
   #take(sizeBytes: number): number {
@@ -71,17 +71,11 @@ export class ByteWriter {
 
   #reserve(sizeBytes: number): void {
     if (this.#length + sizeBytes <= this.#bytes.length) return;
-    const larger = uncleared(Math.max(this.#bytes.length * 2, this.#length + sizeBytes));
-    larger.set(this.#bytes.subarray(0, this.#length));
+    const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#length + sizeBytes));
+    this.#bytes.copy(larger, 0, 0, this.#length);
     this.#bytes = larger;
     this.#view = viewOf(larger);
   }
-}
-
-/** Small ones come out of Node's pool: a record of one row has no memory of its own to be made and collected. */
-function uncleared(sizeBytes: number): Uint8Array<ArrayBuffer> {
-  const { buffer, byteOffset } = Buffer.allocUnsafe(sizeBytes);
-  return new Uint8Array(buffer, byteOffset, sizeBytes);
 }
 
 function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {

@@ -10,6 +10,8 @@ import type { RowFacts } from "./row-facts.ts";
 export interface EncodedRow {
   readonly json: Uint8Array;
   readonly vector: Uint8Array | undefined;
+  /** Of both. */
+  readonly sizeBytes: number;
 }
 
 /** What happens to the outbox entry of a row that is put. */
@@ -123,6 +125,10 @@ class RowInRecord implements EncodedRow {
     this.#vectorEnd = vector.end;
   }
 
+  get sizeBytes(): number {
+    return this.#jsonEnd - this.#jsonStart + this.#vectorEnd - this.#vectorStart;
+  }
+
   get json(): Uint8Array {
     return this.body.subarray(this.#jsonStart, this.#jsonEnd);
   }
@@ -233,5 +239,6 @@ function readEncoded(reader: ByteReader): EncodedRow {
   const json = reader.bytes();
   reader.align();
   const vector = reader.bytes();
-  return { json, vector: vector.length === 0 ? undefined : vector };
+  const sizeBytes = json.length + vector.length;
+  return { json, vector: vector.length === 0 ? undefined : vector, sizeBytes };
 }

@@ -40,8 +40,7 @@ export interface TableBatch {
 
 /** About how many bytes `writePlaced` takes. */
 export function roughBytesOf({ change, record }: PlacedChange): number {
-  const encoded = change.kind === "put" ? change.encoded : undefined;
-  return 256 + (record?.length ?? 0) + (encoded?.json.length ?? 0) + (encoded?.vector?.length ?? 0);
+  return 256 + (record?.length ?? 0) + (change.kind === "put" ? change.encoded.sizeBytes : 0);
 }
 
 export function writePlaced(writer: ByteWriter, placed: PlacedChange): void {

@@ -11,6 +11,7 @@ import type { Tables, TenantTables } from "./tables.node.ts";
 import { Tenant } from "./tenant.ts";
 import type { Commits } from "./tenant.ts";
 import type { TenantState } from "./tenant-state.ts";
+import { turns } from "../turns.ts";
 import { nextTurn, Slice } from "./turn.ts";
 import type { VectorFolder } from "./vector-folder.node.ts";
 
@@ -62,8 +63,6 @@ export class Store implements LocalStore, Commits {
   #isPublishing = false;
   #isBuilding = false;
   #applying: Promise<void> | undefined;
-  /** How long this turn of the event loop has been taken by writers. */
-  #turnOfWriters: Slice | undefined;
   /** When somebody last wanted to write. */
   #lastWriteMs = -Infinity;
   /** How many callers wait for the tables. */
@@ -125,14 +124,8 @@ export class Store implements LocalStore, Commits {
     while (this.#waitingBytes > this.#maxWaitingBytes && this.#failure === undefined)
       await new Promise<void>((resolve) => void this.#roomWanted.push(resolve));
     // The journal acknowledges within the turn, so a caller that awaits one write after the other would never let anybody else run.
-    this.#turnOfWriters ??= this.#beginTurn();
-    if (this.#turnOfWriters.isOver) await nextTurn();
+    if (turns.isOver()) await turns.next();
     this.#refuseIfOver();
-  }
-
-  #beginTurn(): Slice {
-    setImmediate(() => (this.#turnOfWriters = undefined));
-    return new Slice(3);
   }
 
   /** Accepts the changes, all or none. Resolves once they are as durable as promised and readers see them. */
@@ -298,9 +291,10 @@ export class Store implements LocalStore, Commits {
   /** Readers look at what waits for the tables first, and find the same there until it no longer waits: others may run between. */
   async #applied(changes: readonly PlacedChange<TenantTables>[]): Promise<void> {
     this.#unapplied.splice(0, changes.length);
-    const slice = new Slice(3);
-    for (const [at, placed] of changes.entries()) {
-      if (at % 64 === 63 && slice.isOver) await slice.rest();
+    const slice = new Slice();
+    let count = 0;
+    for (const placed of changes) {
+      if (++count % 64 === 0 && slice.isOver) await slice.rest();
       this.#states.get(placed.tenant.name)?.settle(placed);
     }
     this.#dropRecords(changes.at(-1)?.sequence ?? 0);

@@ -1,7 +1,8 @@
-import { decodeRow, encodeLetter } from "./changes.ts";
+import { encodeLetter, textOfRow } from "./changes.ts";
 import type { EncodedRow, TableChange } from "./changes.ts";
 import { leavesOf } from "./metadata-leaves.ts";
 import type { PlacedChange, TableBatch, TenantNews, TenantWords } from "./placed-change.ts";
+import { rowFromJson } from "./row-codec.ts";
 import { stateOf } from "./row-facts.ts";
 import { editBlock, slotsPerBlock } from "./slot-block.ts";
 import type { TableDatabases } from "./table-databases.node.ts";
@@ -111,7 +112,7 @@ export class TableWriter {
     slot: number,
     { json, edits, isIn }: { json: EncodedRow["json"]; edits: LeafEdits; isIn: boolean },
   ): void {
-    const row = decodeRow({ json, vector: undefined });
+    const row = rowFromJson(textOfRow(json), null);
     if (stateOf(row) !== "living") return;
     if (isIn) words.add(slot, row.content);
     else words.remove(slot, row.content);

@@ -233,8 +233,11 @@ export class Tables {
   async #applyInThread(batch: TableBatch): Promise<void> {
     this.#thread ??= new WriterThread(this.#path);
     const words = await this.#thread.apply(batch);
-    for (const [at, { tenant, slot }] of batch.changes.entries())
+    let at = 0;
+    for (const { tenant, slot } of batch.changes) {
       if (slot >= 0) tenant.words.learn(slot, words[at] ?? 0);
+      at += 1;
+    }
   }
 
   async close(): Promise<void> {
@@ -252,7 +255,7 @@ function entriesOf(database: { getStats(): unknown }): number {
 const manyChanges = 2_000;
 
 async function inSlices(steps: Generator<void>, rest: () => Promise<void>): Promise<void> {
-  const slice = new Slice(2); // beside what writers take of the same turn
+  const slice = new Slice();
   while (steps.next().done !== true) if (slice.isOver) await slice.rest(rest);
 }
 

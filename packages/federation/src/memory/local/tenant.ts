@@ -50,10 +50,11 @@ export class Tenant implements TenantStore {
   async write(writes: readonly LocalWrite[], { outbox }: { readonly outbox: boolean }): Promise<void> {
     await this.#decide(async (writer) => {
       const slice = new Slice();
-      for (const [at, { row }] of writes.entries()) {
+      let count = 0;
+      for (const { row } of writes) {
         checkRow(row);
         writer.put(row, outbox ? "add" : "keep");
-        if (at % 16 === 15 && slice.isOver) await slice.rest();
+        if (++count % 16 === 0 && slice.isOver) await slice.rest();
       }
       for (const { row, expect } of writes) if (expect !== undefined) this.#expectVersion(row.id, expect);
     }, roughBytes(writes));

@@ -1,27 +1,28 @@
+import { turns } from "../turns.ts";
+
 /** Lets everything else run that waits for the event loop. Node only: browsers have no setImmediate, and no local store. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }
 
-/** Tells when work has held the event loop long enough. */
+/** Work in pieces, between which others run. All of a process have one turn of the event loop together: each alone would be short enough, and many would not. */
 export class Slice {
-  readonly #lengthMs: number;
-  #startMs: number = performance.now();
   /** How often it has let others run. */
   rests = 0;
 
-  constructor(lengthMs = 4) {
-    this.#lengthMs = lengthMs;
+  constructor() {
+    turns.begin();
   }
 
+  /** Asked after each piece. */
   get isOver(): boolean {
-    return performance.now() - this.#startMs > this.#lengthMs;
+    return turns.isOver();
   }
 
-  /** Begins another slice when `rest` has resolved. */
-  async rest(rest: () => Promise<void> = nextTurn): Promise<void> {
+  /** `first`: what is waited for besides. */
+  async rest(first?: () => Promise<void>): Promise<void> {
     this.rests += 1;
-    await rest();
-    this.#startMs = performance.now();
+    await first?.();
+    await turns.next();
   }
 }

@@ -12,7 +12,7 @@ const facts = {
   createdMicros: 0,
   endMicros: Infinity,
 } as const;
-const encoded = { json: new Uint8Array(), vector: undefined };
+const encoded = { json: new Uint8Array(), vector: undefined, sizeBytes: 0 };
 
 /** Ids that lie in one part of the rows and in several, short ones too; slots in one list and far apart. */
 const places = [

@@ -79,7 +79,7 @@ export class WriterThread {
     const sizeBytes = changes.reduce((sum, placed) => sum + roughBytesOf(placed), 0);
     if (this.#buffer.byteLength < sizeBytes) this.#buffer = new ArrayBuffer(sizeBytes * 1.25);
     const writer = new ByteWriter(new Uint8Array(this.#buffer));
-    const slice = new Slice(2); // beside what writers take of the same turn
+    const slice = new Slice();
     for (const placed of changes) {
       writePlaced(writer, placed);
       if (slice.isOver) await slice.rest();

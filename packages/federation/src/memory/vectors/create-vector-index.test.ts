@@ -4,7 +4,7 @@ import { createVectorIndex } from "./create-vector-index.ts";
 import { cosine } from "./rescore.ts";
 import { decodeVector } from "./quantise.ts";
 import { anyVector, seededClusters, seededRandom } from "./testing/vectors.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "../turns.ts";
 
 const kinds = [
   ["the kernel", true],

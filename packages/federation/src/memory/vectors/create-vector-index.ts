@@ -5,7 +5,7 @@ import { encodedBytes, encodeVector, readEncoded } from "./quantise.ts";
 import { mostDimensions, rowLayout, rowsAt } from "./row-layout.ts";
 import type { Rows } from "./rows.ts";
 import { beginSearch, dropCandidates, endSearch, type SearchState } from "./search-state.ts";
-import { turns as turnsOfProcess, type Turns } from "./turns.ts";
+import { turns as turnsOfProcess, type Turns } from "../turns.ts";
 import type { Candidates, VectorIndex } from "./vector-index.ts";
 
 export interface VectorIndexOptions {

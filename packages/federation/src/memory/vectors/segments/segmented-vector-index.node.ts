@@ -2,7 +2,7 @@ import { silentLog, type Log } from "../../../runtime/log.ts";
 import { toError } from "../../../runtime/errors.ts";
 import { createVectorIndex, type ExactVectorIndex, type VectorIndexOptions } from "../create-vector-index.ts";
 import { quantiseBytes } from "../quantise.ts";
-import { turns as turnsOfProcess, type Turns } from "../turns.ts";
+import { turns as turnsOfProcess, type Turns } from "../../turns.ts";
 import type { Candidates, VectorIndex } from "../vector-index.ts";
 import { buildSegment } from "./build-segment.node.ts";
 import { isByChance, sampleSize, sampleSlots } from "./by-chance.ts";

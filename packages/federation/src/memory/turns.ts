@@ -1,5 +1,5 @@
 /**
- * Who may hold the event loop, and for how long: all searches of a process together get `limitMs` of one turn of the loop, and then go on
+ * Who may hold the event loop, and for how long: all searches and writes of a process together get `limitMs` of one turn of the loop, and then go on
  * one after the other, each in a turn of its own. The limit leaves room for what others do in the same turn.
  */
 export class Turns {
@@ -20,6 +20,11 @@ export class Turns {
     this.#afterTurn = afterTurn;
   }
 
+  /** Said by who works without having asked. */
+  begin(): void {
+    if (this.#overAtMs === undefined) this.#begin();
+  }
+
   /** Asked before each piece of work. */
   isOver(): boolean {
     if (this.#overAtMs === undefined) {
@@ -33,7 +38,7 @@ export class Turns {
   next(): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
-      if (this.#overAtMs === undefined) this.#begin();
+      this.begin();
     });
   }
 
