@@ -35,7 +35,7 @@ export class AgentdbBackend implements MemoryBackend {
     // What is checked and decided in one piece: some three milliseconds of the event loop; and more where each piece waits for the disk.
     this.batch =
       options.durability === "power"
-        ? { maxRows: 250, maxBytes: 2_500_000, mixed: true }
+        ? { maxRows: 500, maxBytes: 10_000_000, mixed: true }
         : { maxRows: 100, maxBytes: 1_000_000, mixed: true };
     this.#clock = clock;
     this.sessions = new LocalSessions(clock);
