@@ -17,7 +17,9 @@ export type RowBatch =
       readonly values: Int8Array;
     }
   /** No more rows: make the files. */
-  | { readonly type: "seal" };
+  | { readonly type: "seal" }
+  /** Nothing is wanted any more. */
+  | { readonly type: "stop" };
 
 /** `added`: ready for a batch. `sealed`: the segment is on the disk. */
 export type BuildReport = { readonly type: "added" } | { readonly type: "sealed" };

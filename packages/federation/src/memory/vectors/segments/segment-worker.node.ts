@@ -22,6 +22,7 @@ let rows = 0;
 const report = (message: BuildReport): void => port.postMessage(message);
 
 port.on("message", (batch: RowBatch) => {
+  if (batch.type === "stop") return port.close();
   if (batch.type === "rows") {
     graph.add(BigUint64Array.from(batch.slots, BigInt), batch.values, 1);
     for (const [at, slot] of batch.slots.entries()) hashes[slot - firstSlot] = batch.hashes[at] ?? 0;
