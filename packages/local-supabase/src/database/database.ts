@@ -41,18 +41,6 @@ export interface Database extends Session {
   close(): Promise<void>;
 }
 
-/** A batch where each statement is a round of its own. */
-export function batchIn(
-  database: Pick<Database, "transaction">,
-  statements: readonly Statement[],
-): Promise<readonly QueryResult[]> {
-  return database.transaction(async (session) => {
-    const results: QueryResult[] = [];
-    for (const { text, params } of statements) results.push(await session.query(text, params));
-    return results;
-  });
-}
-
 /** What Postgres said. `code` is the SQLSTATE. Survives a thread boundary as plain data (`toData`, `fromData`). */
 export class DatabaseError extends Error {
   override readonly name = "DatabaseError";

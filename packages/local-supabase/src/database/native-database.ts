@@ -1,17 +1,11 @@
 import type pg from "pg";
 import { closedError, swallowedFailure } from "./database-errors.ts";
-import {
-  batchIn,
-  type Database,
-  type QueryResult,
-  type Session,
-  type SqlText,
-  type Statement,
-} from "./database.ts";
+import type { Database, QueryResult, Session, SqlText, Statement } from "./database.ts";
 import { rethrow, toDatabaseError } from "./native-errors.ts";
 import type { NativeListener } from "./native-listener.ts";
 
 export interface NativeParts {
+  /** Of clients that take a statement before the last is answered (`pipeline`). */
   readonly pool: pg.Pool;
   readonly listener: NativeListener;
 }
@@ -51,8 +45,17 @@ export class NativeDatabase implements Database {
     });
   }
 
+  /** All are sent before the first is answered: what follows one that failed fails, too, and none of it is kept. */
   batch(statements: readonly Statement[]): Promise<readonly QueryResult[]> {
-    return batchIn(this, statements);
+    return this.#withClient(async (client) => {
+      const begun = send(client, "begin", []);
+      const sent = statements.map(({ text, params }) => send(client, text, params));
+      const ended = client.query("commit").catch(rethrow);
+      const outcomes = await Promise.allSettled([begun, ...sent, ended]);
+      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+      if ((await ended).command === "ROLLBACK") throw swallowedFailure();
+      return await Promise.all(sent);
+    });
   }
 
   listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
@@ -73,6 +76,7 @@ export class NativeDatabase implements Database {
   async #withClient<T>(task: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     if (this.#closing !== undefined) throw closedError();
     const client = await this.#parts.pool.connect().catch(rethrow);
+    client.on("error", alsoRejected); // what nobody listens to would end the process
     try {
       const result = await task(client);
       client.release();
@@ -83,9 +87,14 @@ export class NativeDatabase implements Database {
         (failure: Error) => client.release(failure),
       );
       throw error;
+    } finally {
+      client.off("error", alsoRejected);
     }
   }
 }
+
+/** A connection that is lost rejects its statements as well. */
+function alsoRejected(): void {}
 
 async function send(client: pg.PoolClient, text: string, params: readonly SqlText[]): Promise<QueryResult> {
   try {

@@ -28,6 +28,7 @@ export async function openNative(databaseUrl: string, options: NativeOptions = {
   };
   const pool = new pg.Pool({
     ...client,
+    pipeline: true,
     max: options.maxConnections ?? 16,
     statement_timeout: options.statementTimeoutMs ?? 0,
   });

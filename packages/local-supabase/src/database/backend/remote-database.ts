@@ -1,12 +1,5 @@
 import { databaseError } from "../database-errors.ts";
-import {
-  batchIn,
-  type Database,
-  type QueryResult,
-  type Session,
-  type SqlText,
-  type Statement,
-} from "../database.ts";
+import { type Database, type QueryResult, type Session, type SqlText, type Statement } from "../database.ts";
 import type { WorkerAnswer, WorkerTask } from "./messages.ts";
 
 export interface RemoteDatabaseParts {
@@ -55,7 +48,11 @@ export class RemoteDatabase implements Database {
   }
 
   batch(statements: readonly Statement[]): Promise<readonly QueryResult[]> {
-    return batchIn(this, statements);
+    return this.transaction(async (session) => {
+      const results: QueryResult[] = [];
+      for (const { text, params } of statements) results.push(await session.query(text, params));
+      return results;
+    });
   }
 
   listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
