@@ -1,20 +1,12 @@
+import type { EndFlags } from "../../runtime/unbroken-work.node.ts";
 import type { TenantNews } from "./placed-change.ts";
 
 /** What the thread that writes the tables is given when it starts. */
 export interface WriterOrder {
   /** The folder of the tables. */
   readonly path: string;
-  /** What both sides look at: see `writerFlags`. */
-  readonly flags: Int32Array<SharedArrayBuffer>;
+  readonly flags: EndFlags;
 }
-
-/** Places in `flags`. lmdb-js never ends a thread that is ended within a transaction, so the end of the process waits for the transaction's. */
-export const writerFlags = {
-  /** 1 while a transaction is under way. */
-  isWriting: 0,
-  /** 1 once nothing is to be written any more: a transaction that is under way is given up. */
-  isOver: 1,
-} as const;
 
 export type WriterCall =
   | {

@@ -1,11 +1,11 @@
 import type { Worker } from "node:worker_threads";
 import { FederationError } from "../../runtime/errors.ts";
 import { canStartThread, startThread } from "../../runtime/start-thread.node.ts";
+import { forgetFlags, isWorking, watchedFlags } from "../../runtime/unbroken-work.node.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { roughBytesOf, writePlaced } from "./placed-change.ts";
 import type { TableBatch } from "./placed-change.ts";
 import { Slice } from "./turn.ts";
-import { writerFlags } from "./writer-messages.ts";
 import type { WriterAnswer, WriterCall, WriterOrder } from "./writer-messages.ts";
 
 const file = new URL("./writer-worker.node.js", import.meta.url);
@@ -13,7 +13,7 @@ const file = new URL("./writer-worker.node.js", import.meta.url);
 /** The thread that writes the tables of a store, as its owner sees it. It keeps the process alive only while it has something to do. */
 export class WriterThread {
   readonly #worker: Worker;
-  readonly #flags = new Int32Array(new SharedArrayBuffer(8));
+  readonly #flags = watchedFlags();
   readonly #ended: Promise<void>;
   #failure: Error | undefined;
   #waiting: { resolve(answer: WriterAnswer): void; reject(error: Error): void } | undefined;
@@ -35,13 +35,11 @@ export class WriterThread {
     worker.on("error", (error) => this.#fail(error));
     this.#ended = new Promise((resolve) => {
       worker.once("exit", (code) => {
-        running.delete(this);
+        forgetFlags(this.#flags);
         this.#fail(new Error(`it ended with ${code}`));
         resolve();
       });
     });
-    running.add(this);
-    watchEnd();
   }
 
   /**
@@ -64,15 +62,9 @@ export class WriterThread {
     await this.#ended;
   }
 
-  /** For the end of the process, which would wait for ever for a thread that is within a transaction: it is told to give it up. */
-  endNow(): void {
-    Atomics.store(this.#flags, writerFlags.isOver, 1);
-    while (this.isWriting) Atomics.wait(this.#flags, writerFlags.isWriting, 1);
-  }
-
   /** Whether it is within a transaction. */
   get isWriting(): boolean {
-    return Atomics.load(this.#flags, writerFlags.isWriting) === 1;
+    return isWorking(this.#flags);
   }
 
   async #encode({ changes }: TableBatch): Promise<Uint8Array<ArrayBuffer>> {
@@ -109,16 +101,4 @@ export class WriterThread {
 
 function failureOf({ message, code }: Extract<WriterAnswer, { type: "failed" }>): Error {
   return code === "damaged" ? new FederationError(code, message) : new Error(message);
-}
-
-/** Threads that may be within a transaction when the process ends. */
-const running = new Set<WriterThread>();
-let isWatchingEnd = false;
-
-function watchEnd(): void {
-  if (isWatchingEnd) return;
-  isWatchingEnd = true;
-  process.once("exit", () => {
-    for (const thread of running) thread.endNow();
-  });
 }

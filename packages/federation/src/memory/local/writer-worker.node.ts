@@ -1,12 +1,12 @@
 // The thread that writes the tables: one batch of changes after the other, each in a transaction.
 import { parentPort, workerData } from "node:worker_threads";
 import { isFederationError, toError } from "../../runtime/errors.ts";
+import { refuseIfOver, unbroken } from "../../runtime/unbroken-work.node.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { readPlaced } from "./placed-change.ts";
 import type { PlacedChange, TableBatch, TenantWords } from "./placed-change.ts";
 import { openDatabases, openWords } from "./table-databases.node.ts";
 import { TableWriter } from "./table-writer.node.ts";
-import { writerFlags } from "./writer-messages.ts";
 import type { WriterAnswer, WriterCall, WriterOrder } from "./writer-messages.ts";
 
 // Both ends are ours: writer-thread.node.ts gives and sends what writer-messages.ts says.
@@ -39,20 +39,13 @@ function answer({ tenants: news, bytes }: Extract<WriterCall, { type: "apply" }>
   }
 }
 
+/** A transaction that is under way when the process ends is given up. */
 function write(batch: TableBatch): void {
-  Atomics.store(flags, writerFlags.isWriting, 1);
-  try {
+  unbroken(flags, () =>
     databases.root.transactionSync(() => {
-      for (const _ of writer.steps(batch)) if (isOver()) throw new Error("the process ends");
-    });
-  } finally {
-    Atomics.store(flags, writerFlags.isWriting, 0);
-    Atomics.notify(flags, writerFlags.isWriting);
-  }
-}
-
-function isOver(): boolean {
-  return Atomics.load(flags, writerFlags.isOver) === 1;
+      for (const _ of writer.steps(batch)) refuseIfOver(flags);
+    }),
+  );
 }
 
 function tenantOf(number: number): TenantWords {

@@ -1,7 +1,8 @@
 import type { Worker } from "node:worker_threads";
 import { toError } from "../../../runtime/errors.ts";
 import { startThread } from "../../../runtime/start-thread.node.ts";
-import type { BuildOrder, BuildReport, RowBatch } from "./segment-messages.ts";
+import { forgetFlags, watchedFlags } from "../../../runtime/unbroken-work.node.ts";
+import type { BuildOrder, BuildReport, RowBatch, ThreadOrder } from "./segment-messages.ts";
 
 /**
  * Builds a segment in a thread of its own, one batch after the other, and resolves when it is on the disk. `nextBatch` is asked when the
@@ -14,10 +15,10 @@ export async function buildSegment(
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted();
-  const worker = startThread(new URL("./segment-worker.node.js", import.meta.url), {
-    name: "federation segment",
-    workerData: order,
-  });
+  const flags = watchedFlags();
+  const workerData: ThreadOrder = { ...order, flags };
+  const file = new URL("./segment-worker.node.js", import.meta.url);
+  const worker = startThread(file, { name: "federation segment", workerData });
   let isSealed = false;
   let failure: unknown;
   const stop = (): void => send(worker, { type: "stop" });
@@ -38,6 +39,7 @@ export async function buildSegment(
   worker.once("error", (error) => (failure = error));
   signal.addEventListener("abort", stop, { once: true });
   const code = await new Promise<number>((resolve) => worker.once("exit", resolve));
+  forgetFlags(flags);
   signal.removeEventListener("abort", stop);
   signal.throwIfAborted();
   if (failure !== undefined) throw toError(failure);

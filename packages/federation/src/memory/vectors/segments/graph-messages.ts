@@ -1,7 +1,10 @@
+import type { EndFlags } from "../../../runtime/unbroken-work.node.ts";
 import type { GraphFile } from "./usearch.node.ts";
 
 /** What a thread that searches a graph is started with. */
-export type GraphOrder = GraphFile;
+export interface GraphOrder extends GraphFile {
+  readonly flags: EndFlags;
+}
 
 /** Answered in the order in which they come. */
 export type GraphCall =

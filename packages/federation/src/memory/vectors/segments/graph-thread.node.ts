@@ -1,7 +1,9 @@
 import type { Worker } from "node:worker_threads";
 import { startThread } from "../../../runtime/start-thread.node.ts";
+import { forgetFlags, watchedFlags } from "../../../runtime/unbroken-work.node.ts";
 import type { GraphAnswer, GraphCall, GraphOrder } from "./graph-messages.ts";
 import type { SearchGraph } from "./segment.ts";
+import type { GraphFile } from "./usearch.node.ts";
 
 type Resolve = (slots: Uint32Array | undefined) => void;
 
@@ -17,7 +19,9 @@ export class GraphThread implements SearchGraph {
   #isOver = false;
 
   /** `onFailure` is called once if the thread ends before `close`: from then on nothing is found. */
-  constructor(order: GraphOrder, onFailure: (error: Error) => void) {
+  constructor(graphFile: GraphFile, onFailure: (error: Error) => void) {
+    const flags = watchedFlags();
+    const order: GraphOrder = { ...graphFile, flags };
     const file = new URL("./graph-worker.node.js", import.meta.url);
     const worker = startThread(file, { name: "federation graph", workerData: order });
     this.#worker = worker;
@@ -26,6 +30,7 @@ export class GraphThread implements SearchGraph {
     worker.on("error", (error) => (failure = error));
     this.#ended = new Promise((resolve) => {
       worker.once("exit", (code) => {
+        forgetFlags(flags);
         if (!this.#isOver) onFailure(failure ?? new Error(`the thread ended with ${code}`));
         this.#isOver = true;
         for (const answer of this.#waiting.splice(0)) answer(undefined);

@@ -1,4 +1,5 @@
-/** What a building thread is started with. */
+import type { EndFlags } from "../../../runtime/unbroken-work.node.ts";
+
 export interface BuildOrder {
   readonly folder: string;
   readonly number: number;
@@ -6,6 +7,11 @@ export interface BuildOrder {
   /** All rows are of `slots` slots from the first on. */
   readonly firstSlot: number;
   readonly slots: number;
+}
+
+/** What a building thread is started with. */
+export interface ThreadOrder extends BuildOrder {
+  readonly flags: EndFlags;
 }
 
 export type RowBatch =
