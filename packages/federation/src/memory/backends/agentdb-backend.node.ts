@@ -32,7 +32,7 @@ export class AgentdbBackend implements MemoryBackend {
 
   constructor(options: ResolvedAdapterOptions, clock: QuietClock) {
     this.#options = options;
-    // What is checked and decided in one piece: some three milliseconds of the event loop; and more where each piece waits for the disk.
+    // What is checked in one piece and written as one record; more where each waits for the disk.
     this.batch =
       options.durability === "power"
         ? { maxRows: 500, maxBytes: 10_000_000, mixed: true }

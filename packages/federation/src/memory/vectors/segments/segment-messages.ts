@@ -1,5 +1,6 @@
 import type { EndFlags } from "../../../runtime/unbroken-work.node.ts";
 
+/** What is to be built, and where. */
 export interface BuildOrder {
   readonly folder: string;
   readonly number: number;
