@@ -20,13 +20,10 @@ export async function storeMany(
   { signal, onProgress }: BulkStoreOptions,
 ): Promise<StoreProgress> {
   const batches = new Map<string, { memories: CheckedMemory[]; sizeBytes: number }>();
+  const { most = 1 } = backend.batch;
+  const underWay: Promise<void>[] = [];
   let progress: StoreProgress = { stored: 0, skipped: 0 };
-  const flush = async (key: string): Promise<void> => {
-    const batch = batches.get(key);
-    batches.delete(key);
-    if (batch === undefined) return;
-    signal?.throwIfAborted();
-    const ready = await embed(batch.memories, signal);
+  const store = async (ready: readonly CheckedMemory[]): Promise<void> => {
     const ids = await backend.storeBatch(
       ready.map((memory) => ({ ...how, memory })),
       signal,
@@ -34,6 +31,15 @@ export async function storeMany(
     const skipped = ids.filter((id, at) => id !== ready[at]?.id).length;
     progress = { stored: progress.stored + ids.length - skipped, skipped: progress.skipped + skipped };
     onProgress?.(progress);
+  };
+  const flush = async (key: string): Promise<void> => {
+    const batch = batches.get(key);
+    batches.delete(key);
+    if (batch === undefined) return;
+    signal?.throwIfAborted();
+    const ready = await embed(batch.memories, signal);
+    underWay.push(store(ready));
+    if (underWay.length >= most) await underWay.shift();
   };
   /** Answers which batch is full now. */
   const take = (each: unknown): string | undefined => {
@@ -50,14 +56,19 @@ export async function storeMany(
     const full = take(each);
     if (full !== undefined) await flush(full);
   };
-  if (Symbol.asyncIterator in memories) for await (const each of memories) await takeAndFlush(each);
-  else
-    for (const each of memories) {
-      const full = take(each); // what is here already is not waited for: that would be a tenth of what a row takes
-      if (full !== undefined) await flush(full);
-    }
-  for (const key of batches.keys()) await flush(key);
-  return progress;
+  try {
+    if (Symbol.asyncIterator in memories) for await (const each of memories) await takeAndFlush(each);
+    else
+      for (const each of memories) {
+        const full = take(each); // what is here already is not waited for: that would be a tenth of what a row takes
+        if (full !== undefined) await flush(full);
+      }
+    for (const key of batches.keys()) await flush(key);
+    for (const batch of underWay) await batch;
+    return progress;
+  } finally {
+    await Promise.allSettled(underWay); // nothing is stored any more once the caller knows how it went
+  }
 }
 
 function roughBytes({ content, embedding = [], metadata, source }: CheckedMemory): number {

@@ -32,10 +32,10 @@ export class AgentdbBackend implements MemoryBackend {
 
   constructor(options: ResolvedAdapterOptions, clock: QuietClock) {
     this.#options = options;
-    // What is checked in one piece and written as one record; more where each waits for the disk.
+    // What is checked in one piece and written as one record; more where each waits for the disk, and the next is made ready meanwhile.
     this.batch =
       options.durability === "power"
-        ? { maxRows: 500, maxBytes: 10_000_000, mixed: true }
+        ? { maxRows: 250, maxBytes: 10_000_000, mixed: true, most: 4 }
         : { maxRows: 100, maxBytes: 1_000_000, mixed: true };
     this.#clock = clock;
     this.sessions = new LocalSessions(clock);

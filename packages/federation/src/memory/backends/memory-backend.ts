@@ -66,8 +66,8 @@ export interface MemoryBackend {
   readonly sessions: Sessions;
   /** Undefined where there are not two places to keep alike. */
   readonly sync: SyncControl | undefined;
-  /** How many memories, or how many bytes of them, are best given to one `store`; `mixed`: of several agents as well. */
-  readonly batch: { readonly maxRows: number; readonly maxBytes: number; readonly mixed?: boolean };
+  /** How much of many memories is best given to one `storeBatch`. */
+  readonly batch: BatchSize;
 
   /** Resolves when usable. Creates nothing on the server. */
   initialize(): Promise<void>;
@@ -98,6 +98,15 @@ export interface MemoryBackend {
   subscribe(tenantId: string, onMemory: OnMemory): Subscription;
   /** With `drain`, first waits until the server has everything. Never leaves anything running, and loses nothing. */
   shutdown(options: ShutdownOptions): Promise<void>;
+}
+
+export interface BatchSize {
+  readonly maxRows: number;
+  readonly maxBytes: number;
+  /** Of several agents as well. */
+  readonly mixed?: boolean | undefined;
+  /** So many may be under way at once, and are stored in the order in which they were given; default 1. */
+  readonly most?: number | undefined;
 }
 
 export interface MemoryTransfer {
