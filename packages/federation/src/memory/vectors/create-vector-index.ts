@@ -1,7 +1,8 @@
 import { hasKernel } from "./kernel.ts";
 import { createKernelRows } from "./kernel-rows.ts";
 import { createPlainRows } from "./plain-rows.ts";
-import { encodedBytes, encodeVector, readEncoded } from "./quantise.ts";
+import { createEncoder, type Encoder } from "./encoder.ts";
+import { encodedBytes, scaleOf } from "./quantise.ts";
 import { mostDimensions, rowLayout, rowsAt } from "./row-layout.ts";
 import type { Rows } from "./rows.ts";
 import { beginSearch, dropCandidates, endSearch, type SearchState } from "./search-state.ts";
@@ -67,6 +68,7 @@ class ScannedVectors implements ExactVectorIndex {
   readonly dimensions: number;
   readonly #layout;
   readonly #turns: Turns;
+  readonly #encoder: Encoder;
   readonly #openRows: (firstSlot: number) => Rows;
   readonly #rowsPerMemory: number;
   readonly #memories: Rows[] = [];
@@ -80,6 +82,7 @@ class ScannedVectors implements ExactVectorIndex {
     const layout = rowLayout(dimensions);
     this.#layout = layout;
     this.#turns = turns ?? turnsOfProcess;
+    this.#encoder = createEncoder({ simd });
     this.#rowsPerMemory = Math.max(1, Math.floor((memoryBytes - rowsAt) / layout.strideBytes));
     this.#openRows =
       (simd ?? hasKernel())
@@ -106,21 +109,22 @@ class ScannedVectors implements ExactVectorIndex {
       throw new RangeError(
         `vector index: expected ${encodedBytes(this.dimensions)} bytes for ${this.dimensions} dimensions, got ${encoded.length}`,
       );
-    const { scale, values } = readEncoded(encoded);
+    const scale = scaleOf(encoded);
     if (!(scale > 0 && scale < Infinity))
       throw new RangeError(`vector index: expected a positive scale, got ${scale}`);
     const { rows, row } = this.#reserve(slot);
     // Memory that is read before it is first written takes the system twice as long to give, and the other processors an interruption.
     const isNew = slot >= this.#slotsEnd || rows.readScale(row) === 0;
-    rows.write(row, values, scale);
+    rows.write(row, encoded.subarray(encodedBytes(0)), scale);
     if (isNew) this.#size += 1;
     this.#slotsEnd = Math.max(this.#slotsEnd, slot + 1);
     this.#tell(slot);
   }
 
-  encode(vector: Float32Array, into?: Uint8Array): Uint8Array {
+  encode(vector: Float32Array, into: Uint8Array = new Uint8Array(encodedBytes(this.dimensions))): Uint8Array {
     this.#check(vector);
-    return encodeVector(vector, into);
+    this.#encoder(vector, into);
+    return into;
   }
 
   remove(slot: number): void {

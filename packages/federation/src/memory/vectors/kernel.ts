@@ -15,6 +15,8 @@ export interface Kernel {
   pick(base: number, length: number, bytes: number, stride: number, size: number, count: number): number;
   /** By the length of `vector` only. */
   cosine(wanted: number, vector: number, bytes: number): number;
+  /** Answers the scale; 0 for what has no direction. */
+  quantise(vector: number, end: number, values: number): number;
 }
 
 export interface KernelMemory {

@@ -7,7 +7,7 @@
 ;;   40,960  list     16,384 × u32, the rows that `pick` looks at
 ;;  131,072  rows      each `stride` bytes: the values, at its end the scale (f32); a scale of 0 is an empty row
 ;;
-;; `cosine` compares whole vectors, which lie anywhere in a memory of their own.
+;; `cosine` compares whole vectors, and `quantise` makes them rows; theirs are memories of their own.
 ;;
 ;; A row's score is dot(query, row) × scale, in f32; the query's own scale changes no order and stays outside.
 ;; The query has 12 bits, so that 4,096 dimensions stay below 2^31. Both functions return the new size of the heap.
@@ -279,4 +279,55 @@
     (f64.div
       (f64.add (f64x2.extract_lane 0 (local.get $dot)) (f64x2.extract_lane 1 (local.get $dot)))
       (f64.sqrt (f64.add (f64x2.extract_lane 0 (local.get $square)) (f64x2.extract_lane 1 (local.get $square))))))
+
+  ;; The f32 from `vector` up to `end` as bytes at `values`, the largest as 127. Answers the scale that makes them a vector of length 1, or 0 for
+  ;; what has no direction: only zeros, or a number that is not finite. `end` is a multiple of 64 behind `vector`.
+  (func (export "quantise") (param $vector i32) (param $end i32) (param $values i32) (result f32)
+    (local $at i32) (local $most v128) (local $most1 v128) (local $largest f32) (local $factor v128)
+    (local $bits v128) (local $rounding v128) (local $low v128) (local $high v128) (local $squares v128)
+    (local.set $bits (i32x4.splat (i32.const 0x7fffffff)))
+    (local.set $at (local.get $vector))
+    ;; Without their signs floats are in the order of their bits; behind infinity come those that are no numbers.
+    (loop $more
+      (local.set $most (i32x4.max_s (local.get $most) (v128.and (local.get $bits) (v128.load (local.get $at)))))
+      (local.set $most1 (i32x4.max_s (local.get $most1) (v128.and (local.get $bits) (v128.load offset=16 (local.get $at)))))
+      (local.set $at (i32.add (local.get $at) (i32.const 32)))
+      (br_if $more (i32.lt_u (local.get $at) (local.get $end))))
+    (local.set $most (i32x4.max_s (local.get $most) (local.get $most1)))
+    (local.set $most (i32x4.max_s (local.get $most)
+      (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $most) (local.get $most))))
+    (local.set $most (i32x4.max_s (local.get $most)
+      (i8x16.shuffle 4 5 6 7 0 1 2 3 12 13 14 15 8 9 10 11 (local.get $most) (local.get $most))))
+    (local.set $largest (f32x4.extract_lane 0 (local.get $most)))
+    (if (i32.eqz (i32.and
+          (f32.gt (local.get $largest) (f32.const 0))
+          (f32.lt (local.get $largest) (f32.const inf))))
+      (then (return (f32.const 0))))
+    (local.set $factor (f64x2.splat (f64.div (f64.const 127) (f64.promote_f32 (local.get $largest)))))
+    ;; Added to a number it leaves no bits for less than one, and the lower half of the f64 is the whole number.
+    (local.set $rounding (f64x2.splat (f64.const 6755399441055744)))
+    (local.set $at (local.get $vector))
+    (loop $more
+      (local.set $low (i16x8.narrow_i32x4_s
+        (i8x16.shuffle 0 1 2 3 8 9 10 11 16 17 18 19 24 25 26 27
+          (f64x2.add (f64x2.mul (f64x2.promote_low_f32x4 (v128.load64_zero (local.get $at))) (local.get $factor)) (local.get $rounding))
+          (f64x2.add (f64x2.mul (f64x2.promote_low_f32x4 (v128.load64_zero offset=8 (local.get $at))) (local.get $factor)) (local.get $rounding)))
+        (i8x16.shuffle 0 1 2 3 8 9 10 11 16 17 18 19 24 25 26 27
+          (f64x2.add (f64x2.mul (f64x2.promote_low_f32x4 (v128.load64_zero offset=16 (local.get $at))) (local.get $factor)) (local.get $rounding))
+          (f64x2.add (f64x2.mul (f64x2.promote_low_f32x4 (v128.load64_zero offset=24 (local.get $at))) (local.get $factor)) (local.get $rounding)))))
+      (local.set $high (i16x8.narrow_i32x4_s
+        (i8x16.shuffle 0 1 2 3 8 9 10 11 16 17 18 19 24 25 26 27
+          (f64x2.add (f64x2.mul (f64x2.promote_low_f32x4 (v128.load64_zero offset=32 (local.get $at))) (local.get $factor)) (local.get $rounding))
+          (f64x2.add (f64x2.mul (f64x2.promote_low_f32x4 (v128.load64_zero offset=40 (local.get $at))) (local.get $factor)) (local.get $rounding)))
+        (i8x16.shuffle 0 1 2 3 8 9 10 11 16 17 18 19 24 25 26 27
+          (f64x2.add (f64x2.mul (f64x2.promote_low_f32x4 (v128.load64_zero offset=48 (local.get $at))) (local.get $factor)) (local.get $rounding))
+          (f64x2.add (f64x2.mul (f64x2.promote_low_f32x4 (v128.load64_zero offset=56 (local.get $at))) (local.get $factor)) (local.get $rounding)))))
+      (local.set $squares (i32x4.add (local.get $squares) (i32x4.add
+        (i32x4.dot_i16x8_s (local.get $low) (local.get $low))
+        (i32x4.dot_i16x8_s (local.get $high) (local.get $high)))))
+      (v128.store (local.get $values) (i8x16.narrow_i16x8_s (local.get $low) (local.get $high)))
+      (local.set $values (i32.add (local.get $values) (i32.const 16)))
+      (local.set $at (i32.add (local.get $at) (i32.const 64)))
+      (br_if $more (i32.lt_u (local.get $at) (local.get $end))))
+    (f32.demote_f64 (f64.div (f64.const 1) (f64.sqrt (f64.convert_i32_s (call $sum (local.get $squares)))))))
 )

@@ -17,22 +17,28 @@ export function encodeVector(
   vector: Float32Array,
   encoded: Uint8Array = new Uint8Array(encodedBytes(vector.length)),
 ): Uint8Array {
-  const scale = quantise(vector, rowLimit, readEncoded(encoded).values);
+  const scale = quantise(vector, rowLimit, valuesOf(encoded));
   new DataView(encoded.buffer, encoded.byteOffset).setFloat32(0, scale, true);
   return encoded;
 }
 
 /** What an encoded vector stands for, of length 1. */
 export function decodeVector(encoded: Uint8Array): Float32Array {
-  const { scale, values } = readEncoded(encoded);
-  return Float32Array.from(values, (value) => value * scale);
+  const scale = scaleOf(encoded);
+  return Float32Array.from(valuesOf(encoded), (value) => value * scale);
 }
 
-/** The parts of an encoded vector, in place. */
-export function readEncoded(encoded: Uint8Array): { scale: number; values: Int8Array } {
-  const scale = new DataView(encoded.buffer, encoded.byteOffset, 4).getFloat32(0, true);
-  const values = new Int8Array(encoded.buffer, encoded.byteOffset + 4, encoded.byteLength - 4);
-  return { scale, values };
+const scaleBytes = new DataView(new ArrayBuffer(4));
+
+/** Of an encoded vector, without a view of it: every row that is written comes through here. */
+export function scaleOf(encoded: Uint8Array): number {
+  for (let at = 0; at < 4; at++) scaleBytes.setUint8(at, encoded[at] ?? 0);
+  return scaleBytes.getFloat32(0, true);
+}
+
+/** The signed bytes of an encoded vector, in place. */
+function valuesOf(encoded: Uint8Array): Int8Array {
+  return new Int8Array(encoded.buffer, encoded.byteOffset + 4, encoded.byteLength - 4);
 }
 
 /** `values` may be longer than the vector; `scale` makes a dot product with it a cosine. */

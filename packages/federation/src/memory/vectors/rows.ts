@@ -8,7 +8,8 @@ export interface Rows {
   /** The scale of an empty row is 0. */
   readScale(row: number): number;
   readValues(row: number): Int8Array;
-  write(row: number, values: Int8Array, scale: number): void;
+  /** `values` are signed bytes. */
+  write(row: number, values: Uint8Array, scale: number): void;
   clear(row: number): void;
   /** Offers the rows from `from` up to `to` to the search. */
   scan(state: SearchState, from: number, to: number): void;
