@@ -153,11 +153,13 @@ function refuseUnstorableWithin(value: unknown, what: string, depth: number): vo
   }
 }
 
+const halfPair = /\p{Surrogate}/u; // here, or every text would make one
+
 /** Postgres' text and jsonb hold neither U+0000 nor half a surrogate pair. */
 function refuseUnstorable(value: string, what: string): void {
   if (value.includes("\u0000"))
     throw invalid(what, "text without U+0000, which the database cannot hold", "one");
-  if (/\p{Surrogate}/u.test(value)) throw invalid(what, "well-formed Unicode", "half a surrogate pair");
+  if (halfPair.test(value)) throw invalid(what, "well-formed Unicode", "half a surrogate pair");
 }
 
 function checkScope(scope: unknown): MemoryScope {
