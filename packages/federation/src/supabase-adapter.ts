@@ -36,6 +36,7 @@ import { checkFilter, checkSearch, mostFound, type SearchOptions } from "./memor
 import { storeMany } from "./memory/store-many.ts";
 import {
   checkStoreOptions,
+  writeOf,
   type BulkStoreOptions,
   type StoreOptions,
   type StoreProgress,
@@ -154,7 +155,7 @@ export class SupabaseFederationAdapter {
     const checked = this.#checked(memory);
     const backend = await this.#use();
     const [ready = checked] = await this.#embedded([checked], options.signal);
-    const [stored] = await backend.store([{ ...how, memory: ready }], options.signal);
+    const [stored] = await backend.store([writeOf(ready, how)], options.signal);
     if (stored === undefined) throw new FederationError("protocol", "storeMemory: no row in the answer");
     return stored;
   }

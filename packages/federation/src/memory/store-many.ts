@@ -1,6 +1,6 @@
 import type { MemoryBackend, MemoryWrite } from "./backends/memory-backend.ts";
 import type { CheckedMemory } from "./check-memory.ts";
-import type { BulkStoreOptions, StoreProgress } from "./store-options.ts";
+import { writeOf, type BulkStoreOptions, type StoreProgress } from "./store-options.ts";
 
 export interface StoreManyParts {
   readonly backend: Pick<MemoryBackend, "storeBatch" | "batch">;
@@ -24,10 +24,8 @@ export async function storeMany(
   const underWay: Promise<void>[] = [];
   let progress: StoreProgress = { stored: 0, skipped: 0 };
   const store = async (ready: readonly CheckedMemory[]): Promise<void> => {
-    const ids = await backend.storeBatch(
-      ready.map((memory) => ({ ...how, memory })),
-      signal,
-    );
+    const writes = ready.map((memory) => writeOf(memory, how));
+    const ids = await backend.storeBatch(writes, signal);
     const skipped = ids.filter((id, at) => id !== ready[at]?.id).length;
     progress = { stored: progress.stored + ids.length - skipped, skipped: progress.skipped + skipped };
     onProgress?.(progress);

@@ -1,5 +1,6 @@
 import { FederationError } from "../runtime/errors.ts";
 import { describe } from "../runtime/json.ts";
+import type { CheckedMemory } from "./check-memory.ts";
 import type { MemoryWrite } from "./backends/memory-backend.ts";
 
 /** How `storeMemory` stores. */
@@ -41,6 +42,14 @@ export function checkStoreOptions({
   if (ttlSeconds !== undefined && !(ttlSeconds > 0 && ttlSeconds <= 1e10))
     throw invalid("ttlSeconds", "a number of seconds above 0", ttlSeconds);
   return { ifVersion, ttlSeconds, skipIdentical: skipIdentical === true ? true : undefined };
+}
+
+/** Each key named: with `how` spread V8 makes an object of a kind of its own, which whoever reads it then waits for. */
+export function writeOf(
+  memory: CheckedMemory,
+  { ifVersion, ttlSeconds, skipIdentical }: Omit<MemoryWrite, "memory">,
+): MemoryWrite {
+  return { memory, ifVersion, ttlSeconds, skipIdentical };
 }
 
 function invalid(name: string, expected: string, found: unknown): FederationError {
