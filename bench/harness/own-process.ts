@@ -1,7 +1,9 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 
-/** Runs a file of ours from source in a process of its own and resolves to the one message it sends. The signal disconnects it. */
+const sourceCondition = "--conditions=@agent-federation/source";
+
+/** Runs a file of ours in a process of its own, on the sources or the built packages as we do, and resolves to the one message it sends. The signal disconnects it. */
 export async function askOwnProcess(file: URL, question: unknown, signal?: AbortSignal): Promise<unknown> {
   const child = startOwnProcess(file, question);
   const stop = (): void => {
@@ -19,8 +21,9 @@ export async function askOwnProcess(file: URL, question: unknown, signal?: Abort
 
 /** The first argument of the new process is `question` as JSON, `flags` are for Node. It ends when `disconnect` is called or we end. */
 export function startOwnProcess(file: URL, question: unknown, flags: readonly string[] = []): ChildProcess {
-  return fork(file, [JSON.stringify(question)], {
-    execArgv: [...flags, "--import", "tsx", "--conditions=@agent-federation/source"],
+  const condition = process.execArgv.filter((flag) => flag === sourceCondition);
+  return fork(new URL("start.mjs", import.meta.url), [JSON.stringify(question), file.href], {
+    execArgv: [...flags, ...condition],
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
 }

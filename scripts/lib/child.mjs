@@ -63,6 +63,11 @@ export function runSource(file, args, options) {
   return run(process.execPath, [...fromSource, file, ...args], options);
 }
 
+/** The same on the built packages. @type {typeof runSource} */
+export function runBuilt(file, args, options) {
+  return run(process.execPath, ["--import", "tsx", file, ...args], options);
+}
+
 const commands = {
   vitest: "vitest/vitest.mjs",
   tsc: "typescript/bin/tsc",
