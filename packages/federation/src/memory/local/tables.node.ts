@@ -16,7 +16,7 @@ import { damaged, sound } from "./table-values.node.ts";
 import { tablesIdentity } from "./tables-file.node.ts";
 import { TableWriter } from "./table-writer.node.ts";
 import { Slice } from "./turn.ts";
-import { WriterThread } from "./writer-thread.node.ts";
+import { TablesInThread, WriterThread } from "./writer-thread.node.ts";
 
 /** One tenant's part of the tables. */
 export class TenantTables {
@@ -48,7 +48,7 @@ export class TenantTables {
 
 /**
  * The lmdb database of a store: rows by slot, and what they are found by. Written in transactions that never hold the event loop for long, in
- * a thread of its own as soon as there is much to write; how far they have come stands in the same transaction.
+ * a thread as soon as there is much to write; how far they have come stands in the same transaction.
  */
 export class Tables {
   readonly #path: string;
@@ -56,13 +56,13 @@ export class Tables {
   readonly #writer: TableWriter;
   readonly #threadFrom: number;
   readonly #identity: number | undefined;
-  #thread: WriterThread | undefined;
+  #thread: TablesInThread | undefined;
   #applied: number;
   /** How many changes were applied since the opening. */
   #count = 0;
 
-  /** `threadFrom`: from how many changes on a thread of its own writes them. */
-  constructor(path: string, threadFrom: number = manyChanges) {
+  /** `threadFrom`: from how many changes on a thread writes them; default some, or at once where the process has that thread already. */
+  constructor(path: string, threadFrom: number = WriterThread.isRunning ? 0 : manyChanges) {
     this.#path = path;
     this.#threadFrom = WriterThread.isPossible ? threadFrom : Infinity;
     this.#databases = openDatabases(path);
@@ -231,7 +231,7 @@ export class Tables {
   }
 
   async #applyInThread(batch: TableBatch): Promise<void> {
-    this.#thread ??= new WriterThread(this.#path);
+    this.#thread ??= new TablesInThread(this.#path);
     const words = await this.#thread.apply(batch);
     let at = 0;
     for (const { tenant, slot } of batch.changes) {

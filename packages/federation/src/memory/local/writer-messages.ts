@@ -3,26 +3,35 @@ import type { TenantNews } from "./placed-change.ts";
 
 /** What the thread that writes the tables is given when it starts. */
 export interface WriterOrder {
-  /** The folder of the tables. */
-  readonly path: string;
   readonly flags: EndFlags;
 }
 
+/** Of one store, which has a number; one call at a time. */
 export type WriterCall =
   | {
       readonly type: "apply";
+      readonly store: number;
+      /** The folder of its tables, which the first call opens. */
+      readonly path: string;
       readonly tenants: readonly TenantNews[];
       /** Placed changes, one behind the other. */
       readonly bytes: Uint8Array<ArrayBuffer>;
     }
-  | { readonly type: "close" };
+  | { readonly type: "close"; readonly store: number };
 
 export type WriterAnswer =
   | {
       readonly type: "applied";
+      readonly store: number;
       /** For each change, how many words the content at its slot has now. */
       readonly words: Uint32Array<ArrayBuffer>;
       /** What the changes came in, for the next ones: memory that is new to a process costs more than copying into it. */
       readonly buffer: ArrayBuffer;
     }
-  | { readonly type: "failed"; readonly message: string; readonly code: string | undefined };
+  | { readonly type: "closed"; readonly store: number }
+  | {
+      readonly type: "failed";
+      readonly store: number;
+      readonly message: string;
+      readonly code: string | undefined;
+    };

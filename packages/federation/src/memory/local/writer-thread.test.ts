@@ -9,6 +9,7 @@ import { openLocalStore } from "./open-local-store.node.ts";
 import { Tables } from "./tables.node.ts";
 import { rowOf } from "./testing/rows.ts";
 import { temporaryFolder } from "./testing/temporary-folder.node.ts";
+import { TablesInThread, WriterThread } from "./writer-thread.node.ts";
 
 const dataDir = temporaryFolder();
 
@@ -67,8 +68,8 @@ test("a store that is closed while it writes has everything acknowledged in the 
   await again.close();
 });
 
-test("when the thread ends, writing ends with an error, and the next opening has what was acknowledged", async () => {
-  const store = await opened("dying");
+test("a store whose tables the thread cannot open stops writing, and no other does", async () => {
+  const [store, other] = await Promise.all([opened("unopened"), opened("other")]);
   const tenant = store.tenant("t");
   const tables = join(store.folder, "tables");
   rmSync(tables, { recursive: true });
@@ -76,18 +77,43 @@ test("when the thread ends, writing ends with an error, and the next opening has
   await tenant.write(writesOf("kept", 20), { outbox: true });
   await expect(store.flush()).rejects.toThrow(/earlier write failed/);
   const refused = tenant.write(writesOf("refused", 1), { outbox: true });
-  await expect(refused).rejects.toSatisfy(
-    (error) =>
-      isFederationError(error, "storage") && /the thread that writes them ended/.test(String(error.cause)),
-  );
+  await expect(refused).rejects.toSatisfy((error) => isFederationError(error, "storage"));
   expect(tenant.get("kept-19")?.content).toBe("kept number 19");
   await expect(store.close()).rejects.toSatisfy((error) => isFederationError(error, "storage"));
 
+  await other.tenant("t").write(writesOf("other", 20), { outbox: false });
+  await other.close();
+  expect(readdirSync(join(other.folder, "journal"))).toEqual([]);
+
   rmSync(tables);
-  const again = await opened("dying");
+  const again = await opened("unopened");
   expect(again.tenant("t").counts(0)).toEqual({ living: 20, pending: 20, dead: 0 });
   expect(again.tenant("t").get("refused-0")).toBeUndefined();
   await again.close();
+});
+
+test("stores that write at once share the thread, and each has its own", async () => {
+  const stores = await Promise.all(["one", "two", "three"].map((name) => opened(name)));
+  await Promise.all(
+    stores.map((store, at) => store.tenant("t").write(writesOf(`s${at}`, 300 + at), { outbox: true })),
+  );
+  await Promise.all(stores.map((store) => store.close()));
+  for (const [at, name] of ["one", "two", "three"].entries()) {
+    const again = await opened(name);
+    expect(again.tenant("t").counts(0).living).toBe(300 + at);
+    expect(again.tenant("t").get(`s${at}-299`)?.content).toBe(`s${at} number 299`);
+    await again.close();
+  }
+});
+
+test("when the thread ends, what was asked of it fails with why, and the next store gets another", async () => {
+  const thread = new WriterThread(new URL("testing/ending-thread.node.js", import.meta.url));
+  const tables = new TablesInThread(join(dataDir, "ended"), thread);
+  const batch = { tenants: [], changes: [] };
+  await expect(tables.apply(batch)).rejects.toThrow("the thread that writes them ended: it ended with 3");
+  await expect(thread.ask({ type: "close", store: 1 })).rejects.toThrow("it ended with 3");
+  await tables.close();
+  expect(WriterThread.ofProcess).not.toBe(thread);
 });
 
 test("damage that the thread meets is told as such", async () => {

@@ -4,7 +4,7 @@ import { MapTables } from "../../words/testing/map-tables.ts";
 import { ChangeWriter } from "../changes.ts";
 import type { PlacedChange } from "../placed-change.ts";
 import { nextTurn } from "../turn.ts";
-import { WriterThread } from "../writer-thread.node.ts";
+import { TablesInThread, WriterThread } from "../writer-thread.node.ts";
 import { rowOf } from "./rows.ts";
 
 const [path = ""] = process.argv.slice(2);
@@ -14,7 +14,9 @@ const tenant = { number: 1, words: createWordIndex(new MapTables()) };
 const changes = writer.finish().changes.map((change, slot): PlacedChange => {
   return { sequence: slot + 1, tenant, change, slot, isNew: true, record: undefined, endedPlace: undefined };
 });
-const thread = new WriterThread(path);
-void thread.apply({ tenants: [{ number: 1, name: "t", firstText: 1, texts: [] }], changes });
-while (!thread.isWriting) await nextTurn();
+void new TablesInThread(path).apply({
+  tenants: [{ number: 1, name: "t", firstText: 1, texts: [] }],
+  changes,
+});
+while (!WriterThread.ofProcess.isWriting) await nextTurn();
 process.exit(7);
