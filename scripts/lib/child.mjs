@@ -63,9 +63,10 @@ export function runSource(file, args, options) {
   return run(process.execPath, [...fromSource, file, ...args], options);
 }
 
-/** The same on the built packages. @type {typeof runSource} */
-export function runBuilt(file, args, options) {
-  return run(process.execPath, ["--import", "tsx", file, ...args], options);
+/** The same on the built packages: without the paths of our tsconfig, which lead the loader to the sources. @type {(file: string, args: readonly string[]) => Promise<number>} */
+export function runBuilt(file, args) {
+  const env = { ...process.env, TSX_TSCONFIG_PATH: `${root}tsconfig.base.json` };
+  return run(process.execPath, ["--import", "tsx", file, ...args], { env });
 }
 
 const commands = {

@@ -71,7 +71,7 @@ export class WriterThread {
   #fail(error: Error): void {
     this.#failure ??= new Error(`the thread that writes them ended: ${error.message}`, { cause: error });
     if (WriterThread.#ofProcess === this) WriterThread.#ofProcess = undefined;
-    for (const { reject } of this.#asked.values()) reject(this.#failure);
+    for (const asked of this.#asked.values()) asked.reject(this.#failure);
   }
 }
 
