@@ -199,7 +199,7 @@ export class LocalMemories {
       // What these ids are is decided by nobody else meanwhile; what the server sends in between is noticed when it is written.
       if (answers.length % 16 === 15 && slice.isOver) await slice.rest();
       const held = this.store.get(write.memory.id);
-      const row = rowFor(write, held, { nowMs, now, sessionAgent });
+      const row = rowFor(write, held, { nowMs, now, sessionAgent, hlc: this.engine.stamp(held?.hlc) });
       const identical = write.skipIdentical ? await this.#identical(row, decided, nowMs) : undefined;
       answers.push(identical?.id ?? row.id);
       if (identical !== undefined) decided.set(identical.id, decided.get(identical.id) ?? { row: identical });
@@ -208,18 +208,13 @@ export class LocalMemories {
     markWithin(decided);
     const changed = [...decided.values()].filter((each) => "held" in each);
     const marks = this.#marks(changed);
-    const stamped = changed.map((each) => ({
-      row: { ...each.row, hlc: this.engine.stamp(each.held?.hlc) },
-      expect: each.held?.version ?? 0,
-    }));
-    if (stamped.length > 0) await this.#commit(hasServer ? stamped : [...stamped, ...marks]);
+    const puts = changed.map(({ row, held }) => ({ row, expect: held?.version ?? 0 }));
+    if (puts.length > 0) await this.#commit(hasServer ? puts : [...puts, ...marks]);
     // The server makes these marks too when it gets the new one; until then they are this machine's own.
     if (hasServer && marks.length > 0) await this.#writeMarks(marks);
-    for (const { row } of stamped) decided.set(row.id, { row });
     for (const { row, held } of changed) {
       const isNew = held === undefined || held.deleted_at !== null;
-      const { row: written } = decided.get(row.id) ?? { row };
-      onWritten({ change: isNew ? "added" : "updated", row: written });
+      onWritten({ change: isNew ? "added" : "updated", row });
     }
     return answers.map((id) => decided.get(id)!.row); // each was decided
   }

@@ -2,19 +2,19 @@
 import { hash } from "node:crypto";
 import { FederationError } from "../../runtime/errors.ts";
 import { contains } from "../local/metadata-leaves.ts";
-import type { MemoryFilter, MemoryRow } from "../memory-row.ts";
+import type { Hlc, MemoryFilter, MemoryRow } from "../memory-row.ts";
 import type { MemoryWrite } from "./memory-backend.ts";
 import { isSameMemory, rowOf } from "./stored-row.ts";
 
 export function rowFor(
   { memory, ttlSeconds }: MemoryWrite,
   held: MemoryRow | undefined,
-  { nowMs, now, sessionAgent }: WriteFacts,
+  { nowMs, now, hlc, sessionAgent }: WriteFacts,
 ): MemoryRow {
   const expiresAt =
     ttlSeconds === undefined ? memory.expires_at : new Date(nowMs + ttlSeconds * 1000).toISOString();
   return rowOf(memory, held, {
-    hlc: held?.hlc ?? { ms: 0, counter: 0, writer: "" }, // its own follows when it is written
+    hlc,
     now,
     expiresAt: expiresAt ?? null,
     contentHash: hash("sha256", memory.content),
@@ -68,6 +68,8 @@ export function stale(id: string, expected: string, found: MemoryRow | undefined
 }
 
 export interface WriteFacts {
+  /** Later than that of the row it takes the place of. */
+  readonly hlc: Hlc;
   /** Whose session it is, as far as this process knows. */
   readonly sessionAgent: (sessionId: string) => string | undefined;
   readonly nowMs: number;

@@ -144,7 +144,6 @@ export class TenantState {
   /** Shows an acknowledged change to readers. Answers what the tables are to be told. */
   publish(change: Change, sequence: number): PlacedChange<TenantTables> {
     const { stored: tenant } = this;
-    const placed = { sequence, tenant, change, slot: -1, isNew: false, record: undefined };
     switch (change.kind) {
       case "put": {
         this.#forgetAccepted(change.id, sequence);
@@ -167,30 +166,34 @@ export class TenantState {
       case "remove": {
         this.#forgetAccepted(change.id, sequence);
         const slot = this.slotOf(change.id);
-        if (slot === undefined) return { ...placed, endedPlace: undefined };
+        if (slot === undefined) return this.#unplaced(change, sequence);
         this.index.clear(slot);
         this.#recent.drop(slot);
-        const removed = { ...placed, change, slot, endedPlace: undefined };
+        const removed = { ...this.#unplaced(change, sequence), change, slot };
         this.waiting.add(removed);
         return removed;
       }
       case "settle":
         this.#forgetAccepted(change.id, sequence);
-        return { ...placed, endedPlace: this.#endEntry(change.id) };
+        return this.#unplaced(change, sequence, this.#endEntry(change.id));
       case "refuse": {
         const { letter } = change;
         this.#forgetAccepted(letter.row.id, sequence);
         this.letters.set(letter.place, letter);
-        return { ...placed, endedPlace: this.#endEntry(letter.row.id) };
+        return this.#unplaced(change, sequence, this.#endEntry(letter.row.id));
       }
       case "release":
         this.letters.delete(change.place);
         this.#acceptedReleases.delete(change.place);
-        return { ...placed, endedPlace: undefined };
+        return this.#unplaced(change, sequence);
       case "fact":
         this.facts.set(change.name, change.value);
-        return { ...placed, endedPlace: undefined };
+        return this.#unplaced(change, sequence);
     }
+  }
+
+  #unplaced(change: Change, sequence: number, endedPlace?: number): PlacedChange<TenantTables> {
+    return { sequence, tenant: this.stored, change, slot: -1, isNew: false, record: undefined, endedPlace };
   }
 
   /** The tables have it. */
