@@ -1,4 +1,5 @@
 // The thread that writes the tables of a process' stores: one batch of changes after the other, each in a transaction.
+import { getPriority, setPriority } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { isFederationError, toError } from "../../runtime/errors.ts";
 import { refuseIfOver, unbroken } from "../../runtime/unbroken-work.node.ts";
@@ -20,6 +21,9 @@ interface OpenTables {
 const { flags } = workerData as WriterOrder;
 const port = parentPort;
 if (port === null) throw new TypeError("table writer: not started as a thread");
+
+// Who writes and who searches is waited for, and gives way to nobody here. Elsewhere this would be the priority of the whole process.
+if (process.platform === "linux") setPriority(Math.min(19, getPriority() + 5));
 
 const stores = new Map<number, OpenTables>();
 
