@@ -37,6 +37,42 @@ test("the kernel and plain JavaScript find the same candidates with the same sco
   );
 });
 
+test.each([64, 79, 100, 384, 1_536])(
+  "rows of %d dimensions that are left half-way are not among the nearest",
+  async (dimensions) => {
+    const random = seededRandom(dimensions);
+    const draw = seededClusters(dimensions, { seed: dimensions, clusters: 12 });
+    const within = (vector: Float32Array, from: number, to: number): Float32Array =>
+      vector.map((value, at) => (at >= from * dimensions && at < to * dimensions ? value : 0));
+    const vectors = Array.from({ length: 400 }, draw);
+    // Nothing at first and everything at the end; the reverse; and the same again, which must give way by its slot alone.
+    for (const vector of vectors.slice(0, 60))
+      vectors.push(within(vector, 0.5, 1), within(vector, 0, 0.25), within(vector, 0.25, 0.5), vector);
+    const [fast, plain] = [true, false].map((simd) => {
+      const index = createVectorIndex(dimensions, { simd });
+      for (const [slot, vector] of vectors.entries()) index.set(slot, vector);
+      return index;
+    });
+    const queries = [...Array.from({ length: 40 }, draw), ...vectors.slice(395, 440)];
+    for (const query of queries) {
+      const count = 1 + Math.floor(random() * 20);
+      const among = Uint32Array.from(vectors.keys()).filter(() => random() < 0.5);
+      expect(await fast?.nearest(query, count)).toEqual(await plain?.nearest(query, count));
+      expect(await fast?.nearest(query, count, { among })).toEqual(
+        await plain?.nearest(query, count, { among }),
+      );
+    }
+  },
+);
+
+test("the largest sums that there are, of 4,096 equal numbers, fit", async () => {
+  const ones = new Float32Array(4_096).fill(1);
+  const index = createVectorIndex(4_096, { simd: true });
+  for (let slot = 0; slot < 9; slot++) index.set(slot, slot % 2 === 0 ? ones : ones.map((one) => -one));
+  expect((await index.nearest(ones, 5)).slots).toEqual(Uint32Array.of(0, 2, 4, 6, 8));
+  expect((await index.nearest(ones, 9)).slots).toEqual(Uint32Array.of(0, 2, 4, 6, 8, 1, 3, 5, 7));
+});
+
 describe.each(kinds)("%s", (_, simd) => {
   const create = (dimensions: number) => createVectorIndex(dimensions, { simd });
 

@@ -17,7 +17,7 @@ import { fitsKernel, type SearchState } from "./search-state.ts";
 export function createKernelRows(layout: RowLayout, firstSlot: number, mostBytes: number): Rows {
   const pages = { initial: rowsAt / pageBytes, maximum: Math.floor(mostBytes / pageBytes) };
   const { kernel, memory } = openKernel(pages);
-  const { strideBytes, valueBytes, dimensions } = layout;
+  const { strideBytes, valueBytes, firstBytes, halfBytes, dimensions } = layout;
   let bytes = memory.buffer;
   let values = new Int8Array(bytes);
   let floats = new Float32Array(bytes);
@@ -57,6 +57,7 @@ export function createKernelRows(layout: RowLayout, firstSlot: number, mostBytes
     write(row, from, scale) {
       values.set(from, rowAt(row));
       floats[scaleAt(row)] = scale;
+      kernel.measure(rowAt(row), firstBytes, halfBytes, valueBytes, strideBytes);
     },
     clear(row) {
       floats[scaleAt(row)] = 0;
@@ -72,6 +73,10 @@ export function createKernelRows(layout: RowLayout, firstSlot: number, mostBytes
         strideBytes,
         state.size,
         state.count,
+        firstBytes,
+        halfBytes,
+        state.lengthBehindFirst,
+        state.lengthBehindHalf,
       );
       leave(state, size);
     },
@@ -84,7 +89,18 @@ export function createKernelRows(layout: RowLayout, firstSlot: number, mostBytes
       for (let at = 0; at < slots.length; at += longestList) {
         const part = slots.subarray(at, at + longestList);
         words.set(part, listAt / 4);
-        size = kernel.pick(base, part.length, valueBytes, strideBytes, size, state.count);
+        size = kernel.pick(
+          base,
+          part.length,
+          valueBytes,
+          strideBytes,
+          size,
+          state.count,
+          firstBytes,
+          halfBytes,
+          state.lengthBehindFirst,
+          state.lengthBehindHalf,
+        );
       }
       leave(state, size);
     },

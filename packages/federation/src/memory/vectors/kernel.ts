@@ -11,8 +11,26 @@ export interface Kernel {
     stride: number,
     size: number,
     count: number,
+    first: number,
+    half: number,
+    length: number,
+    length2: number,
   ): number;
-  pick(base: number, length: number, bytes: number, stride: number, size: number, count: number): number;
+  // eslint-disable-next-line max-params -- as above
+  pick(
+    base: number,
+    rows: number,
+    bytes: number,
+    stride: number,
+    size: number,
+    count: number,
+    first: number,
+    half: number,
+    length: number,
+    length2: number,
+  ): number;
+  /** Notes the lengths of a row that was written. */
+  measure(row: number, first: number, half: number, bytes: number, stride: number): void;
   /** By the length of `vector` only. */
   cosine(wanted: number, vector: number, bytes: number): number;
   /** Answers the scale; 0 for what has no direction. */

@@ -5,7 +5,12 @@
 ;;    8,192  scores    4,096 × f32 ┐ a binary heap, the worst candidate at its root:
 ;;   24,576  slots     4,096 × u32 ┘ worse is a lower score, at equal scores the higher slot
 ;;   40,960  list     16,384 × u32, the rows that `pick` looks at
-;;  131,072  rows      each `stride` bytes: the values, at its end the scale (f32); a scale of 0 is an empty row
+;;  131,072  rows      each `stride` bytes: the values; at its end the lengths (f32) of what is behind its first and its second part, and
+;;                     the scale (f32); a scale of 0 is an empty row
+;;
+;; Values are compared in three parts. What is left of a row adds at most the length of that, times the query's, to its dot product; where
+;; even so it would not be among the best, it is left there. The bound is a whole number no smaller than the dot product, and scored like
+;; one, so that nothing is lost by it.
 ;;
 ;; `cosine` compares whole vectors, and `quantise` makes them rows; theirs are memories of their own.
 ;;
@@ -96,41 +101,99 @@
       (br_if $more (i32.lt_u (local.get $row) (local.get $end))))
     (call $sum (i32x4.add (local.get $a) (local.get $b))))
 
-  ;; The dot products of four rows in one reading of the query; lane n is that of row n.
-  (func $dots (param $row i32) (param $row1 i32) (param $row2 i32) (param $row3 i32) (param $bytes i32) (result v128)
-    (local $at i32) (local $q v128)
-    (local $a v128) (local $b v128) (local $c v128) (local $d v128)
-    (loop $more
-      (local.set $q (v128.load (i32.shl (local.get $at) (i32.const 1))))
-      (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
-        (v128.load8x8_s (i32.add (local.get $row) (local.get $at))) (local.get $q))))
-      (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
-        (v128.load8x8_s (i32.add (local.get $row1) (local.get $at))) (local.get $q))))
-      (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
-        (v128.load8x8_s (i32.add (local.get $row2) (local.get $at))) (local.get $q))))
-      (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
-        (v128.load8x8_s (i32.add (local.get $row3) (local.get $at))) (local.get $q))))
-      (local.set $q (v128.load offset=16 (i32.shl (local.get $at) (i32.const 1))))
-      (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
-        (v128.load8x8_s offset=8 (i32.add (local.get $row) (local.get $at))) (local.get $q))))
-      (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
-        (v128.load8x8_s offset=8 (i32.add (local.get $row1) (local.get $at))) (local.get $q))))
-      (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
-        (v128.load8x8_s offset=8 (i32.add (local.get $row2) (local.get $at))) (local.get $q))))
-      (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
-        (v128.load8x8_s offset=8 (i32.add (local.get $row3) (local.get $at))) (local.get $q))))
-      (local.set $at (i32.add (local.get $at) (i32.const 16)))
-      (br_if $more (i32.lt_u (local.get $at) (local.get $bytes))))
-    ;; Turned round.
-    (local.set $a (i32x4.add
-      (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $a) (local.get $c))
-      (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $a) (local.get $c))))
-    (local.set $b (i32x4.add
-      (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $b) (local.get $d))
-      (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $b) (local.get $d))))
-    (i32x4.add
-      (i8x16.shuffle 0 1 2 3 16 17 18 19 8 9 10 11 24 25 26 27 (local.get $a) (local.get $b))
-      (i8x16.shuffle 4 5 6 7 20 21 22 23 12 13 14 15 28 29 30 31 (local.get $a) (local.get $b))))
+  ;; The scores of four rows in one reading of the query, lane n that of row n; -inf for all of them where none can be as good as the bar.
+  ;; `tail` is where a row has its scale.
+  (func $scores (param $row i32) (param $row1 i32) (param $row2 i32) (param $row3 i32) (param $tail i32)
+                (param $first i32) (param $half i32) (param $bytes i32) (param $length f32) (param $length2 f32) (param $bar f32) (result v128)
+    (local $at i32) (local $end i32) (local $place i32) (local $q v128) (local $scales v128) (local $sums v128)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128) (local $e v128) (local $f v128)
+    (local.set $scales
+      (v128.load32_lane 3 (i32.add (local.get $row3) (local.get $tail))
+        (v128.load32_lane 2 (i32.add (local.get $row2) (local.get $tail))
+          (v128.load32_lane 1 (i32.add (local.get $row1) (local.get $tail))
+            (v128.load32_zero (i32.add (local.get $row) (local.get $tail)))))))
+    (local.set $end (local.get $first))
+    (local.set $place (i32.const 8))
+    (loop $part
+      (loop $more
+        (local.set $q (v128.load (i32.shl (local.get $at) (i32.const 1))))
+        (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+          (v128.load8x8_s (i32.add (local.get $row) (local.get $at))) (local.get $q))))
+        (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
+          (v128.load8x8_s (i32.add (local.get $row1) (local.get $at))) (local.get $q))))
+        (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
+          (v128.load8x8_s (i32.add (local.get $row2) (local.get $at))) (local.get $q))))
+        (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
+          (v128.load8x8_s (i32.add (local.get $row3) (local.get $at))) (local.get $q))))
+        (local.set $q (v128.load offset=16 (i32.shl (local.get $at) (i32.const 1))))
+        (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+          (v128.load8x8_s offset=8 (i32.add (local.get $row) (local.get $at))) (local.get $q))))
+        (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
+          (v128.load8x8_s offset=8 (i32.add (local.get $row1) (local.get $at))) (local.get $q))))
+        (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
+          (v128.load8x8_s offset=8 (i32.add (local.get $row2) (local.get $at))) (local.get $q))))
+        (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
+          (v128.load8x8_s offset=8 (i32.add (local.get $row3) (local.get $at))) (local.get $q))))
+        (local.set $at (i32.add (local.get $at) (i32.const 16)))
+        (br_if $more (i32.lt_u (local.get $at) (local.get $end))))
+      ;; Turned round.
+      (local.set $e (i32x4.add
+        (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $a) (local.get $c))
+        (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $a) (local.get $c))))
+      (local.set $f (i32x4.add
+        (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $b) (local.get $d))
+        (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $b) (local.get $d))))
+      (local.set $sums (i32x4.add
+        (i8x16.shuffle 0 1 2 3 16 17 18 19 8 9 10 11 24 25 26 27 (local.get $e) (local.get $f))
+        (i8x16.shuffle 4 5 6 7 20 21 22 23 12 13 14 15 28 29 30 31 (local.get $e) (local.get $f))))
+      (if (i32.lt_u (local.get $end) (local.get $bytes))
+        (then
+          (if (v128.any_true (f32x4.ge
+                (f32x4.mul
+                  (f32x4.convert_i32x4_s (i32x4.add
+                    (i32x4.add (local.get $sums) (i32x4.splat (i32.const 1)))
+                    (i32x4.trunc_sat_f32x4_s (f32x4.mul
+                      (v128.load32_lane 3 (i32.sub (i32.add (local.get $row3) (local.get $tail)) (local.get $place))
+                        (v128.load32_lane 2 (i32.sub (i32.add (local.get $row2) (local.get $tail)) (local.get $place))
+                          (v128.load32_lane 1 (i32.sub (i32.add (local.get $row1) (local.get $tail)) (local.get $place))
+                            (v128.load32_zero (i32.sub (i32.add (local.get $row) (local.get $tail)) (local.get $place))))))
+                      (f32x4.splat (local.get $length))))))
+                  (local.get $scales))
+                (f32x4.splat (local.get $bar))))
+            (then
+              (local.set $end (select (local.get $half) (local.get $bytes) (i32.eq (local.get $end) (local.get $first))))
+              (local.set $place (i32.const 4))
+              (local.set $length (local.get $length2))
+              (br $part)))
+          (return (f32x4.splat (f32.const -inf))))))
+    (f32x4.mul (f32x4.convert_i32x4_s (local.get $sums)) (local.get $scales)))
+
+  ;; The lengths of a row that was written, a little longer than they are.
+  (func (export "measure") (param $row i32) (param $first i32) (param $half i32) (param $bytes i32) (param $stride i32)
+    (local $at i32) (local $to i32) (local $values v128) (local $a v128) (local $b v128) (local $squares i32) (local $place i32)
+    (if (i32.ge_u (local.get $first) (local.get $bytes)) (then (return)))
+    (local.set $at (local.get $half))
+    (local.set $to (local.get $bytes))
+    (local.set $place (i32.sub (i32.add (local.get $row) (local.get $stride)) (i32.const 8)))
+    (loop $part
+      (local.set $a (v128.const i32x4 0 0 0 0))
+      (local.set $b (v128.const i32x4 0 0 0 0))
+      (loop $more
+        (local.set $values (v128.load8x8_s (i32.add (local.get $row) (local.get $at))))
+        (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s (local.get $values) (local.get $values))))
+        (local.set $values (v128.load8x8_s offset=8 (i32.add (local.get $row) (local.get $at))))
+        (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s (local.get $values) (local.get $values))))
+        (local.set $at (i32.add (local.get $at) (i32.const 16)))
+        (br_if $more (i32.lt_u (local.get $at) (local.get $to))))
+      (local.set $squares (i32.add (local.get $squares) (call $sum (i32x4.add (local.get $a) (local.get $b)))))
+      (f32.store (local.get $place)
+        (f32.demote_f64 (f64.mul (f64.sqrt (f64.convert_i32_s (local.get $squares))) (f64.const 1.000001))))
+      (if (i32.eq (local.get $to) (local.get $bytes))
+        (then
+          (local.set $at (local.get $first))
+          (local.set $to (local.get $half))
+          (local.set $place (i32.sub (local.get $place) (i32.const 4)))
+          (br $part)))))
 
   ;; Offered, if there is a row at all.
   (func $take (param $score f32) (param $scale f32) (param $slot i32) (param $size i32) (param $count i32) (result i32)
@@ -149,7 +212,8 @@
 
   ;; `rows` rows beginning at the address `row`, the first of which has the slot `slot`.
   (func (export "scan") (param $row i32) (param $rows i32) (param $slot i32)
-                        (param $bytes i32) (param $stride i32) (param $size i32) (param $count i32) (result i32)
+                        (param $bytes i32) (param $stride i32) (param $size i32) (param $count i32)
+                        (param $first i32) (param $half i32) (param $length f32) (param $length2 f32) (result i32)
     (local $row1 i32) (local $row2 i32) (local $row3 i32) (local $last i32)
     (local $scores v128) (local $bar f32)
     (local.set $bar (call $bar (local.get $size) (local.get $count)))
@@ -161,13 +225,9 @@
         (local.set $row2 (i32.add (local.get $row1) (local.get $stride)))
         (local.set $row3 (i32.add (local.get $row2) (local.get $stride)))
         (local.set $last (i32.sub (i32.add (local.get $row3) (local.get $stride)) (i32.const 4)))
-        (local.set $scores (call $dots (local.get $row) (local.get $row1) (local.get $row2) (local.get $row3) (local.get $bytes)))
-        (local.set $scores (f32x4.mul
-          (f32x4.convert_i32x4_s (local.get $scores))
-          (v128.load32_lane 3 (local.get $last)
-            (v128.load32_lane 2 (i32.sub (local.get $row3) (i32.const 4))
-              (v128.load32_lane 1 (i32.sub (local.get $row2) (i32.const 4))
-                (v128.load32_zero (i32.sub (local.get $row1) (i32.const 4))))))))
+        (local.set $scores (call $scores (local.get $row) (local.get $row1) (local.get $row2) (local.get $row3)
+          (i32.sub (local.get $stride) (i32.const 4)) (local.get $first) (local.get $half) (local.get $bytes)
+          (local.get $length) (local.get $length2) (local.get $bar)))
         (if (v128.any_true (f32x4.gt (local.get $scores) (f32x4.splat (local.get $bar))))
           (then
             (if (f32.gt (f32x4.extract_lane 0 (local.get $scores)) (local.get $bar))
@@ -201,13 +261,14 @@
         (br $one)))
     (local.get $size))
 
-  ;; The first `length` rows of the list, which holds slots; `base` is where the row of slot 0 would begin.
-  (func (export "pick") (param $base i32) (param $length i32)
-                        (param $bytes i32) (param $stride i32) (param $size i32) (param $count i32) (result i32)
+  ;; The first `rows` rows of the list, which holds slots; `base` is where the row of slot 0 would begin.
+  (func (export "pick") (param $base i32) (param $rows i32)
+                        (param $bytes i32) (param $stride i32) (param $size i32) (param $count i32)
+                        (param $first i32) (param $half i32) (param $length f32) (param $length2 f32) (result i32)
     (local $at i32) (local $end i32) (local $slot i32) (local $tail i32) (local $bar f32) (local $scores v128)
     (local $row i32) (local $row1 i32) (local $row2 i32) (local $row3 i32)
     (local.set $at (i32.const 40960))
-    (local.set $end (i32.add (local.get $at) (i32.shl (local.get $length) (i32.const 2))))
+    (local.set $end (i32.add (local.get $at) (i32.shl (local.get $rows) (i32.const 2))))
     (local.set $bar (call $bar (local.get $size) (local.get $count)))
     (local.set $tail (i32.sub (local.get $stride) (i32.const 4)))
     ;; Four rows at a time: they lie anywhere, and are waited for together.
@@ -218,13 +279,9 @@
         (local.set $row1 (i32.add (local.get $base) (i32.mul (i32.load offset=4 (local.get $at)) (local.get $stride))))
         (local.set $row2 (i32.add (local.get $base) (i32.mul (i32.load offset=8 (local.get $at)) (local.get $stride))))
         (local.set $row3 (i32.add (local.get $base) (i32.mul (i32.load offset=12 (local.get $at)) (local.get $stride))))
-        (local.set $scores (f32x4.mul
-          (f32x4.convert_i32x4_s
-            (call $dots (local.get $row) (local.get $row1) (local.get $row2) (local.get $row3) (local.get $bytes)))
-          (v128.load32_lane 3 (i32.add (local.get $row3) (local.get $tail))
-            (v128.load32_lane 2 (i32.add (local.get $row2) (local.get $tail))
-              (v128.load32_lane 1 (i32.add (local.get $row1) (local.get $tail))
-                (v128.load32_zero (i32.add (local.get $row) (local.get $tail))))))))
+        (local.set $scores (call $scores (local.get $row) (local.get $row1) (local.get $row2) (local.get $row3)
+          (local.get $tail) (local.get $first) (local.get $half) (local.get $bytes)
+          (local.get $length) (local.get $length2) (local.get $bar)))
         ;; As good as the bar may be better: what is picked has not always a higher slot than what is there.
         (if (v128.any_true (f32x4.ge (local.get $scores) (f32x4.splat (local.get $bar))))
           (then

@@ -9,6 +9,9 @@ export interface SearchState {
   readonly query: Int16Array;
   /** Times a row's score it is the cosine. */
   readonly queryScale: number;
+  /** Of the query behind its first and its second part, a little longer than they are. */
+  readonly lengthBehindFirst: number;
+  readonly lengthBehindHalf: number;
   readonly count: number;
   readonly scores: Float32Array;
   readonly slots: Uint32Array;
@@ -21,11 +24,19 @@ export function beginSearch(vector: Float32Array, count: number, layout: RowLayo
   return {
     query,
     queryScale,
+    lengthBehindFirst: lengthBehind(query, layout.firstBytes),
+    lengthBehindHalf: lengthBehind(query, layout.halfBytes),
     count,
     scores: new Float32Array(count),
     slots: new Uint32Array(count),
     size: 0,
   };
+}
+
+function lengthBehind(query: Int16Array, from: number): number {
+  let squares = 0;
+  for (let at = from; at < query.length; at++) squares += query[at]! * query[at]!; // within its length
+  return Math.sqrt(squares) * 1.000001;
 }
 
 /** Whether the kernel has room for the candidates; otherwise plain JavaScript looks. */
