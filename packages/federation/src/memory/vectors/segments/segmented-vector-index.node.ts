@@ -26,6 +26,7 @@ import {
 } from "./segment-files.node.ts";
 import { nowhere, SlotHomes, tail } from "./slot-homes.ts";
 import { union } from "./union.ts";
+import { WritePace, writesBetweenLooks } from "./write-pace.ts";
 import { loadUsearch, openGraph, type CreateGraph, type GraphFile } from "./usearch.node.ts";
 
 export interface SegmentedVectorIndexOptions {
@@ -45,10 +46,10 @@ export interface SegmentedVectorIndexOptions {
   readonly turns?: Turns;
   /** Runs one build after the other where several indexes share the machine. */
   readonly inTurn?: (build: () => Promise<boolean>) => Promise<boolean>;
+  /** When large graphs may be built; default by the time. */
+  readonly pace?: WritePace;
 }
 
-/** So many writes between two looks at whether a build is due. */
-const writesBetweenLooks = 1000;
 /** And after a build failed: a full disk is not asked again and again. */
 const writesAfterFailure = 50_000;
 const mostPlaces = 254;
@@ -85,6 +86,7 @@ export class SegmentedVectorIndex implements VectorIndex {
   readonly #createGraph: CreateGraph | undefined;
   readonly #openLarge: (file: GraphFile, onFailure: (error: Error) => void) => SearchGraph;
   readonly #inTurn: (build: () => Promise<boolean>) => Promise<boolean>;
+  readonly #pace: WritePace;
   readonly #homes = new SlotHomes();
   readonly #stop = new AbortController();
   /** The newest first. */
@@ -96,12 +98,14 @@ export class SegmentedVectorIndex implements VectorIndex {
   /** Slots are on their way to a new segment. */
   #isMoving = false;
   #running: Promise<void> | undefined;
+  /** A large graph is due. */
+  #isPostponed = false;
   /** Undefined until building was started. */
   #writesUntilLook: number | undefined;
 
   private constructor(options: SegmentedVectorIndexOptions, createGraph: CreateGraph | undefined) {
     const { folder, dimensions, threshold = 50_000, segmentRows, log = silentLog } = options;
-    const { turns = turnsOfProcess, inTurn = (build) => build() } = options;
+    const { turns = turnsOfProcess, inTurn = (build) => build(), pace = new WritePace() } = options;
     this.dimensions = dimensions;
     this.#folder = folder;
     this.#log = log;
@@ -111,6 +115,7 @@ export class SegmentedVectorIndex implements VectorIndex {
     this.#createGraph = createGraph;
     this.#openLarge = options.openLarge ?? ((file, onFailure) => new GraphThread(file, onFailure));
     this.#inTurn = inTurn;
+    this.#pace = pace;
   }
 
   /** For vectors of which nothing was kept: it does not look into the folder. */
@@ -187,14 +192,15 @@ export class SegmentedVectorIndex implements VectorIndex {
   }
 
   /** Builds what is due now, and resolves when nothing is, or when it failed, which is logged. Building goes on without this call. */
-  buildIfDue(): Promise<void> {
-    this.#running ??= this.#buildWhileDue().finally(() => (this.#running = undefined));
-    return this.#running;
+  async buildIfDue(): Promise<void> {
+    await (this.#running ?? this.#run(true));
+    if (this.#isPostponed) await this.#run(true);
   }
 
   /** Resolves when no thread runs any more. A segment that was being built is given up. */
   async close(): Promise<void> {
     this.#stop.abort(new Error("the vector index was closed"));
+    this.#pace.stop();
     await this.#running;
     const segments = this.#segments;
     this.#segments = [];
@@ -228,34 +234,45 @@ export class SegmentedVectorIndex implements VectorIndex {
   #countWrite(): void {
     if (this.#writesUntilLook === undefined) return;
     this.#writesUntilLook -= 1;
+    if (this.#writesUntilLook % writesBetweenLooks === 0) this.#pace.looked();
     if (this.#writesUntilLook > 0 || this.#running !== undefined) return;
     this.#writesUntilLook = writesBetweenLooks;
-    void this.buildIfDue();
+    void this.#run();
   }
 
-  async #buildWhileDue(): Promise<void> {
-    while (this.#planNow() !== undefined) {
+  /** `isEager`: large graphs, too, while many writes come. They take the processor that those want, and bring rows together that have graphs already. */
+  #run(isEager = false): Promise<void> {
+    this.#running ??= this.#buildWhileDue(isEager).finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #buildWhileDue(isEager: boolean): Promise<void> {
+    const mayBeLarge = (): boolean => isEager || !this.#pace.isQuick;
+    while (this.#planNow(mayBeLarge()) !== undefined) {
       // Others may have been before us: what is due is decided anew.
-      if (!(await this.#inTurn(() => this.#buildOne()))) return;
+      if (!(await this.#inTurn(() => this.#buildOne(mayBeLarge())))) return;
     }
     if (this.#stop.signal.aborted) return;
+    this.#isPostponed = this.#planNow(true) !== undefined;
+    if (this.#isPostponed) return this.#pace.whenSlow(() => void this.#run());
     const { tail: rowsInTail, segments } = this.parts;
     const rows = segments.map((segment) => segment.rows);
     this.#log("debug", "no vector graph is due", { folder: this.#folder, rowsInTail, segments: rows });
   }
 
-  #planNow(): BuildPlan | undefined {
+  #planNow(mayBeLarge: boolean): BuildPlan | undefined {
     if (this.#createGraph === undefined || this.#stop.signal.aborted) return undefined;
     const segments = this.#segments.map(({ number, rows, place }) => {
       return { number, rows, live: this.#homes.count(place) };
     });
     const parts = { tail: this.#homes.count(tail), segments };
-    return (this.#hasLarge ? planLarge(parts, this.#limits) : undefined) ?? planBuild(parts, this.#limits);
+    const large = this.#hasLarge && mayBeLarge ? planLarge(parts, this.#limits) : undefined;
+    return large ?? planBuild(parts, this.#limits);
   }
 
   /** False when it failed, which is logged, or nothing is due any more. */
-  async #buildOne(): Promise<boolean> {
-    const plan = this.#planNow();
+  async #buildOne(mayBeLarge: boolean): Promise<boolean> {
+    const plan = this.#planNow(mayBeLarge);
     if (plan === undefined || this.#createGraph === undefined) return false;
     try {
       await this.#carryOut(plan, this.#createGraph);

@@ -9,6 +9,7 @@ import { createVectorIndex } from "../create-vector-index.ts";
 import { candidatesFor, rescore } from "../rescore.ts";
 import { seededClusters, seededRandom } from "../testing/vectors.ts";
 import { GraphThread } from "./graph-thread.node.ts";
+import { WritePace } from "./write-pace.ts";
 import { SegmentedVectorIndex, type SegmentedVectorIndexOptions } from "./segmented-vector-index.node.ts";
 
 const dimensions = 48;
@@ -401,6 +402,40 @@ describe("a segment too large for the event loop", () => {
     expect(again.parts.segments.length).toBeGreaterThan(4);
     expect(await recall(again, vectors)).toBeGreaterThanOrEqual(0.99);
   });
+});
+
+test("large graphs wait until writes no longer come quickly, and are built then without being asked for", async () => {
+  let nowMs = 0;
+  let wake = (): void => {};
+  let tellBuilt = (): void => {};
+  const log = (level: string): void => void (level === "debug" && tellBuilt());
+  let tellPostponed = (): void => {};
+  const postponed = new Promise<void>((resolve) => (tellPostponed = resolve));
+  const after = (_ms: number, then: () => void): (() => void) => {
+    wake = then;
+    tellPostponed();
+    return () => {};
+  };
+  const pace = new WritePace({ nowMs: () => nowMs, after });
+  const index = await open({ threshold: 200, segmentRows: 200, pace, log });
+  index.startBuilding();
+  // As many writes as there are between two looks, and a turn after them, for only one look is taken in a turn.
+  for (let look = 0; look < 3; look++) {
+    for (let write = 0; write < 1_000; write++) fill(index, someVectors(1));
+    await new Promise(setImmediate);
+  }
+  fill(index, someVectors(3000));
+  await new Promise(setImmediate);
+  fill(index, someVectors(1));
+  await postponed;
+  await new Promise(setImmediate);
+  expect(index.parts.segments.length).toBeGreaterThan(5);
+  for (const { rows } of index.parts.segments) expect(rows).toBeLessThanOrEqual(300);
+  const built = new Promise<void>((resolve) => (tellBuilt = resolve));
+  nowMs = 10_000;
+  wake();
+  await built;
+  expect(Math.max(...index.parts.segments.map(({ rows }) => rows))).toBeGreaterThan(1_000);
 });
 
 test("without the optional package everything is compared, and found", async () => {
