@@ -9,11 +9,14 @@ import type { TableDatabases } from "./table-databases.node.ts";
 import * as keys from "./table-keys.node.ts";
 import { scratchOf, sound, summed } from "./table-values.node.ts";
 
+type SlotDatabase = TableDatabases["rows" | "vectors" | "slots"];
 type LeafEdits = Map<string, { readonly key: Buffer; readonly places: Map<number, boolean> }>;
 
 /** What a transaction does for a batch of changes: rows, and what they are found by. Knows nothing of transactions, nor of threads. */
 export class TableWriter {
   readonly #databases: TableDatabases;
+  /** No lower than the last key that is there: one that was removed, or given up with its transaction, may have been behind it. */
+  readonly #lastKeys = new Map<SlotDatabase, number>();
 
   constructor(databases: TableDatabases) {
     this.#databases = databases;
@@ -78,16 +81,23 @@ export class TableWriter {
       value.writeUInt32LE(slot);
       void ids.put(keys.idKey(tenant.number, id), value);
     } else this.#unindex(tenant, slot, edits);
-    void rows.put(key, summed(encoded.json, slot));
-    if (encoded.vector !== undefined) void vectors.put(key, summed(encoded.vector, slot));
+    this.#putAt(rows, key, summed(encoded.json, slot));
+    if (encoded.vector !== undefined) this.#putAt(vectors, key, summed(encoded.vector, slot));
     else if (!isNew) void vectors.remove(key);
     if (record !== undefined) {
       const value = scratchOf(record.length);
       value.set(record);
-      void slots.put(key, value);
+      this.#putAt(slots, key, value);
     }
     this.#index(tenant, slot, { json: encoded.json, edits, isIn: true });
     if (outbox === "add") void this.#databases.outbox.put([tenant.number, sequence], id);
+  }
+
+  /** What comes behind everything that is there fills the pages. Otherwise lmdb leaves half of each empty, or a vector in each page of its own. */
+  #putAt(database: SlotDatabase, key: number, value: Uint8Array): void {
+    const last = this.#lastKeys.get(database) ?? lastKeyOf(database);
+    database.putSync(key, value, { append: key > last });
+    this.#lastKeys.set(database, Math.max(last, key));
   }
 
   #remove({ tenant, slot }: PlacedChange, id: string, edits: LeafEdits): void {
@@ -118,6 +128,11 @@ export class TableWriter {
     else words.remove(slot, row.content);
     for (const leaf of leavesOf(row.metadata)) noteLeaf(edits, { tenant: number, leaf, slot, isIn });
   }
+}
+
+function lastKeyOf(database: SlotDatabase): number {
+  const [last = -1] = Array.from(database.getKeys({ reverse: true, limit: 1 }));
+  return last;
 }
 
 function noteLeaf(
