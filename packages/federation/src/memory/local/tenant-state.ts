@@ -1,6 +1,6 @@
 import { describe } from "../../runtime/json.ts";
 import { rowFromJson, vectorToBytes, vectorView } from "./row-codec.ts";
-import { decodeRow } from "./changes.ts";
+import { decodeRow, textOfRow } from "./changes.ts";
 import type { Change } from "./changes.ts";
 import type { DeadLetter } from "./local-store.ts";
 import type { MemoryRow } from "../memory-row.ts";
@@ -108,7 +108,10 @@ export class TenantState {
     if (accepted !== undefined) return accepted.facts;
     if (this.#absent.has(id)) return undefined;
     const waiting = this.waiting.ofId(id);
-    if (waiting !== undefined) return waiting.change.kind === "put" ? waiting.change.facts : undefined;
+    if (waiting !== undefined)
+      return waiting.change.kind === "put"
+        ? factsOf(rowFromJson(textOfRow(waiting.change.encoded.json), null))
+        : undefined;
     const row = this.row(id);
     return row === undefined ? undefined : factsOf(row);
   }
@@ -151,7 +154,7 @@ export class TenantState {
         const slot = known ?? this.index.take();
         this.#recent.drop(slot);
         this.#absent.delete(change.id);
-        const { facts, encoded } = change;
+        const { kind, id, outbox, facts, encoded } = change;
         const vector = encoded.vector === undefined ? null : vectorView(encoded.vector);
         const record = encodeSlot(this.index.put(slot, facts, vector));
         const endedPlace = change.outbox === "keep" ? undefined : this.#endEntry(change.id);
@@ -159,7 +162,9 @@ export class TenantState {
           this.entries.set(change.id, sequence);
           this.entryIds.set(sequence, change.id);
         }
-        const put = { sequence, tenant, change, slot, isNew: known === undefined, record, endedPlace };
+        // Without its facts: what waits is moved about by the garbage collector until the tables have it.
+        const kept = { kind, id, outbox, encoded };
+        const put = { sequence, tenant, change: kept, slot, isNew: known === undefined, record, endedPlace };
         this.waiting.add(put);
         return put;
       }

@@ -1,5 +1,4 @@
 import type { EncodedRow } from "./changes.ts";
-import type { RowFacts } from "./row-facts.ts";
 
 /** An acknowledged row that is not yet in the tables; one of another kind than `put` was removed. */
 export interface WaitingRow {
@@ -8,12 +7,7 @@ export interface WaitingRow {
   readonly change: PutRow | RemovedRow;
 }
 
-type PutRow = {
-  readonly kind: "put";
-  readonly id: string;
-  readonly facts: RowFacts;
-  readonly encoded: EncodedRow;
-};
+type PutRow = { readonly kind: "put"; readonly id: string; readonly encoded: EncodedRow };
 type RemovedRow = { readonly kind: "remove"; readonly id: string };
 
 /** A power of two. */
