@@ -44,6 +44,8 @@ test("one changed byte loses the record it is in, and all others are found", () 
       expect(found.beyond).toEqual(written.slice(hurt + 1));
       expect(found.soundBytes).toBe(journalOf(written.slice(0, hurt)).length);
     }),
+    // Made the first byte of a file that zeros are written ahead of.
+    { examples: [[[{ sequence: 0, flushed: 0, body: new Uint8Array([1, 0]) }], 0, 0x41 ^ 0xff]] },
   );
 });
 

@@ -103,7 +103,8 @@ export function isCutOff(bytes: Uint8Array, offset: number, checksum: Checksum):
 
 /** Where the last byte is that can be of a record, or the mark behind the last one. */
 function boundsOf(bytes: Uint8Array): { readonly isAhead: boolean; readonly end: number } {
-  const isAhead = bytes[0] === aheadMark[0];
+  const isRecord = bytes[1] === ((mark >>> 8) & 0xff); // whose first byte was changed
+  const isAhead = bytes[0] === aheadMark[0] && !isRecord;
   let end = bytes.length;
   while (isAhead && end > 1 && bytes[end - 1] === 0) end -= 1;
   return { isAhead, end };
