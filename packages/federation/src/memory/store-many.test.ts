@@ -50,6 +50,29 @@ test("when one is refused, those before it are stored by the time the caller kno
   expect(taken).toHaveLength(1_101);
 });
 
+test("a batch that fails while further memories are waited for fails the call, and nobody else", async () => {
+  const adapter = await openAdapter();
+  await adapter.storeMemory({ ...memoryOf("m7", "another's"), agent_id: "ben" });
+  let go = (): void => {};
+  const waiting = new Promise<void>((resolve) => (go = resolve));
+  async function* memories(): AsyncGenerator<AgentMemory> {
+    for (let at = 0; at < 250; at++) yield memoryOf(`m${at}`, "some words"); // the seventh is refused
+    await waiting;
+    for (let at = 250; at < 600; at++) yield memoryOf(`m${at}`, "some words");
+  }
+  const unheard: unknown[] = [];
+  const hear = (error: unknown): void => void unheard.push(error);
+  process.on("unhandledRejection", hear);
+  onTestFinished(() => void process.off("unhandledRejection", hear));
+  const storing = adapter.storeMemories(memories());
+  await adapter.storeMemory(memoryOf("behind", "stored after the first batch was refused"));
+  await new Promise(setImmediate);
+  go();
+  await expect(storing).rejects.toMatchObject({ code: "forbidden" });
+  expect(unheard).toEqual([]);
+  expect((await adapter.getMemory("m7", "t"))?.content).toBe("another's");
+});
+
 test("a signal ends it between two batches, and what was under way is stored", async () => {
   const adapter = await openAdapter();
   const abort = new AbortController();

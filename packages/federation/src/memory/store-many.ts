@@ -36,7 +36,9 @@ export async function storeMany(
     if (batch === undefined) return;
     signal?.throwIfAborted();
     const ready = await embed(batch.memories, signal);
-    underWay.push(store(ready));
+    const storing = store(ready);
+    storing.catch(() => {}); // whoever waits for it next is told, and that may be long after it failed
+    underWay.push(storing);
     if (underWay.length >= most) await underWay.shift();
   };
   /** Answers which batch is full now. */

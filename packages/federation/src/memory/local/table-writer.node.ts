@@ -96,7 +96,9 @@ export class TableWriter {
   /** What comes behind everything that is there fills the pages. Otherwise lmdb leaves half of each empty, or a vector in each page of its own. */
   #putAt(database: SlotDatabase, key: number, value: Uint8Array): void {
     const last = this.#lastKeys.get(database) ?? lastKeyOf(database);
-    database.putSync(key, value, { append: key > last });
+    // Refused where it is not behind everything after all, which lmdb-js answers, whatever its types say.
+    const isPut: unknown = key > last && database.putSync(key, value, { append: true });
+    if (isPut !== true) database.putSync(key, value);
     this.#lastKeys.set(database, Math.max(last, key));
   }
 
