@@ -20,7 +20,7 @@ export async function storeMany(
   { signal, onProgress }: BulkStoreOptions,
 ): Promise<StoreProgress> {
   const batches = new Map<string, { memories: CheckedMemory[]; sizeBytes: number }>();
-  const { most = 1 } = backend.batch;
+  const { mostAtOnce = 1 } = backend.batch;
   const underWay: Promise<void>[] = [];
   let progress: StoreProgress = { stored: 0, skipped: 0 };
   const store = async (ready: readonly CheckedMemory[]): Promise<void> => {
@@ -39,7 +39,7 @@ export async function storeMany(
     const storing = store(ready);
     storing.catch(() => {}); // whoever waits for it next is told, and that may be long after it failed
     underWay.push(storing);
-    if (underWay.length >= most) await underWay.shift();
+    if (underWay.length >= mostAtOnce) await underWay.shift();
   };
   /** Answers which batch is full now. */
   const take = (each: unknown): string | undefined => {

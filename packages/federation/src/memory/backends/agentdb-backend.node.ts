@@ -35,7 +35,7 @@ export class AgentdbBackend implements MemoryBackend {
     // What is checked in one piece and written as one record; more where each waits for the disk, and the next is made ready meanwhile.
     this.batch =
       options.durability === "power"
-        ? { maxRows: 250, maxBytes: 10_000_000, mixed: true, most: 4 }
+        ? { maxRows: 250, maxBytes: 10_000_000, mixed: true, mostAtOnce: 4 }
         : { maxRows: 100, maxBytes: 1_000_000, mixed: true };
     this.#clock = clock;
     this.sessions = new LocalSessions(clock);

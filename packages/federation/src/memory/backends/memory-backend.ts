@@ -106,7 +106,7 @@ export interface BatchSize {
   /** Of several agents as well. */
   readonly mixed?: boolean | undefined;
   /** So many may be under way at once, and are stored in the order in which they were given; default 1. */
-  readonly most?: number | undefined;
+  readonly mostAtOnce?: number | undefined;
 }
 
 export interface MemoryTransfer {

@@ -5,7 +5,7 @@ import { mostDimensions } from "./row-layout.ts";
 /** Quantises vectors of at most 4,096 dimensions, as `encodeVector` does and with its results. `encoded` is as long as they need. */
 export type Encoder = (vector: Float32Array, encoded: Uint8Array) => void;
 
-/** The kernel's, where the machine has one: it takes a fifth of the time. */
+/** The kernel's, where the machine has one: it takes a seventh of the time. */
 export function createEncoder({ simd = hasKernel() }: { simd?: boolean | undefined } = {}): Encoder {
   return simd ? (kernelEncoder ??= openEncoder()) : encodeVector;
 }

@@ -1,4 +1,4 @@
-import { openKernel } from "./kernel.ts";
+import { openKernel, type Looking } from "./kernel.ts";
 import { pickPlainly, scanPlainly, type RowBytes } from "./plain-rows.ts";
 import {
   listAt,
@@ -39,6 +39,16 @@ export function createKernelRows(layout: RowLayout, firstSlot: number, mostBytes
     state.slots.set(words.subarray(slotsAt / 4, slotsAt / 4 + size));
     state.size = size;
   };
+  const looking = (state: SearchState, size: number): Looking => [
+    valueBytes,
+    strideBytes,
+    size,
+    state.count,
+    firstBytes,
+    halfBytes,
+    state.lengthBehindFirst,
+    state.lengthBehindHalf,
+  ];
   return {
     get capacity() {
       return Math.floor((bytes.byteLength - rowsAt) / strideBytes);
@@ -65,19 +75,7 @@ export function createKernelRows(layout: RowLayout, firstSlot: number, mostBytes
     scan(state, from, to) {
       if (!fitsKernel(state)) return scanPlainly(state, layout, where(), { from, to });
       enter(state);
-      const size = kernel.scan(
-        rowAt(from),
-        to - from,
-        firstSlot + from,
-        valueBytes,
-        strideBytes,
-        state.size,
-        state.count,
-        firstBytes,
-        halfBytes,
-        state.lengthBehindFirst,
-        state.lengthBehindHalf,
-      );
+      const size = kernel.scan(rowAt(from), to - from, firstSlot + from, ...looking(state, state.size));
       leave(state, size);
     },
     pick(state, slots) {
@@ -89,18 +87,7 @@ export function createKernelRows(layout: RowLayout, firstSlot: number, mostBytes
       for (let at = 0; at < slots.length; at += longestList) {
         const part = slots.subarray(at, at + longestList);
         words.set(part, listAt / 4);
-        size = kernel.pick(
-          base,
-          part.length,
-          valueBytes,
-          strideBytes,
-          size,
-          state.count,
-          firstBytes,
-          halfBytes,
-          state.lengthBehindFirst,
-          state.lengthBehindHalf,
-        );
+        size = kernel.pick(base, part.length, ...looking(state, size));
       }
       leave(state, size);
     },

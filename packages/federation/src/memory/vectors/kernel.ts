@@ -1,34 +1,21 @@
 import { kernelBase64 } from "./kernel.gen.ts";
 
+/** How rows lie and what is looked for among them: what `scan` and `pick` both take last. */
+export type Looking = readonly [
+  bytes: number,
+  stride: number,
+  size: number,
+  count: number,
+  first: number,
+  half: number,
+  length: number,
+  length2: number,
+];
+
 /** The functions of kernel.wat; `scan` and `pick` answer the new size of the heap. */
 export interface Kernel {
-  // eslint-disable-next-line max-params -- what a WebAssembly function takes are numbers
-  scan(
-    row: number,
-    rows: number,
-    slot: number,
-    bytes: number,
-    stride: number,
-    size: number,
-    count: number,
-    first: number,
-    half: number,
-    length: number,
-    length2: number,
-  ): number;
-  // eslint-disable-next-line max-params -- as above
-  pick(
-    base: number,
-    rows: number,
-    bytes: number,
-    stride: number,
-    size: number,
-    count: number,
-    first: number,
-    half: number,
-    length: number,
-    length2: number,
-  ): number;
+  scan(row: number, rows: number, slot: number, ...looking: Looking): number;
+  pick(base: number, rows: number, ...looking: Looking): number;
   /** Notes the lengths of a row that was written. */
   measure(row: number, first: number, half: number, bytes: number, stride: number): void;
   /** By the length of `vector` only. */

@@ -1,74 +1,22 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { getPriority, tmpdir } from "node:os";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { getPriority } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createVectorIndex } from "../create-vector-index.ts";
-import { candidatesFor, rescore } from "../rescore.ts";
+import {
+  dimensions,
+  errors,
+  fill,
+  folder,
+  open,
+  recall,
+  someVectors,
+  threshold,
+} from "../testing/segments.node.ts";
 import { seededClusters, seededRandom } from "../testing/vectors.ts";
-import { GraphThread } from "./graph-thread.node.ts";
-import { WritePace } from "./write-pace.ts";
-import { SegmentedVectorIndex, type SegmentedVectorIndexOptions } from "./segmented-vector-index.node.ts";
-
-const dimensions = 48;
-const threshold = 2000;
-
-let folder: string;
-let errors: string[];
-const opened: SegmentedVectorIndex[] = [];
-
-beforeEach(async () => {
-  folder = join(await mkdtemp(join(tmpdir(), "segments-")), "index");
-  errors = [];
-});
-
-afterEach(async () => {
-  await Promise.all(opened.splice(0).map((index) => index.close()));
-  await rm(join(folder, ".."), { recursive: true });
-});
-
-async function open(options: Partial<SegmentedVectorIndexOptions> = {}): Promise<SegmentedVectorIndex> {
-  const index = await SegmentedVectorIndex.open({
-    folder,
-    dimensions,
-    threshold,
-    log: (level, message) => void (level === "error" && errors.push(message)),
-    ...options,
-  });
-  opened.push(index);
-  return index;
-}
-
-function someVectors(count: number, seed = 1): Float32Array[] {
-  return Array.from({ length: count }, seededClusters(dimensions, { seed, clusters: 40 }));
-}
-
-function fill(index: SegmentedVectorIndex, vectors: readonly (Float32Array | undefined)[]): void {
-  for (const [slot, vector] of vectors.entries()) if (vector !== undefined) index.set(slot, vector);
-}
-
-/** The share of the true nearest ten that a search and the rescoring of its candidates find, and that all of it is there. */
-async function recall(
-  index: SegmentedVectorIndex,
-  vectors: readonly (Float32Array | undefined)[],
-): Promise<number> {
-  const limit = 10;
-  const vectorOf = (slot: number): Float32Array | undefined => vectors[slot];
-  const all = { slots: Uint32Array.from(vectors.keys()), scores: new Float32Array(vectors.length) };
-  let hits = 0;
-  // Of the same clusters as the vectors, and none of them.
-  const queries = someVectors(8200).slice(-50);
-  for (const query of queries) {
-    const candidates = await index.nearest(query, candidatesFor(limit));
-    for (const slot of candidates.slots) expect(vectors[slot]).toBeDefined();
-    const found = rescore(query, candidates, { vectorOf, limit }).slots;
-    const truth = rescore(query, all, { vectorOf, limit }).slots;
-    hits += found.filter((slot) => truth.includes(slot)).length;
-  }
-  return hits / (queries.length * limit);
-}
 
 test("from the threshold on graphs are built, and nearly everything is found through them", async () => {
   const vectors = someVectors(6000);
@@ -330,113 +278,6 @@ test.each([".part", ".graph"])(
     expect(await recall(index, vectors)).toBeGreaterThanOrEqual(0.99);
   },
 );
-
-describe("a segment too large for the event loop", () => {
-  const small = { threshold: 300, segmentRows: 300 };
-
-  test("is built of many vectors, and searched in a thread of its own, also when it is opened again", async () => {
-    const vectors = someVectors(3000);
-    const first = await open(small);
-    fill(first, vectors);
-    await first.buildIfDue();
-    expect(first.parts).toEqual({ tail: 0, segments: [{ rows: 3000, live: 3000 }] });
-    expect(await recall(first, vectors)).toBeGreaterThanOrEqual(0.99);
-    await first.close();
-    const again = await open(small);
-    fill(again, vectors);
-    expect(again.parts).toEqual({ tail: 0, segments: [{ rows: 3000, live: 3000 }] });
-    const searches = someVectors(20, 3).map((query) => again.nearest(query, 10));
-    for (const { slots } of await Promise.all(searches)) expect(slots).toHaveLength(10);
-    expect(await recall(again, vectors)).toBeGreaterThanOrEqual(0.99);
-    expect(errors).toEqual([]);
-  });
-
-  test("takes the place of small ones, while writes and searches go on", async () => {
-    const vectors: (Float32Array | undefined)[] = someVectors(1100);
-    const index = await open(small);
-    for (const [slot, vector] of vectors.entries()) {
-      index.set(slot, vector ?? new Float32Array(dimensions));
-      if (slot % 300 === 299) await index.buildIfDue();
-    }
-    expect(index.parts.segments).toHaveLength(3);
-    const random = seededRandom(4);
-    const fresh = someVectors(4000, 8);
-    vectors.push(...someVectors(400, 5));
-    fill(index, vectors);
-    let isBuilding = true;
-    const building = index.buildIfDue().then(() => (isBuilding = false));
-    let rounds = 0;
-    for (; isBuilding && rounds < fresh.length; rounds++) {
-      const slot = Math.floor(random() * 1600);
-      const vector = random() < 0.3 ? undefined : fresh[rounds];
-      if (vector === undefined) index.remove(slot);
-      else index.set(slot, vector);
-      vectors[slot] = vector;
-      if (vector !== undefined) expect((await index.nearest(vector, 1)).scores[0]).toBeGreaterThan(0.99);
-      await new Promise(setImmediate);
-    }
-    await building;
-    expect(rounds).toBeGreaterThan(10);
-    const live = index.parts.segments.reduce((sum, segment) => sum + segment.live, 0);
-    expect(live + index.parts.tail).toBe(index.size);
-    expect(Math.max(...index.parts.segments.map(({ rows }) => rows))).toBeGreaterThan(450);
-    expect(await recall(index, Array.from(vectors))).toBeGreaterThanOrEqual(0.99);
-    expect(errors).toEqual([]);
-  });
-
-  test("whose thread fails is done without, and small ones are built", async () => {
-    const vectors = someVectors(2000);
-    const first = await open(small);
-    fill(first, vectors);
-    await first.buildIfDue();
-    await first.close();
-    const again = await open({
-      ...small,
-      openLarge: (file, onFailure) => new GraphThread({ ...file, path: `${file.path}.missing` }, onFailure),
-    });
-    fill(again, vectors);
-    expect((await again.nearest(vectors[0] ?? new Float32Array(dimensions), 5)).slots).toHaveLength(5);
-    expect(errors).toEqual(["a thread that searches a vector segment failed: graphs are made smaller"]);
-    expect(again.parts).toEqual({ tail: 2000, segments: [] });
-    await again.buildIfDue();
-    expect(again.parts.segments.length).toBeGreaterThan(4);
-    expect(await recall(again, vectors)).toBeGreaterThanOrEqual(0.99);
-  });
-});
-
-test("large graphs wait until writes no longer come quickly, and are built then without being asked for", async () => {
-  let nowMs = 0;
-  let wake = (): void => {};
-  let tellBuilt = (): void => {};
-  const log = (level: string): void => void (level === "debug" && tellBuilt());
-  let tellPostponed = (): void => {};
-  const postponed = new Promise<void>((resolve) => (tellPostponed = resolve));
-  const after = (_ms: number, then: () => void): (() => void) => {
-    wake = then;
-    tellPostponed();
-    return () => {};
-  };
-  const pace = new WritePace({ nowMs: () => nowMs, after });
-  const index = await open({ threshold: 200, segmentRows: 200, pace, log });
-  index.startBuilding();
-  // As many writes as there are between two looks, and a turn after them, for only one look is taken in a turn.
-  for (let look = 0; look < 3; look++) {
-    for (let write = 0; write < 1_000; write++) fill(index, someVectors(1));
-    await new Promise(setImmediate);
-  }
-  fill(index, someVectors(3000));
-  await new Promise(setImmediate);
-  fill(index, someVectors(1));
-  await postponed;
-  await new Promise(setImmediate);
-  expect(index.parts.segments.length).toBeGreaterThan(5);
-  for (const { rows } of index.parts.segments) expect(rows).toBeLessThanOrEqual(300);
-  const built = new Promise<void>((resolve) => (tellBuilt = resolve));
-  nowMs = 10_000;
-  wake();
-  await built;
-  expect(Math.max(...index.parts.segments.map(({ rows }) => rows))).toBeGreaterThan(1_000);
-});
 
 test("without the optional package everything is compared, and found", async () => {
   const vectors = someVectors(3000);
